@@ -13,7 +13,7 @@ use interop::Importer;
 use model::Tables;
 use std::fs;
 use std::path::{Path, PathBuf};
-use trace::{Error, Item, Trace, Want};
+use trace::{Error, Item, Trace, ReadOptions};
 
 /// libFuzzer's hook ends the process at each panic. The reader of Parquet files is known to panic,
 /// and `trace` makes an error of that; a panic that leaves a target is still reported.
@@ -80,7 +80,7 @@ pub fn import(from: &Path, to: &PathBuf, importer: Importer) {
 pub fn read(path: &Path) -> Result<u64, Error> {
     let trace = Trace::open(path)?;
     let mut calls = 0;
-    for item in trace.read(Want { data: true }) {
+    for item in trace.read(ReadOptions { data: true }) {
         calls += u64::from(matches!(item?, Item::Call(_)));
     }
     trace.files()?;

@@ -1,4 +1,4 @@
-//! Names of bits and of enumerated values, from `include/uapi/linux`.
+//! The names of bits and of enumerated values, from `include/uapi/linux`.
 
 pub mod file;
 pub mod io;
@@ -19,46 +19,46 @@ macro_rules! names {
 }
 use names;
 
-/// A set of named bits, or of named values when [`Flags::one_of`] is set.
+/// A set of named bits, or an enumeration if [`Flags::one_of`] is true.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Flags {
-    /// What the set is called (`O_`).
+    /// The common prefix of the names (`O_`).
     pub name: &'static str,
-    /// Values and names; of overlapping ones the wider first.
+    /// Values and their names. Of two values with common bits, the one with more bits comes first.
     pub bits: &'static [(u64, &'static str)],
-    /// An enumeration: the whole value has one name.
+    /// Whether this is an enumeration: the whole value has one name.
     pub one_of: bool,
-    /// The bits that are compared as a number of their own before the others (`O_ACCMODE`), with
-    /// their names.
+    /// Bits that hold an enumerated value of their own (`O_ACCMODE`), with its names. They are
+    /// printed first.
     pub field: Option<(u64, &'static [(u64, &'static str)])>,
-    /// The bit that asks for close-on-exec, or 0.
+    /// The bit that requests close-on-exec, or 0.
     pub cloexec: u64,
-    /// The bits that let a call fail because of the moment alone (`RWF_NOWAIT`).
-    pub hasty: u64,
+    /// The bits that make the call fail when it would otherwise block (`RWF_NOWAIT`).
+    pub nonblocking: u64,
 }
 
 impl Flags {
-    /// A set of bits.
+    /// Creates a set of bits.
     pub const fn bits(name: &'static str, bits: &'static [(u64, &'static str)]) -> Self {
-        Self { name, bits, one_of: false, field: None, cloexec: 0, hasty: 0 }
+        Self { name, bits, one_of: false, field: None, cloexec: 0, nonblocking: 0 }
     }
-    /// An enumeration.
+    /// Creates an enumeration.
     pub const fn one_of(name: &'static str, bits: &'static [(u64, &'static str)]) -> Self {
-        Self { name, bits, one_of: true, field: None, cloexec: 0, hasty: 0 }
+        Self { name, bits, one_of: true, field: None, cloexec: 0, nonblocking: 0 }
     }
-    /// Adds a numeric field under `mask`.
+    /// Sets the bits that hold an enumerated value of their own.
     pub const fn with_field(mut self, mask: u64, names: &'static [(u64, &'static str)]) -> Self {
         self.field = Some((mask, names));
         self
     }
-    /// Says which bit means close-on-exec.
+    /// Sets the bit that requests close-on-exec.
     pub const fn with_cloexec(mut self, bit: u64) -> Self {
         self.cloexec = bit;
         self
     }
-    /// Says which bits let a call fail because of the moment alone.
-    pub const fn with_hasty(mut self, bits: u64) -> Self {
-        self.hasty = bits;
+    /// Sets the bits that make the call fail when it would otherwise block.
+    pub const fn with_nonblocking(mut self, bits: u64) -> Self {
+        self.nonblocking = bits;
         self
     }
 }

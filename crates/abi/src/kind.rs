@@ -1,8 +1,9 @@
-//! What an argument means. Everything that the project does with a call follows from these kinds.
+//! What an argument of a system call means. Everything that the project does with an argument
+//! follows from its kind.
 
 use crate::{Flags, Form, Layout};
 
-/// Where the length of a buffer comes from, in bytes once multiplied by its unit.
+/// How the length of a buffer is computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Len {
@@ -10,31 +11,31 @@ pub enum Len {
     Fixed(u32),
     /// Argument `n`, in units of `unit` bytes.
     Arg { n: u8, unit: u32 },
-    /// The call's result in units of `unit` bytes, at most argument `max` (same unit) where there
-    /// is one.
+    /// The result, in units of `unit` bytes, but at most argument `max` if there is one.
     Ret { max: Option<u8>, unit: u32 },
-    /// The `u32` that argument `n` points to (a `socklen_t *`), in units of `unit` bytes, read when
-    /// the buffer is read.
+    /// The `u32` that argument `n` points to (a `socklen_t *`), in units of `unit` bytes. It is
+    /// read at the same time as the buffer.
     Deref { n: u8, unit: u32 },
-    /// `base` bytes and the buffer's own `u32` at byte `at`, in units of `unit` bytes (`struct
-    /// file_handle`, `struct fiemap`).
+    /// `base` bytes, plus the `u32` at byte `at` of the buffer itself in units of `unit` bytes
+    /// (`struct file_handle`, `struct fiemap`).
     Head { at: u8, base: u32, unit: u32 },
-    /// As many bits as argument `n` says, in whole words of 8 bytes (`fd_set`, node masks).
+    /// As many bits as argument `n` says, rounded up to whole words of 8 bytes (`fd_set`, node
+    /// masks).
     Bits { n: u8 },
 }
 
-/// What a path argument does to the name it names.
+/// What the call does with the name that a path argument refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// The name is looked up; on success it exists.
+    /// The name is looked up. If the call succeeds, it exists.
     Lookup,
     /// The name is opened, and created if the flags say so.
     Open(OpenFlags),
-    /// The name comes into being (mkdir, mknod, bind, the new name of link and symlink).
+    /// The name is created, as by a new directory, a device node, a bound socket, or a new link.
     Create,
-    /// The name goes (unlink; unlinkat, whose flags may mean a directory).
+    /// The name is removed; it is a file, or a directory if flags say so.
     Remove,
-    /// The name, of a directory, goes (rmdir).
+    /// The name of a directory is removed.
     RemoveDirectory,
     /// The old name of a rename.
     Source,
@@ -42,48 +43,48 @@ pub enum Role {
     Target,
 }
 
-/// Where the `O_*` flags of an open stand.
+/// Where the `O_*` flags of an open are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpenFlags {
     /// In argument `n`.
     Arg(u8),
     /// In the first `u64` of the struct that argument `n` points to (`struct open_how`).
     InStruct(u8),
-    /// Always these (creat).
+    /// The call always uses these flags.
     Implied(u32),
 }
 
-/// Whether a symbolic link in the last component is followed.
+/// Whether a symbolic link in the last component of a path is followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Follow {
-    /// Always.
+    /// It is followed.
     Always,
-    /// Never.
+    /// It is not followed.
     Never,
-    /// Unless argument `arg` has `bit` (`AT_SYMLINK_NOFOLLOW`, `O_NOFOLLOW`).
+    /// It is followed unless argument `arg` has `bit` (`AT_SYMLINK_NOFOLLOW`, `O_NOFOLLOW`).
     Unless { arg: u8, bit: u64 },
-    /// Only if argument `arg` has `bit` (`AT_SYMLINK_FOLLOW`).
+    /// It is followed only if argument `arg` has `bit` (`AT_SYMLINK_FOLLOW`).
     If { arg: u8, bit: u64 },
 }
 
-/// How a path argument is used. A null path, or an empty one where the call succeeds
-/// (`AT_EMPTY_PATH`), means what the directory descriptor itself is open on.
+/// How a path argument is used. If the path is null, or empty and the call succeeds
+/// (`AT_EMPTY_PATH`), the call acts on the file of the directory descriptor itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PathUse {
-    /// The argument with the directory descriptor that a relative path starts from; the working
-    /// directory if there is none.
+    /// The argument with the directory descriptor at which a relative path starts, or `None` if it
+    /// starts at the working directory.
     pub dir: Option<u8>,
     /// What happens to the name.
     pub role: Role,
-    /// Whether a link in the last component is followed.
+    /// Whether a symbolic link in the last component is followed.
     pub follow: Follow,
 }
 
-/// One argument.
+/// An argument of a system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arg {
-    /// The kernel's name for it (`/sys/kernel/tracing/events/syscalls/*/format`).
+    /// The kernel's name of it (`/sys/kernel/tracing/events/syscalls/*/format`).
     pub name: &'static str,
     /// What it means.
     pub kind: Kind,
@@ -97,73 +98,73 @@ pub enum Kind {
     Int,
     /// An unsigned number.
     Uint,
-    /// A number that reads best in hexadecimal.
+    /// An unsigned number that is printed in hexadecimal.
     Hex,
-    /// A signed offset that is not where data moves (lseek).
+    /// A signed offset at which no data are transferred.
     Off,
-    /// The byte of the file where the call's data move or its work starts (`loff_t pos`); -1 means
-    /// the descriptor's own offset where the call allows it.
+    /// The offset in the file at which the call transfers data or begins to work (`loff_t pos`). If
+    /// the call allows it, -1 means the file offset of the open file.
     Pos,
-    /// The high half of a [`Kind::Pos`] on 32-bit kernels; ignored on 64-bit ones.
+    /// The upper half of a [`Kind::Pos`] on 32-bit kernels. 64-bit kernels ignore it.
     PosHigh,
     /// A number of bytes or of elements.
     Size,
-    /// A file's length (truncate).
+    /// The new length of a file.
     Length,
     /// A file descriptor.
     Fd,
-    /// A directory descriptor or `AT_FDCWD`.
+    /// A directory descriptor, or `AT_FDCWD`.
     DirFd,
-    /// A process or thread.
+    /// A process or thread id.
     Pid,
     /// A user id.
     Uid,
     /// A group id.
     Gid,
-    /// A file's mode (`mode_t`), to which the umask applies where the call creates something.
+    /// A file mode (`mode_t`). The umask applies if the call creates something.
     Mode,
     /// A device number.
     Dev,
     /// A signal number.
     Signal,
-    /// An address that is not followed.
+    /// An address that is not dereferenced.
     Addr,
-    /// A set of bits, or one value of an enumeration.
+    /// A set of bits, or an enumerated value.
     Flags(&'static Flags),
-    /// A path, NUL-terminated.
+    /// A NUL-terminated path.
     Path(PathUse),
-    /// A NUL-terminated string that is no path (an attribute's name, a link's target, a file system
-    /// type).
+    /// A NUL-terminated string that is not a path, such as the name of an attribute, the target of
+    /// a link, or a file system type.
     Str,
     /// A NULL-terminated vector of strings (argv, envp).
     StrVec,
-    /// Bytes going in, read at entry, or at exit where they are bulk data and the call does not
-    /// change them.
+    /// A buffer that the call reads. It is captured at entry; data that are not changed by the call
+    /// are captured when it returns.
     In(Len, &'static Layout),
-    /// Bytes coming out, read at exit.
+    /// A buffer that the call writes. It is captured when the call returns.
     Out(Len, &'static Layout),
-    /// Bytes going in and out: read at both ends.
+    /// A buffer that the call reads and writes. It is captured at entry and when the call returns.
     InOut(Len, &'static Layout),
-    /// Vectors of buffers going in (`struct iovec[count]`); how many bytes moved is the result, or
-    /// all of them.
+    /// A vector of buffers that the call reads (`struct iovec[count]`, where `count` is an
+    /// argument). The result, if it is a number of bytes, says how many were transferred.
     InIov { count: u8 },
-    /// Vectors of buffers coming out; the result says how many bytes.
+    /// A vector of buffers that the call writes. The result says how many bytes.
     OutIov { count: u8 },
-    /// A `struct msghdr` going in: name, vectors, control.
+    /// A `struct msghdr` to be sent: name, buffers, control messages.
     InMsg,
-    /// A `struct msghdr` coming out.
+    /// A `struct msghdr` that the call fills in.
     OutMsg,
-    /// `struct mmsghdr[count]` going in; the result says how many were sent.
+    /// `struct mmsghdr[count]` to be sent. The result says how many were sent.
     InMsgs { count: u8 },
-    /// `struct mmsghdr[count]` coming out; the result says how many were received.
+    /// `struct mmsghdr[count]` that the call fills in. The result says how many were received.
     OutMsgs { count: u8 },
     /// `struct iocb *[count]`, and the buffers of those that write.
     Iocbs { count: u8 },
-    /// Present in the kernel's signature, without meaning.
+    /// An argument that the kernel ignores.
     Unused,
 }
 
-/// Whether memory is read by the call, written by it, or both.
+/// Whether the call reads or writes the memory that an argument points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
     /// The call reads it.
@@ -174,31 +175,32 @@ pub enum Direction {
     InOut,
 }
 
-/// What an argument leads to in the program's memory, by how it is captured and printed.
+/// What an argument points to, for capture and printing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Pointee {
-    /// Nothing: the register holds all that there is, or an address that is not followed.
+    /// Nothing: the argument is a number, or an address that is not dereferenced.
     Nothing,
     /// A NUL-terminated string.
     String,
     /// A NULL-terminated vector of strings.
     Strings,
-    /// Bytes with a layout.
+    /// A buffer with a layout.
     Buffer(Direction, Len, &'static Layout),
-    /// `struct iovec[count]`; `count` is an argument.
+    /// `struct iovec[count]`, where `count` is an argument.
     Iovecs { count: u8 },
     /// A `struct msghdr`.
     Message(Direction),
-    /// As many `struct mmsghdr` as the argument says.
+    /// `struct mmsghdr[]`; the `u8` is the argument with the number of elements.
     Messages(Direction, u8),
-    /// `struct iocb *[count]`; `count` is an argument.
+    /// `struct iocb *[count]`, where `count` is an argument.
     Iocbs { count: u8 },
 }
 
 impl Kind {
-    /// How the argument is used if it names a file: a path, or the address that a socket gets.
-    pub const fn path(self) -> Option<PathUse> {
+    /// Returns how the argument names a file, if it is a path or the address that a socket is bound
+    /// to; else `None`.
+    pub const fn path_use(self) -> Option<PathUse> {
         match self {
             Self::Path(used) => Some(used),
             Self::In(_, layout) if matches!(layout.form, Form::SocketName) => {
@@ -207,7 +209,7 @@ impl Kind {
             _ => None,
         }
     }
-    /// What the argument leads to in the program's memory.
+    /// Returns what the argument points to.
     pub const fn pointee(self) -> Pointee {
         match self {
             Self::Path(_) | Self::Str => Pointee::String,
@@ -229,17 +231,17 @@ impl Kind {
             Self::Addr | Self::Flags(_) | Self::Unused => Pointee::Nothing,
         }
     }
-    /// Whether the argument is a pointer in the kernel's signature that the capture plan follows.
+    /// Returns whether the capture plan dereferences the argument.
     pub const fn is_followed(self) -> bool {
         !matches!(self.pointee(), Pointee::Nothing)
     }
 }
 
 impl PathUse {
-    /// Whether a link in the last component is followed, given the call's arguments and, for an
-    /// open, its flags (wherever they stand): `O_NOFOLLOW` and `O_CREAT | O_EXCL` take the link
-    /// itself.
-    pub fn follows(&self, args: &[u64; 6], open_flags: Option<u64>) -> bool {
+    /// Returns whether the call follows a symbolic link in the last component of the path.
+    /// `open_flags` are the flags of an open, wherever they are, else `None`: with `O_NOFOLLOW`, or
+    /// with `O_CREAT | O_EXCL`, a link is not followed.
+    pub fn follows_symlink(&self, args: &[u64; 6], open_flags: Option<u64>) -> bool {
         let bits = |arg: u8| args[arg as usize];
         let opened_itself = open_flags.is_some_and(|f| {
             let exclusive =

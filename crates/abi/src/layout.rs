@@ -1,4 +1,4 @@
-//! How the bytes that a pointer leads to are laid out: enough to print them, and to compare them
+//! The layout of the bytes that a pointer leads to: enough to print a struct, and to compare it
 //! field by field after a replay.
 
 use crate::Flags;
@@ -14,176 +14,176 @@ pub use io::*;
 pub use net::*;
 pub use process::*;
 
-/// What a field of a struct means; what cannot be equal on another file system is told by this, not
-/// by the struct's name.
+/// What a field of a struct means, and whether replay compares it. Fields that differ between
+/// machines or file systems are not compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Is {
-    /// A signed number, compared.
+pub enum FieldKind {
+    /// A signed number. It is compared.
     Int,
-    /// An unsigned number, compared.
+    /// An unsigned number. It is compared.
     Uint,
-    /// A file's type and mode, compared.
+    /// A file type and mode. It is compared.
     Mode,
-    /// A set of bits or an enumeration, compared.
+    /// A set of bits or an enumerated value. It is compared.
     Flags(&'static Flags),
-    /// A file's size, compared except for directories.
+    /// A file size. It is compared except for directories.
     Size,
-    /// A number of links, compared where replay knows all of the file's names.
+    /// A number of hard links. It is compared if replay knows all names of the file.
     Links,
-    /// An owner, compared where replay runs with the recorded credentials.
+    /// An owner. It is compared if replay runs with the recorded credentials.
     Uid,
-    /// A group, compared where replay runs with the recorded credentials.
+    /// A group. It is compared if replay runs with the recorded credentials.
     Gid,
-    /// A device number: never equal.
+    /// A device number. It is not compared.
     Dev,
-    /// An inode number: never equal.
+    /// An inode number. It is not compared.
     Ino,
-    /// A time: never equal.
+    /// A time. It is not compared.
     Time,
-    /// Space, blocks, generations, capacities: the file system's own affair, never equal.
+    /// A number that depends on the machine or the file system, such as free space. It is not
+    /// compared.
     Host,
-    /// A descriptor of the traced process.
+    /// A descriptor of the recorded process.
     Fd,
-    /// A process or thread of the traced system: never equal.
+    /// A process or thread id. It is not compared.
     Pid,
-    /// An address: never equal.
+    /// An address. It is not compared.
     Addr,
     /// Padding.
     Pad,
-    /// Characters up to a NUL or to the field's end (`sockaddr_un.sun_path`, `utsname.release`),
-    /// compared; any width.
+    /// Characters up to a NUL or to the end of the field, of any width. They are compared.
     Text,
 }
 
-/// One field: `size` bytes (1, 2, 4 or 8, little-endian on the architectures supported; any number
-/// for [`Is::Text`]) at byte `at`.
+/// A field of a struct, little-endian. Its width is 1, 2, 4 or 8 bytes; a [`FieldKind::Text`] may
+/// have any width.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Field {
-    /// The kernel's name for it.
+    /// The kernel's name of the field.
     pub name: &'static str,
-    /// Offset in bytes.
+    /// The offset in bytes.
     pub at: u32,
-    /// Width in bytes.
+    /// The width in bytes.
     pub size: u8,
-    /// What it means.
-    pub is: Is,
-    /// Whether it is shown where not all fields are asked for.
+    /// What the field means.
+    pub kind: FieldKind,
+    /// Whether abbreviated output shows it.
     pub brief: Brief,
     /// How it is printed.
     pub style: Style,
 }
 
-/// Whether a field is shown where not all are asked for, as strace without `-v` does.
+/// Whether a field is shown in abbreviated output, which is what strace prints without `-v`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Brief {
-    /// Only if no field of the struct is marked.
+    /// It is shown if no field of the struct has another value of this enum.
     Unmarked,
     /// It is shown.
     Shown,
-    /// It is shown of a device node,
+    /// It is shown if the struct describes a device node.
     OfDevice,
-    /// or of any other file.
+    /// It is shown if the struct describes a file that is not a device node.
     OfOthers,
-    /// It is shown if it is not 0, even where all fields are.
+    /// It is shown if it is not 0, in full output, too.
     IfSet,
 }
 
-/// How a field is printed where its meaning does not say.
+/// How a field is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Style {
-    /// As its meaning says.
+    /// As its kind says.
     Plain,
-    /// By the names of its bits or values, which are never compared.
+    /// By the names of its bits or values, although it is not compared.
     Names(&'static Flags),
-    /// `epoll_data_t`: as a `u32` and as a `u64`.
+    /// As an `epoll_data_t`: both a `u32` and a `u64`.
     EpollData,
-    /// `fsid_t`: two words.
+    /// As an `fsid_t`: two numbers.
     FsId,
-    /// A resource limit: in KiB, or without a limit.
+    /// As a resource limit: a multiple of 1024, or unlimited.
     Limit,
-    /// A status of wait4(2).
+    /// As a wait status of wait4(2).
     WaitStatus,
 }
 
 impl Field {
-    /// A field that is shown and printed as any other.
-    pub const fn new(name: &'static str, at: u32, size: u8, is: Is) -> Self {
-        Self { name, at, size, is, brief: Brief::Unmarked, style: Style::Plain }
+    /// Creates a field that is printed as its kind says.
+    pub const fn new(name: &'static str, at: u32, size: u8, kind: FieldKind) -> Self {
+        Self { name, at, size, kind, brief: Brief::Unmarked, style: Style::Plain }
     }
-    /// It is shown where not all fields are asked for.
+    /// Shows the field in abbreviated output.
     pub const fn brief(self) -> Self {
         self.shown(Brief::Shown)
     }
-    /// When it is shown.
+    /// Sets when the field is shown.
     pub const fn shown(mut self, brief: Brief) -> Self {
         self.brief = brief;
         self
     }
-    /// How it is printed.
+    /// Sets how the field is printed.
     pub const fn style(mut self, style: Style) -> Self {
         self.style = style;
         self
     }
-    /// The names of its bits or values.
+    /// Prints the field by the names of its bits or values.
     pub const fn names(self, names: &'static Flags) -> Self {
         self.style(Style::Names(names))
     }
 }
 
-/// The overall form of the bytes.
+/// How the bytes of a buffer are structured, and how replay compares them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
-    /// The data that the call moves: they go to the trace's `data` column and are compared byte for
+    /// Data that the call transfers. They are stored in the column `data` and compared byte for
     /// byte.
     Data,
-    /// Bytes that mean nothing further to us, compared byte for byte.
+    /// Bytes without a known structure. They are compared byte for byte.
     Opaque,
-    /// Bytes that the system fills as it likes: printed, never compared.
+    /// Bytes that depend on the machine. They are printed and not compared.
     Host,
-    /// One struct of [`Layout::fields`].
+    /// One struct with the fields [`Layout::fields`].
     Struct,
     /// An array of structs of [`Layout::size`] bytes each.
     Array,
-    /// `struct linux_dirent` entries: names and types compared as a set over the whole listing.
+    /// `struct linux_dirent` entries. Names and types are compared as a set over the whole listing.
     Dirents,
-    /// `struct linux_dirent64` entries, likewise.
+    /// `struct linux_dirent64` entries, compared in the same way.
     Dirents64,
-    /// NUL-terminated names one after the other (listxattr), compared as a set.
+    /// Concatenated NUL-terminated names, as of extended attributes. They are compared as a set.
     Names,
-    /// A path or other text that the kernel returns (readlink, getcwd), compared as text.
+    /// A path or other text that the kernel returns. It is compared as text.
     Text,
     /// An array of `int` descriptors.
     Fds,
-    /// A `struct sockaddr` of whatever family its first two bytes say.
+    /// A `struct sockaddr` of the family in its first two bytes.
     Sockaddr,
-    /// The `struct sockaddr` that a socket gets: one of `AF_UNIX` with a path makes a file of that
-    /// name (unix(7)).
+    /// The `struct sockaddr` that a socket is bound to. With `AF_UNIX` and a path, this creates a
+    /// file (unix(7)).
     SocketName,
     /// A bit set, lowest bit first (`fd_set`, `cpu_set_t`).
     BitSet,
 }
 
-/// A named layout.
+/// The structure of a buffer.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Layout {
-    /// The C name (`struct stat`), or a word for a form without one.
+    /// The C name (`struct stat`), or a word if there is none.
     pub name: &'static str,
-    /// Bytes of one struct; 0 where the form has no fixed size.
+    /// The size of one struct in bytes, or 0 if it varies.
     pub size: u32,
-    /// The form of the whole.
+    /// How the bytes are structured.
     pub form: Form,
-    /// The fields of [`Form::Struct`] and [`Form::Array`], in order.
+    /// The fields for [`Form::Struct`] and [`Form::Array`], in the order in which they are printed.
     pub fields: &'static [Field],
 }
 
 impl Layout {
-    /// A layout without fields.
+    /// Creates a layout without fields.
     pub const fn plain(name: &'static str, form: Form) -> Self {
         Self { name, size: 0, form, fields: &[] }
     }
 }
 
-/// Width of a field, from the type of a reference to it.
+/// Returns the width of a field in bytes; `_` selects the field.
 const fn width<T, F>(_: fn(&T) -> &F) -> u8 {
     size_of::<F>() as u8
 }
@@ -238,26 +238,31 @@ pub static SOCKET_NAME: Layout = Layout::plain("struct sockaddr", Form::SocketNa
 /// A bit set.
 pub static BITS: Layout = Layout::plain("bits", Form::BitSet);
 /// `int`, compared.
-pub static INT: Layout = number("int", 4, Form::Struct, &[Field::new("", 0, 4, Is::Int)]);
+pub static INT: Layout = number("int", 4, Form::Struct, &[Field::new("", 0, 4, FieldKind::Int)]);
 /// `unsigned int`, compared.
 pub static UINT: Layout =
-    number("unsigned int", 4, Form::Struct, &[Field::new("", 0, 4, Is::Uint)]);
+    number("unsigned int", 4, Form::Struct, &[Field::new("", 0, 4, FieldKind::Uint)]);
 /// `int` that the system gives as it likes.
-pub static HOST_INT: Layout = number("int", 4, Form::Struct, &[Field::new("", 0, 4, Is::Host)]);
+pub static HOST_INT: Layout =
+    number("int", 4, Form::Struct, &[Field::new("", 0, 4, FieldKind::Host)]);
 /// What wait4(2) tells of how a process ended.
 pub static WAIT_STATUS: Layout = number(
     "wait status",
     4,
     Form::Struct,
-    &[Field::new("", 0, 4, Is::Host).style(Style::WaitStatus)],
+    &[Field::new("", 0, 4, FieldKind::Host).style(Style::WaitStatus)],
 );
 /// `__u64`, compared.
-pub static U64: Layout = number("__u64", 8, Form::Struct, &[Field::new("", 0, 8, Is::Uint)]);
+pub static U64: Layout = number("__u64", 8, Form::Struct, &[Field::new("", 0, 8, FieldKind::Uint)]);
 /// `__u64` or `long` that the system gives as it likes.
-pub static HOST_U64: Layout = number("__u64", 8, Form::Struct, &[Field::new("", 0, 8, Is::Host)]);
+pub static HOST_U64: Layout =
+    number("__u64", 8, Form::Struct, &[Field::new("", 0, 8, FieldKind::Host)]);
 /// `loff_t`, compared.
-pub static LOFF: Layout = number("loff_t", 8, Form::Struct, &[Field::new("", 0, 8, Is::Int)]);
+pub static LOFF: Layout =
+    number("loff_t", 8, Form::Struct, &[Field::new("", 0, 8, FieldKind::Int)]);
 /// `int[]`, never compared.
-pub static HOST_INTS: Layout = number("int", 4, Form::Array, &[Field::new("", 0, 4, Is::Host)]);
+pub static HOST_INTS: Layout =
+    number("int", 4, Form::Array, &[Field::new("", 0, 4, FieldKind::Host)]);
 /// `__u64[]`, never compared.
-pub static HOST_U64S: Layout = number("__u64", 8, Form::Array, &[Field::new("", 0, 8, Is::Host)]);
+pub static HOST_U64S: Layout =
+    number("__u64", 8, Form::Array, &[Field::new("", 0, 8, FieldKind::Host)]);

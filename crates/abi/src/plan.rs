@@ -1,15 +1,15 @@
-//! The capture plan of a call: what to copy, when, and how much, derived from its kinds. Every
-//! engine interprets these steps and nothing else.
+//! The capture plan of a call: what to copy, when, and how many bytes. It is derived from the kinds
+//! of the call's arguments. Each engine executes the steps of the plan and nothing else.
 //!
-//! A step whose pointer is null yields no payload: the program passed nothing.
+//! A step whose pointer is null yields no payload.
 
 use crate::kind::{Direction, Pointee};
-use crate::{At, Effect, Form, Kind, Len, Ret, Shape};
+use crate::{CopyOffset, Effect, Form, Kind, Len, Ret, Shape};
 
-/// What a step copies.
+/// What a step captures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum What {
+pub enum StepKind {
     /// The bytes that the argument points to.
     Bytes = 0,
     /// The string that the argument points to, without its NUL.
@@ -18,223 +18,261 @@ pub enum What {
     StrVec = 2,
     /// A vector of buffers: its `struct iovec`s, and the data.
     Iov = 3,
-    /// A `struct msghdr`, and what it points to.
+    /// A `struct msghdr` and what it points to.
     Msg = 4,
-    /// An array of `struct mmsghdr`, likewise.
+    /// An array of `struct mmsghdr` and what these point to.
     Msgs = 5,
     /// An array of pointers to `struct iocb`, and the buffers of those that write.
     Iocbs = 6,
-    /// Data from a file, which the kernel moved itself: from the descriptor in `arg`, at the offset
-    /// that argument `arg2` pointed to before the call.
-    File = 7,
-    /// What a descriptor is: `arg` is an argument, [`RESULT`] or [`WORKING_DIRECTORY`].
+    /// Data that the kernel transferred itself, read from the source file: from the descriptor in
+    /// `arg`, at the offset that argument `arg2` pointed to before the call.
+    SourceFile = 7,
+    /// What a descriptor refers to: device, inode, type, path and so on. `arg` is an argument,
+    /// [`RESULT`], [`WORKING_DIRECTORY`] or [`ROOT_DIRECTORY`].
     Identity = 8,
-    /// Data that the kernel moved into a file, read from there: as [`What::File`], but taken only
-    /// where argument `arg3` is no descriptor of a regular file that holds them (they came out of a
-    /// pipe, a socket, a file that the kernel makes up).
-    Landed = 9,
-    /// Data from a file that a struct names: `arg` points to its descriptor (`s64`), the offset
-    /// there (`u64`) and how many bytes (`u64`; 0: to the file's end), as `struct file_clone_range`
-    /// has them.
-    Range = 10,
+    /// Data that the kernel transferred itself, read from the destination file, as for
+    /// [`StepKind::SourceFile`]. The step is only taken if argument `arg3`, the source, is not a
+    /// regular file that keeps its data (a pipe, a socket, a virtual file).
+    DestinationFile = 9,
+    /// Data of a file range that a struct describes, read from the source file. `arg` points to the
+    /// descriptor (`s64`), the offset (`u64`) and the length (`u64`; 0 means to the end of the
+    /// file), as in `struct file_clone_range`.
+    SourceRange = 10,
 }
 
 /// When a step is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum When {
-    /// Before the call.
+    /// When the call is entered.
     Entry = 0,
-    /// After it, if it succeeded.
+    /// When the call returns, if it succeeded.
     Exit = 1,
-    /// After it, also if it failed.
+    /// When the call returns, even if it failed.
     ExitAlways = 2,
 }
 
-/// Where a step's length comes from; the numbers are [`Len`]'s, flat.
+/// How the length of a step is computed, in bytes. The fields of [`Step`] hold the operands that
+/// [`Len`] has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum From {
+pub enum LengthSource {
     /// `unit` bytes.
     Fixed = 0,
-    /// Argument `len_arg` times `unit`.
+    /// The value of argument `len_arg`, times `unit`.
     Arg = 1,
     /// The result times `unit`, at most argument `len_arg` times `unit` unless that is [`NONE`].
     Ret = 2,
     /// The `u32` at the address in argument `len_arg`, times `unit`.
     Deref = 3,
-    /// `base` and the buffer's own `u32` at byte `len_arg` times `unit`.
+    /// `base` plus `unit` times the `u32` at byte `len_arg` of the buffer itself.
     Head = 4,
-    /// Argument `len_arg` bits, in whole words of 8 bytes.
+    /// The number of bits in argument `len_arg`, rounded up to whole words of 8 bytes.
     Bits = 5,
 }
 
-/// No such argument.
+/// In [`Step::len_arg`], [`Step::arg2`] and [`Step::arg3`]: there is no such argument.
 pub const NONE: u8 = 255;
-/// In [`Step::arg`]: the call's result.
+/// In [`Step::arg`]: the descriptor that the call returned.
 pub const RESULT: u8 = 254;
-/// In [`Step::arg2`]: the descriptor's own offset.
-pub const OWN: u8 = 254;
+/// In [`Step::arg2`]: the file offset of the open file.
+pub const OWN_OFFSET: u8 = 254;
 /// In [`Step::arg`]: the working directory after the call.
 pub const WORKING_DIRECTORY: u8 = 253;
 /// In [`Step::arg`]: the root directory after the call.
 pub const ROOT_DIRECTORY: u8 = 252;
 
-/// The step's bytes are the data that the call moves.
+/// In [`Step::flags`]: the bytes are data that the call transferred.
 pub const DATA: u8 = 1;
-/// The step is at most as long as the result says (a write's data).
+/// In [`Step::flags`]: at most as many bytes as the result says are captured, as for the data of a
+/// write.
 pub const CLAMP: u8 = 2;
-/// The messages came in: what each descriptor is that came with them (unix(7), `SCM_RIGHTS`) is
-/// told after them.
+/// In [`Step::flags`]: the messages were received. The identity of each descriptor that came with
+/// them (unix(7), `SCM_RIGHTS`) is captured after them.
 pub const RECEIVED: u8 = 4;
 
-/// One step: 16 bytes, the same in a BPF map and in user space.
+/// One step, 16 bytes. It has the same layout in a BPF map and in user space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
 pub struct Step {
-    /// What to copy.
-    pub what: What,
-    /// When.
+    /// What is captured.
+    pub kind: StepKind,
+    /// When the step is taken.
     pub when: When,
-    /// The argument that leads to it.
+    /// The argument with the address or the descriptor, or [`RESULT`], [`WORKING_DIRECTORY`] or
+    /// [`ROOT_DIRECTORY`].
     pub arg: u8,
-    /// Where the length comes from.
-    pub from: From,
-    /// The argument that `from` means.
+    /// How the length is computed.
+    pub from: LengthSource,
+    /// The argument that the length depends on, or [`NONE`].
     pub len_arg: u8,
-    /// A second argument: the offset of [`What::File`] and [`What::Landed`]; or [`OWN`]; [`NONE`]:
-    /// from byte 0.
+    /// For [`StepKind::SourceFile`] and [`StepKind::DestinationFile`]: the argument that points to
+    /// the offset in the file; [`OWN_OFFSET`]; or [`NONE`], which means byte 0.
     pub arg2: u8,
-    /// [`DATA`], [`CLAMP`], [`RECEIVED`].
+    /// A set of [`DATA`], [`CLAMP`] and [`RECEIVED`].
     pub flags: u8,
-    /// A third argument: the source's descriptor of [`What::Landed`].
+    /// For [`StepKind::DestinationFile`]: the argument with the source's descriptor.
     pub arg3: u8,
-    /// Bytes per unit, or the fixed number of bytes.
+    /// The number of bytes per unit of length, or the fixed length.
     pub unit: u32,
-    /// Bytes before the counted ones ([`From::Head`]).
+    /// The number of bytes added for [`LengthSource::Head`].
     pub base: u32,
 }
 
-/// The steps of one shape, in argument order.
+/// The steps of one shape, in the order of its arguments.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
-    /// Taken at entry.
+    /// The steps that are taken when the call is entered.
     pub entry: Vec<Step>,
-    /// Taken at exit.
+    /// The steps that are taken when the call returns.
     pub exit: Vec<Step>,
 }
 
 impl Plan {
-    /// Derives the plan of `shape`.
-    pub fn of(shape: &Shape) -> Self {
+    /// Derives the capture plan of `shape`.
+    pub fn derive(shape: &Shape) -> Self {
         let mut plan = Self::default();
-        let moved = matches!(shape.ret, Ret::Bytes);
+        let returns_bytes = matches!(shape.ret, Ret::Bytes);
         for (i, a) in shape.args.iter().enumerate() {
-            plan.argument(i as u8, a.kind, moved);
+            plan.add_argument(i as u8, a.kind, returns_bytes);
         }
         if let Some(c) = shape.copies {
-            let what = if matches!(c.from.at, At::Field { .. }) { What::Range } else { What::File };
+            let kind = if matches!(c.from.at, CopyOffset::Field { .. }) {
+                StepKind::SourceRange
+            } else {
+                StepKind::SourceFile
+            };
             plan.exit.push(Step {
-                arg2: place(c.from.at),
-                ..step(what, When::Exit, c.from.fd, c.len, DATA)
+                arg2: offset_argument(c.from.at),
+                ..new_step(kind, When::Exit, c.from.fd, c.len, DATA)
             });
-            // What a call takes from a file wholly cannot come from anything else.
-            if moved {
+            // The result says how much was transferred, so that the data may have come from a pipe
+            // or a socket. A call without such a result only accepts regular files as source.
+            if returns_bytes {
                 plan.exit.push(Step {
-                    arg2: place(c.to.at),
+                    arg2: offset_argument(c.to.at),
                     arg3: c.from.fd,
-                    ..step(What::Landed, When::Exit, c.to.fd, c.len, DATA)
+                    ..new_step(StepKind::DestinationFile, When::Exit, c.to.fd, c.len, DATA)
                 });
             }
         }
         if shape.ret == Ret::Fd {
-            plan.exit.push(step(What::Identity, When::Exit, RESULT, Len::Fixed(0), 0));
+            plan.exit.push(new_step(StepKind::Identity, When::Exit, RESULT, Len::Fixed(0), 0));
         }
         match shape.effect {
-            Effect::Chdir | Effect::Fchdir => plan.exit.push(step(
-                What::Identity,
+            Effect::Chdir | Effect::Fchdir => plan.exit.push(new_step(
+                StepKind::Identity,
                 When::Exit,
                 WORKING_DIRECTORY,
                 Len::Fixed(0),
                 0,
             )),
             Effect::Chroot => {
-                plan.exit.push(step(What::Identity, When::Exit, ROOT_DIRECTORY, Len::Fixed(0), 0));
+                plan.exit.push(new_step(
+                    StepKind::Identity,
+                    When::Exit,
+                    ROOT_DIRECTORY,
+                    Len::Fixed(0),
+                    0,
+                ));
             }
             _ => {}
         }
         plan
     }
 
-    /// What is taken for an argument; `moved`: the call's result is how many bytes it moved.
-    fn argument(&mut self, arg: u8, kind: Kind, moved: bool) {
+    /// Adds the steps for an argument. `returns_bytes`: the result of the call is the number of
+    /// bytes that it transferred.
+    fn add_argument(&mut self, arg: u8, kind: Kind, returns_bytes: bool) {
         let counted = |count: u8| Len::Arg { n: count, unit: 1 };
-        let clamp = if moved { CLAMP } else { 0 };
+        let clamp = if returns_bytes { CLAMP } else { 0 };
         match kind.pointee() {
             Pointee::Nothing => {}
             Pointee::String => {
-                self.entry.push(step(What::String, When::Entry, arg, Len::Fixed(0), 0));
+                self.entry.push(new_step(StepKind::String, When::Entry, arg, Len::Fixed(0), 0));
             }
             Pointee::Strings => {
-                self.entry.push(step(What::StrVec, When::Entry, arg, Len::Fixed(0), 0));
+                self.entry.push(new_step(StepKind::StrVec, When::Entry, arg, Len::Fixed(0), 0));
             }
             Pointee::Buffer(Direction::In, len, layout) if layout.form == Form::Data => {
-                self.exit.push(step(What::Bytes, When::Exit, arg, len, DATA | clamp));
+                self.exit.push(new_step(StepKind::Bytes, When::Exit, arg, len, DATA | clamp));
             }
             Pointee::Buffer(Direction::In, len, _) => {
-                self.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
+                self.entry.push(new_step(StepKind::Bytes, When::Entry, arg, len, 0));
             }
             Pointee::Buffer(Direction::Out, len, layout) => {
-                self.exit.push(step(What::Bytes, When::Exit, arg, len, data(layout.form)));
+                self.exit.push(new_step(
+                    StepKind::Bytes,
+                    When::Exit,
+                    arg,
+                    len,
+                    data_flag(layout.form),
+                ));
             }
             Pointee::Buffer(Direction::InOut, len, layout) => {
-                self.entry.push(step(What::Bytes, When::Entry, arg, len, 0));
-                self.exit.push(step(What::Bytes, When::ExitAlways, arg, len, data(layout.form)));
+                self.entry.push(new_step(StepKind::Bytes, When::Entry, arg, len, 0));
+                self.exit.push(new_step(
+                    StepKind::Bytes,
+                    When::ExitAlways,
+                    arg,
+                    len,
+                    data_flag(layout.form),
+                ));
             }
             Pointee::Iovecs { count } => {
-                self.exit.push(step(What::Iov, When::Exit, arg, counted(count), DATA | CLAMP));
+                self.exit.push(new_step(
+                    StepKind::Iov,
+                    When::Exit,
+                    arg,
+                    counted(count),
+                    DATA | CLAMP,
+                ));
             }
             Pointee::Message(direction) => {
-                let flags = DATA | CLAMP | received(direction);
-                self.exit.push(step(What::Msg, When::Exit, arg, Len::Fixed(1), flags));
+                let flags = DATA | CLAMP | received_flag(direction);
+                self.exit.push(new_step(StepKind::Msg, When::Exit, arg, Len::Fixed(1), flags));
             }
             Pointee::Messages(direction, count) => {
                 let len = Len::Ret { max: Some(count), unit: 1 };
-                let flags = DATA | received(direction);
-                self.exit.push(step(What::Msgs, When::Exit, arg, len, flags));
+                let flags = DATA | received_flag(direction);
+                self.exit.push(new_step(StepKind::Msgs, When::Exit, arg, len, flags));
             }
             Pointee::Iocbs { count } => {
-                self.entry.push(step(What::Iocbs, When::Entry, arg, counted(count), DATA));
+                self.entry.push(new_step(StepKind::Iocbs, When::Entry, arg, counted(count), DATA));
             }
         }
     }
 }
 
-const fn place(at: At) -> u8 {
+/// Returns [`Step::arg2`] for an offset.
+const fn offset_argument(at: CopyOffset) -> u8 {
     match at {
-        At::Start | At::Field { .. } => NONE,
-        At::Own => OWN,
-        At::Pointed(arg) => arg,
+        CopyOffset::Start | CopyOffset::Field { .. } => NONE,
+        CopyOffset::Own => OWN_OFFSET,
+        CopyOffset::Pointed(arg) => arg,
     }
 }
 
-const fn received(direction: Direction) -> u8 {
+/// Returns [`RECEIVED`] if the messages come from the kernel, else no flag.
+const fn received_flag(direction: Direction) -> u8 {
     if matches!(direction, Direction::Out) { RECEIVED } else { 0 }
 }
 
-const fn data(form: Form) -> u8 {
+/// Returns [`DATA`] if the buffer holds data that the call transfers, else no flag.
+const fn data_flag(form: Form) -> u8 {
     if matches!(form, Form::Data) { DATA } else { 0 }
 }
 
-const fn step(what: What, when: When, arg: u8, len: Len, flags: u8) -> Step {
+/// Builds a step without offset and source arguments.
+const fn new_step(kind: StepKind, when: When, arg: u8, len: Len, flags: u8) -> Step {
     let (from, len_arg, unit, base) = match len {
-        Len::Fixed(n) => (From::Fixed, NONE, n, 0),
-        Len::Arg { n, unit } => (From::Arg, n, unit, 0),
-        Len::Ret { max: Some(n), unit } => (From::Ret, n, unit, 0),
-        Len::Ret { max: None, unit } => (From::Ret, NONE, unit, 0),
-        Len::Deref { n, unit } => (From::Deref, n, unit, 0),
-        Len::Head { at, base, unit } => (From::Head, at, unit, base),
-        Len::Bits { n } => (From::Bits, n, 0, 0),
+        Len::Fixed(n) => (LengthSource::Fixed, NONE, n, 0),
+        Len::Arg { n, unit } => (LengthSource::Arg, n, unit, 0),
+        Len::Ret { max: Some(n), unit } => (LengthSource::Ret, n, unit, 0),
+        Len::Ret { max: None, unit } => (LengthSource::Ret, NONE, unit, 0),
+        Len::Deref { n, unit } => (LengthSource::Deref, n, unit, 0),
+        Len::Head { at, base, unit } => (LengthSource::Head, at, unit, base),
+        Len::Bits { n } => (LengthSource::Bits, n, 0, 0),
     };
-    Step { what, when, arg, from, len_arg, arg2: NONE, flags, arg3: NONE, unit, base }
+    Step { kind, when, arg, from, len_arg, arg2: NONE, flags, arg3: NONE, unit, base }
 }

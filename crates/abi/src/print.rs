@@ -1,8 +1,7 @@
-//! How calls are printed: as strace prints them, from the table alone.
+//! Prints calls as strace does, using only the table.
 //!
-//! Everything takes bytes that may be anything (a trace may be damaged, a program may pass
-//! nonsense) and never panics. Nothing here knows where captured bytes come from: the caller hands
-//! in a [`Captured`].
+//! All functions accept arbitrary bytes, since a trace may be damaged and a program may pass
+//! nonsense, and never panic. The caller passes the captured bytes as a [`Captured`].
 
 mod arguments;
 mod brief;
@@ -15,24 +14,24 @@ mod signature;
 mod value;
 
 pub use arguments::{arguments, unknown};
-pub use captured::{Captured, Part, Payload};
+pub use captured::{Captured, CapturedKind, Payload};
 pub use errno::{errno_message, errno_name, errno_of, restart, result};
 pub use form::formed;
 pub use quote::{Hex, quote};
 pub use signature::{kind_name, ret_name, signature};
 pub use value::{flags, scalar, signal_name, structure};
 
-/// What a line shows.
+/// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// At most so many bytes of a string that is no path.
+    /// The largest number of bytes of a string that is not a path.
     pub strings: usize,
-    /// At most so many elements of an array.
+    /// The largest number of elements of an array.
     pub elements: usize,
-    /// All fields of all structs, environments and directories entry by entry; else what strace
-    /// shows without `-v`.
+    /// Whether all fields of structs, environments and directory entries are printed, as by `strace
+    /// -v`.
     pub whole: bool,
-    /// Which strings stand in hexadecimal.
+    /// Which strings are printed in hexadecimal.
     pub hex: Hex,
 }
 
@@ -44,7 +43,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Everything in full.
+    /// Prints everything in full.
     pub const ALL: Self =
         Self { strings: usize::MAX, elements: usize::MAX, whole: true, hex: Hex::Never };
 }
@@ -57,7 +56,7 @@ macro_rules! put {
 }
 use put;
 
-/// Prints `items` with commas between and an ellipsis for those left out, in brackets.
+/// Appends the items in brackets, separated by commas; `...` replaces those after the first `most`.
 fn list<T>(
     items: impl Iterator<Item = T>,
     most: usize,
@@ -78,8 +77,8 @@ fn list<T>(
     out.push(']');
 }
 
-/// The number in the first `width` bytes at `at`, little-endian; `None` if they are not all there
-/// or more than 8.
+/// Returns the little-endian number of `width` bytes at offset `at`. Returns `None` if the bytes
+/// end before, or if `width` exceeds 8.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let part = bytes.get(at..at.checked_add(width)?)?;
     let mut word = [0; 8];
@@ -87,7 +86,7 @@ fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     Some(u64::from_le_bytes(word))
 }
 
-/// A field's number; `None` if the bytes end before it, or it is text.
+/// Returns the value of a numeric field, or `None` if the bytes end before it or it is text.
 pub fn field(f: &crate::Field, bytes: &[u8]) -> Option<u64> {
     number(bytes, f.at as usize, f.size as usize)
 }

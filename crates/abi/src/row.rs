@@ -1,121 +1,129 @@
-//! One row of the table: what a call is called, takes, returns, does to its process, and how replay
-//! treats it.
+//! One row of the table: the name of a call, its arguments and result, its effect on the process,
+//! and how replay treats it.
 
-mod unseen;
+mod unrecorded;
 mod uses;
 
-pub use unseen::Unseen;
-pub use uses::{Uses, arguments};
+pub use unrecorded::UnrecordedEffect;
+pub use uses::{Uses, argument_indices};
 
 use crate::{Arg, Kind, Len};
 use syscalls::x86_64::Sysno;
 
-/// What a result means when it is not an error.
+/// What the result of a successful call means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ret {
-    /// Always 0.
+    /// It is always 0.
     Zero,
-    /// Bytes of data moved.
+    /// The number of bytes of data that were transferred.
     Bytes,
-    /// Bytes or entries of something that is not data (getdents, listxattr, readlink), compared
-    /// unless the layout says otherwise.
+    /// A number of bytes or entries that are not file data, as for a directory listing. It is
+    /// compared unless the layout excludes that.
     Count,
-    /// A new descriptor of the process.
+    /// A new descriptor.
     Fd,
     /// A file offset.
     Off,
-    /// A process or thread: never equal.
+    /// A process or thread id. It is not compared.
     Pid,
-    /// An address: never equal.
+    /// An address. It is not compared.
     Addr,
     /// A number that is compared.
     Int,
-    /// A number of the system's own, never compared.
+    /// A number that depends on the machine. It is not compared.
     Host,
-    /// Does not return on success.
+    /// The call does not return if it succeeds.
     Never,
 }
 
-/// What a successful call does to the traced process's world, beyond what its kinds tell
-/// (`Ret::Fd`, path roles).
+/// How a successful call changes the state of the process, beyond what the kinds of its arguments
+/// and result say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "a variant says what its fields are")]
 pub enum Effect {
-    /// Nothing.
+    /// It does not change it.
     None,
-    /// Descriptor in argument `fd` goes, even when the call fails (close(2), except EBADF).
+    /// The descriptor in argument `fd` is closed, also if the call fails with an error other than
+    /// EBADF.
     Close { fd: u8 },
-    /// Descriptors from argument 0 to argument 1 go, or become close-on-exec; flags in argument 2.
+    /// The descriptors from argument 0 to argument 1 are closed, or get close-on-exec; the flags in
+    /// argument 2 say which.
     CloseRange,
-    /// The result is one more descriptor of the open file of argument `old`.
+    /// The result is another descriptor of the open file of argument `old`.
     Dup { old: u8 },
     /// Argument `new` becomes a descriptor of the open file of argument `old`.
     DupTo { old: u8, new: u8 },
-    /// A child or a thread begins (the engine's `Start` event says which, when and sharing what).
+    /// A process or a thread starts. The engine's `Start` event says which one, when, and what it
+    /// shares.
     Fork,
-    /// The program is replaced: close-on-exec descriptors go.
+    /// The program is replaced, and close-on-exec descriptors are closed.
     Exec,
     /// The thread ends.
     Exit,
-    /// All of the process ends.
+    /// All threads of the process end.
     ExitGroup,
-    /// The working directory becomes the path argument.
+    /// The working directory becomes the directory at the path argument.
     Chdir,
-    /// The working directory becomes the descriptor in argument 0.
+    /// The working directory becomes the directory of the descriptor in argument 0.
     Fchdir,
-    /// The root becomes the path argument.
+    /// The root directory becomes the directory at the path argument.
     Chroot,
-    /// Something is mounted: its name in argument 0, where in 1, flags in 3 (mount).
+    /// A file system is mounted: its source is argument 0, the mount point argument 1, the flags
+    /// argument 3.
     Mount,
-    /// What is mounted at the path argument is no longer; flags in argument 1.
+    /// The mount at the path argument is removed; the flags are argument 1.
     Unmount,
-    /// The path in argument 0 becomes the root, which is mounted at the path in argument 1.
+    /// The directory at the path in argument 0 becomes the root; the old root is mounted at the
+    /// path in argument 1.
     PivotRoot,
-    /// What is mounted at the first path argument, or argument 0 stands for, is mounted at the
-    /// second.
+    /// The mount at the first path argument, or of the descriptor in argument 0, is moved to the
+    /// second path argument.
     MoveMount,
-    /// The result stands for the tree at the path argument; flags in argument 2 (open_tree).
+    /// The result is a descriptor of the mount tree at the path argument; the flags are argument 2.
     OpenTree,
-    /// The result stands for a new mount that is nowhere yet.
+    /// The result is a descriptor of a new mount that is not attached yet.
     MakeMount,
-    /// A file system that is about to be made gets a setting: its name is argument 2, its value 3.
+    /// A file system context gets a parameter: its name is argument 2, its value argument 3.
     Configure,
-    /// The process enters the namespaces that argument 0 stands for; which in argument 1.
+    /// The thread enters the namespaces of the descriptor in argument 0; argument 1 says which
+    /// ones.
     EnterSpace,
     /// The umask becomes argument 0.
     Umask,
-    /// The descriptor's offset becomes the result.
+    /// The file offset of the open file becomes the result.
     Seek,
-    /// Close-on-exec of argument 0 becomes bit 0 of argument 2 (fcntl F_SETFD).
+    /// Bit 0 of argument 2 becomes the close-on-exec flag of the descriptor in argument 0.
     SetFdFlags,
-    /// Close-on-exec of argument 0 becomes `on` (ioctl FIOCLEX and FIONCLEX).
+    /// The close-on-exec flag of the descriptor in argument 0 becomes `on`.
     Cloexec { on: bool },
-    /// Status flags of argument 0 become argument 2 (fcntl F_SETFL).
+    /// The status flags of the open file in argument 0 become argument 2.
     SetStatusFlags,
-    /// `O_NONBLOCK` of argument 0 becomes whether the `int` that argument 2 points to is not 0
-    /// (ioctl FIONBIO).
+    /// `O_NONBLOCK` of the open file in argument 0 is set if the `int` that argument 2 points to is
+    /// not 0, else cleared.
     SetNonblocking,
-    /// All file systems are written back (sync).
+    /// All file systems are written back.
     Sync,
-    /// Two new descriptors stand in the array of argument `fds`; flags in argument `flags` if any.
+    /// Two new descriptors are stored in the array of argument `fds`; the flags are in argument
+    /// `flags`, if there is one.
     Pair { fds: u8, flags: Option<u8> },
-    /// Descriptors may arrive in the control messages of argument 1 (recvmsg).
+    /// The control messages of argument 1 may contain new descriptors.
     Receive,
-    /// The result is one more descriptor of what argument `fd` is in the process of argument
-    /// `process`, a descriptor of one (pidfd_getfd).
+    /// The result is another descriptor of the open file that is descriptor `fd` of the process
+    /// whose pidfd is argument `process`.
     Fetch { process: u8, fd: u8 },
-    /// A mapping: argument 4 is a descriptor unless the flags in argument 3 say anonymous;
-    /// protection in argument 2.
+    /// A mapping is created. Argument 4 is a descriptor unless the flags in argument 3 say that the
+    /// mapping is anonymous; argument 2 is the protection.
     Map,
-    /// The process stops sharing what the flags of argument 0 say.
+    /// The process stops sharing what the flags in argument 0 list.
     Unshare,
-    /// The file's length becomes the argument of kind `Length`.
+    /// The length of the file becomes the argument of kind `Length`.
     Truncate,
-    /// Blocks are allocated, punched or moved: mode in argument 1, offset 2, length 3.
+    /// Space in the file is allocated, zeroed or removed: argument 1 is the mode, 2 the offset, 3
+    /// the length.
     Allocate,
-    /// The socket in argument 0 gets the address in argument 1, which may be a file's name.
+    /// The socket in argument 0 gets the address in argument 1, which may be the name of a file.
     Bind,
-    /// The file in argument 0 takes the contents of the file in argument `from` (FICLONE and kin).
+    /// The file in argument 0 gets the content of the file in argument `from`, by sharing extents.
     Clone { from: u8 },
 }
 
@@ -126,81 +134,82 @@ pub enum Class {
     Memory,
     /// Sockets and the network.
     Network,
-    /// Pipes, terminals, event and timer descriptors: nothing on disk.
+    /// Pipes, terminals, event and timer descriptors, which store nothing on disk.
     Ipc,
     /// Signals.
     Signal,
-    /// Processes and threads: identity, limits, scheduling, waiting.
+    /// Processes and threads: ids, limits, scheduling, waiting for children.
     Process,
-    /// Waiting for descriptors or time, clocks.
+    /// Waiting for descriptors or time, and clocks.
     Wait,
     /// Users, groups, capabilities.
     Credentials,
     /// Mounts, roots, quotas, namespaces.
     Mounts,
-    /// The machine: modules, reboot, logs, keys, bpf.
+    /// The machine as a whole: modules, reboot, logs, keys, bpf.
     System,
     /// Watching files: inotify, fanotify, leases.
     Watch,
-    /// Asynchronous I/O rings (their operations will be rows of their own).
+    /// Submission of asynchronous I/O. The submitted operations have rows of their own.
     Async,
-    /// Not known to the table.
+    /// The table does not have the call.
     Unknown,
 }
 
-/// How replay treats a call.
+/// Whether replay performs a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Replay {
-    /// Performed by translating each argument by its kind; its [`Effect`] names the handler, if it
-    /// has one.
+    /// Replay translates each argument by its kind and issues the call. Some effects ([`Effect`])
+    /// have a handler that does more.
     Issue,
-    /// Not performed.
+    /// Replay does not perform the call, for this reason.
     Skip(Class),
 }
 
-/// Where in a file data come from or go to that the kernel moves itself.
+/// Where in a file a transfer inside the kernel begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum At {
-    /// From byte 0.
+pub enum CopyOffset {
+    /// At byte 0.
     Start,
-    /// At the descriptor's own offset.
+    /// At the file offset of the open file.
     Own,
-    /// At the offset that the argument points to (`loff_t *`, which the call advances); NULL: the
-    /// descriptor's own.
+    /// At the offset that the argument points to (`loff_t *`), which the call advances. A null
+    /// pointer means the file offset of the open file.
     Pointed(u8),
     /// At the `u64` at byte `at` of the struct that argument `arg` points to.
     Field {
-        /// The struct.
+        /// The argument that points to the struct.
         arg: u8,
-        /// The byte.
+        /// The offset of the field in bytes.
         at: u8,
     },
 }
 
-/// One end of such a move.
+/// The source or the destination of a transfer inside the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct End {
-    /// The argument with the descriptor, or with the struct whose field of meaning
-    /// [`crate::Is::Fd`] it is.
+pub struct CopyEnd {
+    /// The argument that is the descriptor, or that points to a struct with a field of kind
+    /// [`crate::FieldKind::Fd`].
     pub fd: u8,
-    /// Where.
-    pub at: At,
+    /// The offset in the file.
+    pub at: CopyOffset,
 }
 
-/// Data that the kernel moves without passing the program's memory: read by the engine from the
-/// source file itself; from where they went, if the source is no file that keeps them.
+/// A transfer of data from one file to another inside the kernel. The data do not pass through the
+/// program's memory, so that the engine reads them from the source file, or from the destination if
+/// the source does not keep them (a pipe or a socket).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Copies {
-    /// Where the data come from.
-    pub from: End,
-    /// Where they go.
-    pub to: End,
-    /// How many bytes; `Len::Fixed(u32::MAX)` means to the file's end, or as many as the struct
-    /// says that has the source's descriptor.
+    /// The source.
+    pub from: CopyEnd,
+    /// The destination.
+    pub to: CopyEnd,
+    /// The number of bytes. `Len::Fixed(u32::MAX)` stands for up to the end of the file, or for the
+    /// number in the struct that has the source's descriptor.
     pub len: Len,
 }
 
-/// Sets of calls that filters name (`%file`), as bits; strace's classes.
+/// A set of filter groups, such as `%file`, one bit each. They correspond to strace's classes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Groups(pub u32);
 
@@ -231,18 +240,18 @@ impl Groups {
     pub const XATTR: Self = Self(1024);
     /// Asynchronous I/O (`%aio`).
     pub const AIO: Self = Self(2048);
-    /// Everything else about the system (`%system`).
+    /// Calls on the system as a whole (`%system`).
     pub const SYSTEM: Self = Self(4096);
 
-    /// Both.
+    /// Returns the union of two sets.
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
-    /// Whether any of `other` is in here.
+    /// Returns whether the sets have a common group.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
-    /// The names that filters use, with their bits.
+    /// The names of the groups in filters, and their bits.
     pub const NAMES: &'static [(&'static str, Self)] = &[
         ("desc", Self::DESC),
         ("file", Self::FILE),
@@ -261,50 +270,51 @@ impl Groups {
     ];
 }
 
-/// What one call looks like: a row's own, or that of one of its variants.
+/// The arguments, result and treatment of a call, or of one variant of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shape {
-    /// The call's name, or the variant's (`F_DUPFD`).
+    /// The name of the call, or of the variant (`F_DUPFD`).
     pub name: &'static str,
-    /// At most six.
+    /// The arguments, at most six.
     pub args: &'static [Arg],
     /// What the result means.
     pub ret: Ret,
-    /// What it does to the process.
+    /// The effect on the process.
     pub effect: Effect,
-    /// How replay treats it.
+    /// Whether replay performs it.
     pub replay: Replay,
-    /// Whether it changes a file's or directory's content or attributes (overlapping calls on one
-    /// object, of which one changes it, keep their order).
+    /// Whether the call changes the content or attributes of a file or directory. Calls that
+    /// overlap in time keep their order if they use the same object and one of them changes it.
     pub changes: bool,
-    /// Data that move inside the kernel.
+    /// The transfer inside the kernel, if the call makes one.
     pub copies: Option<Copies>,
-    /// What it lets happen unseen.
-    pub unseen: Unseen,
-    /// What its arguments are.
+    /// How the call can change files without further calls.
+    pub unrecorded: UnrecordedEffect,
+    /// Facts about the arguments.
     pub uses: Uses,
 }
 
-/// One system call.
+/// The description of one system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// Its number on x86-64 (other architectures go by name); operations that are no system calls
-    /// (io_uring's, libaio's) have numbers above the kernel's.
+    /// The number on x86-64. Operations that are not system calls (of io_uring and libaio) have
+    /// numbers above the kernel's.
     pub number: u32,
-    /// What it looks like.
+    /// The shape, if no variant is selected.
     pub shape: Shape,
-    /// The filters that include it.
+    /// The filter groups that contain the call.
     pub groups: Groups,
-    /// Which argument's value chooses a variant.
-    pub by: u8,
-    /// The bits of that value that count.
+    /// The index of the argument that selects a variant.
+    pub selector: u8,
+    /// The bits of the selecting argument that are compared.
     pub mask: u32,
-    /// The variants of a multiplexed call; values that are not listed take the row's own shape.
+    /// The variants of a multiplexed call, by the value of the selecting argument. Other values
+    /// select the row's own shape.
     pub variants: &'static [(u64, Shape)],
 }
 
 impl Shape {
-    /// A shape that returns 0, does nothing to the process and is issued.
+    /// Creates a shape that returns 0, has no effect on the process, and is issued by replay.
     pub const fn new(name: &'static str, args: &'static [Arg]) -> Self {
         Self {
             name,
@@ -314,11 +324,11 @@ impl Shape {
             replay: Replay::Issue,
             changes: false,
             copies: None,
-            unseen: Unseen::Nothing,
-            uses: Uses::of(args),
+            unrecorded: UnrecordedEffect::Nothing,
+            uses: Uses::from_args(args),
         }
     }
-    /// Sets the result's meaning.
+    /// Sets what the result means.
     pub const fn returns(mut self, ret: Ret) -> Self {
         self.ret = ret;
         self
@@ -328,43 +338,44 @@ impl Shape {
         self.effect = effect;
         self
     }
-    /// Not performed.
+    /// Says that replay does not perform the call, and why.
     pub const fn skipped(mut self, class: Class) -> Self {
         self.replay = Replay::Skip(class);
         self
     }
-    /// Changes the file system.
+    /// Says that the call changes a file or directory.
     pub const fn changes(mut self) -> Self {
         self.changes = true;
         self
     }
-    /// Moves data inside the kernel.
-    pub const fn copies(mut self, from: End, to: End, len: Len) -> Self {
+    /// Sets the transfer inside the kernel.
+    pub const fn copies(mut self, from: CopyEnd, to: CopyEnd, len: Len) -> Self {
         self.copies = Some(Copies { from, to, len });
         self
     }
 }
 
 impl Row {
-    /// The groups that filters know: those of [`Groups`], and `replay`, which follows from the
-    /// rows.
+    /// Returns the names of all filter groups: those in [`Groups::NAMES`], and `replay`, which is
+    /// derived from the rows.
     pub fn group_names() -> impl Iterator<Item = &'static str> {
         Groups::NAMES.iter().map(|(name, _)| *name).chain(["replay"])
     }
-    /// Whether a filter's group includes it.
+    /// Returns whether the filter group with this name contains the call.
     pub fn is_in(&self, group: &str) -> bool {
         let named = |(name, bits): &(&str, Groups)| *name == group && self.groups.has(*bits);
-        Groups::NAMES.iter().any(named) || group == "replay" && self.serves_replay()
+        Groups::NAMES.iter().any(named) || group == "replay" && self.needed_for_replay()
     }
-    /// Whether replay needs such calls: those that it performs, and those that change what a
-    /// process has (descriptors, memory, directories, users, children) or pass it on.
-    pub fn serves_replay(&self) -> bool {
+    /// Returns whether a trace must contain the call to be replayed: replay performs it, or it
+    /// changes the descriptors, memory, directories, users or children of a process, or it passes
+    /// descriptors on.
+    pub fn needed_for_replay(&self) -> bool {
         let passes = |arg: &Arg| matches!(arg.kind, Kind::InMsg | Kind::InMsgs { .. });
         let serves = |shape: &Shape| {
             shape.replay == Replay::Issue
                 || shape.effect != Effect::None
                 || shape.ret == Ret::Fd
-                || shape.unseen == Unseen::Operations
+                || shape.unrecorded == UnrecordedEffect::AsyncOperations
                 || shape.args.iter().any(passes)
         };
         self.groups.has(Groups::CREDS)
@@ -372,23 +383,23 @@ impl Row {
                 .chain(self.variants.iter().map(|(_, shape)| shape))
                 .any(serves)
     }
-    /// A row whose shape is named after the call.
+    /// Creates a row whose shape has the name of the call.
     pub const fn new(sysno: Sysno, args: &'static [Arg]) -> Self {
         Self {
             number: sysno as u32,
             shape: Shape::new(sysno.name(), args),
             groups: Groups::NONE,
-            by: 0,
+            selector: 0,
             mask: u32::MAX,
             variants: &[],
         }
     }
-    /// Performed, unlike others of its kind.
+    /// Says that replay performs the call, although others of its class are skipped.
     pub const fn issued(mut self) -> Self {
         self.shape.replay = Replay::Issue;
         self
     }
-    /// Sets the result's meaning.
+    /// Sets what the result means.
     pub const fn returns(mut self, ret: Ret) -> Self {
         self.shape.ret = ret;
         self
@@ -398,24 +409,24 @@ impl Row {
         self.shape.effect = effect;
         self
     }
-    /// Not performed.
+    /// Says that replay does not perform the call, and why.
     pub const fn skipped(mut self, class: Class) -> Self {
         self.shape.replay = Replay::Skip(class);
         self
     }
-    /// Changes the file system.
+    /// Says that the call changes a file or directory.
     pub const fn changes(mut self) -> Self {
         self.shape.changes = true;
         self
     }
-    /// Moves data inside the kernel.
-    pub const fn copies(mut self, from: End, to: End, len: Len) -> Self {
+    /// Sets the transfer inside the kernel.
+    pub const fn copies(mut self, from: CopyEnd, to: CopyEnd, len: Len) -> Self {
         self.shape.copies = Some(Copies { from, to, len });
         self
     }
-    /// Lets something happen to files that no record tells of.
-    pub const fn lets(mut self, unseen: Unseen) -> Self {
-        self.shape.unseen = unseen;
+    /// Says how the call can change files without further calls.
+    pub const fn leaves_unrecorded(mut self, unrecorded: UnrecordedEffect) -> Self {
+        self.shape.unrecorded = unrecorded;
         self
     }
     /// Adds filter groups.
@@ -423,27 +434,28 @@ impl Row {
         self.groups = self.groups.or(groups);
         self
     }
-    /// Adds variants by the value of argument `by`.
-    pub const fn variants(mut self, by: u8, variants: &'static [(u64, Shape)]) -> Self {
-        self.by = by;
+    /// Sets the variants; argument `selector` selects one.
+    pub const fn variants(mut self, selector: u8, variants: &'static [(u64, Shape)]) -> Self {
+        self.selector = selector;
         self.variants = variants;
         self
     }
-    /// Lets only these bits of the choosing value count (futex without its modifiers).
+    /// Sets the bits of the selecting argument that are compared, so that modifier flags are
+    /// ignored.
     pub const fn masked(mut self, mask: u32) -> Self {
         self.mask = mask;
         self
     }
-    /// The call's name.
+    /// Returns the name of the call.
     pub const fn name(&self) -> &'static str {
         self.shape.name
     }
-    /// The shape that these arguments choose.
+    /// Returns the shape that these arguments select.
     pub fn shape(&self, args: &[u64; 6]) -> &Shape {
         if self.variants.is_empty() {
             return &self.shape;
         }
-        let value = args[self.by as usize] & u64::from(self.mask);
+        let value = args[self.selector as usize] & u64::from(self.mask);
         self.variants.iter().find(|(v, _)| *v == value).map_or(&self.shape, |(_, s)| s)
     }
 }

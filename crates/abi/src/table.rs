@@ -15,7 +15,7 @@ use crate::flags::{file as ff, io as fi, net as fnet, process as fp};
 use crate::kind::Arg;
 use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
-use crate::row::{Class, Effect, Groups, Ret, Row, Shape, Unseen};
+use crate::row::{Class, Effect, Groups, Ret, Row, Shape, UnrecordedEffect};
 use args::*;
 use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
@@ -57,11 +57,11 @@ static TABLE: &[Row] = &[
     )
     .returns(Ret::Addr)
     .does(Effect::Map)
-    .lets(Unseen::Stores)
+    .leaves_unrecorded(UnrecordedEffect::Mapping)
     .groups(D),
     mem(X::mprotect, &[addr("start"), size("len"), fl("prot", &fp::PROT)])
-        .lets(Unseen::StoresFromNowOn),
-    mem(X::munmap, &[addr("addr"), size("len")]).lets(Unseen::StoresNoMore),
+        .leaves_unrecorded(UnrecordedEffect::ProtectionChange),
+    mem(X::munmap, &[addr("addr"), size("len")]).leaves_unrecorded(UnrecordedEffect::Unmapping),
     mem(X::brk, &[addr("brk")]).returns(Ret::Addr),
     signal(
         X::rt_sigaction,
@@ -542,7 +542,7 @@ static TABLE: &[Row] = &[
     .returns(Ret::Int),
     aio(X::io_submit, &[addr("ctx_id"), int("nr"), arg("iocbpp", Kind::Iocbs { count: 1 })])
         .returns(Ret::Int)
-        .lets(Unseen::Operations),
+        .leaves_unrecorded(UnrecordedEffect::AsyncOperations),
     aio(X::io_cancel, &[addr("ctx_id"), ins("iocb", &IOCB), outs("result", &IO_EVENT)]),
     gone(X::get_thread_area, &[addr("u_info")]),
     gone(X::lookup_dcookie, &[hex("cookie64"), addr("buf"), size("len")]).returns(Ret::Count),
@@ -1174,7 +1174,7 @@ static TABLE: &[Row] = &[
     .returns(Ret::Bytes)
     .changes(),
     mem(X::pkey_mprotect, &[addr("start"), size("len"), fl("prot", &fp::PROT), int("pkey")])
-        .lets(Unseen::StoresFromNowOn),
+        .leaves_unrecorded(UnrecordedEffect::ProtectionChange),
     mem(X::pkey_alloc, &[hex("flags"), hex("init_val")]).returns(Ret::Host),
     mem(X::pkey_free, &[int("pkey")]),
     both(
@@ -1207,7 +1207,11 @@ static TABLE: &[Row] = &[
         .groups(Groups::PROCESS.or(D)),
     aio(X::io_uring_setup, &[uint("entries"), inouts("params", &URING_PARAMS)])
         .returns(Ret::Fd)
-        .lets(Unseen::Polling { arg: 1, at: 8, bit: IORING_SETUP_SQPOLL })
+        .leaves_unrecorded(UnrecordedEffect::KernelPolling {
+            arg: 1,
+            at: 8,
+            bit: IORING_SETUP_SQPOLL,
+        })
         .groups(D),
     aio(
         X::io_uring_enter,
@@ -1221,7 +1225,7 @@ static TABLE: &[Row] = &[
         ],
     )
     .returns(Ret::Host)
-    .lets(Unseen::Operations)
+    .leaves_unrecorded(UnrecordedEffect::AsyncOperations)
     .groups(D),
     aio(X::io_uring_register, &[fd("fd"), uint("opcode"), addr("arg"), uint("nr_args")])
         .returns(Ret::Host)
@@ -1945,30 +1949,31 @@ static FSCONFIG: &[(u64, Shape)] = &[
     (5, config("FSCONFIG_SET_FD", &[FD, FSCMD, text("_key"), unused("_value"), fd("aux")])),
 ];
 
-const _: () = check::check(TABLE);
+const _: () = check::assert_valid(TABLE);
 
-/// All rows, by number.
+/// Returns all rows, sorted by number.
 pub fn table() -> &'static [Row] {
     TABLE
 }
 
-/// The row with this x86-64 number.
+/// Returns the row of the call with this x86-64 number, or `None`.
 pub fn by_number(number: u32) -> Option<&'static Row> {
-    // Below the first gap a row stands at its number.
+    // Up to the first gap in the numbers, the index of a row is its number.
     match TABLE.get(number as usize) {
         Some(row) if row.number == number => Some(row),
         _ => TABLE.binary_search_by_key(&number, |r| r.number).ok().map(|i| &TABLE[i]),
     }
 }
 
-/// The row with this name.
+/// Returns the row of the call with this name, or `None`.
 pub fn by_name(name: &str) -> Option<&'static Row> {
     static NAMES: LazyLock<HashMap<&str, &Row>> =
         LazyLock::new(|| TABLE.iter().map(|r| (r.name(), r)).collect());
     NAMES.get(name).copied()
 }
 
-/// The shape of a call: its row's or its variant's; `None` if the table does not know the number.
+/// Returns the shape of the call with this number and these arguments: that of the variant that the
+/// arguments select, or the row's own. Returns `None` if the table has no such call.
 pub fn shape(number: u32, args: &[u64; 6]) -> Option<&'static Shape> {
     by_number(number).map(|r| r.shape(args))
 }

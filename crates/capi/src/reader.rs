@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use trace::error::chain;
 use trace::record::AT_EXIT;
-use trace::{Item, Reader, Trace, Want};
+use trace::{Item, ReadOptions, Reader, Trace};
 
 /// What a reader gives.
 #[repr(C)]
@@ -56,8 +56,8 @@ pub unsafe extern "C" fn ra_open(path: *const c_char, trace: *mut ra_trace) -> *
         let opened = model::recover(path, &mut |_, _| {}).and_then(|_| Trace::open(path));
         let opened = opened.map_err(|e| chain(&e))?;
         let reading = OpenReader {
-            items: opened.read(Want { data: true }),
-            clock_offset: opened.about().clock_offset,
+            items: opened.read(ReadOptions { data: true }),
+            clock_offset: opened.recording_info().clock_offset,
             name: CString::default(),
             call: None,
             pieces: Vec::new(),

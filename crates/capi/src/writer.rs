@@ -12,7 +12,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::slice;
-use trace::About;
+use trace::RecordingInfo;
 use trace::error::chain;
 use trace::record::PayloadKind;
 
@@ -115,12 +115,12 @@ pub unsafe extern "C" fn ra_create(
         };
         let engine =
             String::from_utf8_lossy(of(|a| a.tracer).unwrap_or(b"libreanimator")).into_owned();
-        let known = About {
+        let known = RecordingInfo {
             engine,
             data: "all".to_owned(),
             machine: "x86_64".to_owned(),
             began: about.map_or(0, |a| a.began),
-            ..About::default()
+            ..RecordingInfo::default()
         };
         let origin = Origin {
             about: known,

@@ -1,7 +1,7 @@
 //! The capture plans of all system calls. They are made once, so that a call costs one lookup.
 
 use crate::options::{DataLimit, NUMBER_LIMIT, Options};
-use abi::plan::{DATA, Plan, Step, What, When};
+use abi::plan::{DATA, Plan, Step, StepKind, When};
 use abi::{Kind, Shape};
 
 /// A step of a plan, with the limit that [`Options::data`] sets.
@@ -12,7 +12,7 @@ pub(crate) struct LimitedStep {
     pub limit: u64,
 }
 
-/// What is captured at the entry and at the exit of a call.
+/// StepKind is captured at the entry and at the exit of a call.
 #[derive(Debug, Default)]
 pub(crate) struct CapturePlan {
     pub entry: Box<[LimitedStep]>,
@@ -25,14 +25,19 @@ impl CapturePlan {
     /// Derives the plan of a call from its argument kinds. `data` limits the steps that capture
     /// data.
     fn from_shape(shape: &Shape, data: DataLimit) -> Self {
-        let plan = Plan::of(shape);
+        let plan = Plan::derive(shape);
         let add_limit = |step: &Step| {
             let limit = match data {
                 _ if step.flags & DATA == 0 => u64::MAX,
                 DataLimit::All => u64::MAX,
                 DataLimit::Writes => {
-                    let written = matches!(step.what, What::File | What::Landed | What::Range)
-                        || shape.args.get(step.arg as usize).is_some_and(|a| is_input(a.kind));
+                    let written = matches!(
+                        step.kind,
+                        StepKind::SourceFile | StepKind::DestinationFile | StepKind::SourceRange
+                    ) || shape
+                        .args
+                        .get(step.arg as usize)
+                        .is_some_and(|a| is_input(a.kind));
                     if written { u64::MAX } else { 0 }
                 }
                 DataLimit::None => 0,
@@ -114,7 +119,7 @@ impl Plans {
                     let default = add(&row.shape);
                     NumberEntry {
                         wanted,
-                        selector: row.by,
+                        selector: row.selector,
                         mask: row.mask,
                         default,
                         variants: row

@@ -26,12 +26,12 @@ pub(crate) enum RecordSize {
     Large,
 }
 
-/// What a payload is to hold.
+/// StepKind a payload is to hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PayloadSpec {
     /// The argument that it belongs to.
     pub arg: u8,
-    /// What kind of bytes it holds.
+    /// StepKind kind of bytes it holds.
     pub kind: PayloadKind,
     /// Flags of its header.
     pub flags: u8,
@@ -179,7 +179,7 @@ impl RecordWriter {
     }
     /// Adds a payload that consists of exactly these bytes.
     pub fn put_whole_payload(&mut self, arg: u8, kind: PayloadKind, flags: u8, bytes: &[u8]) {
-        self.journal.payload(
+        self.journal.add_payload(
             PayloadHeader {
                 arg,
                 kind: kind as u8,
@@ -194,7 +194,7 @@ impl RecordWriter {
     }
     /// Adds a payload with a header that is already complete.
     pub fn put_payload(&mut self, head: PayloadHeader, bytes: &[u8]) {
-        self.journal.payload(head, bytes);
+        self.journal.add_payload(head, bytes);
         self.in_part += bytes.len();
     }
 }
@@ -228,10 +228,10 @@ impl PayloadSink for RecordWriter {
             let last = done + chunk as u64 == len;
             // The last payload says how many bytes were cut off.
             let head = spec.to_header(if last { spec.wanted - done } else { chunk as u64 });
-            let got = fill(done, self.journal.space(head, chunk)).min(chunk);
+            let got = fill(done, self.journal.reserve_payload(head, chunk)).min(chunk);
             let short = if got < chunk { UNREADABLE } else { 0 };
             let cut = if last && len < spec.wanted { CUT } else { 0 };
-            self.journal.keep(got, short | cut);
+            self.journal.keep_reserved(got, short | cut);
             self.in_part += got;
             done += got as u64;
             if last || short != 0 {

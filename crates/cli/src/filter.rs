@@ -121,7 +121,7 @@ impl Filter {
         all && self.paths.is_empty()
             && abi::table()
                 .iter()
-                .filter(|row| row.serves_replay())
+                .filter(|row| row.needed_for_replay())
                 .all(|row| self.has_number(row.number))
     }
     /// Returns whether calls with this outcome may pass.

@@ -3,14 +3,14 @@
 
 use super::moves::Moves;
 use super::tree::{File, Tree};
-use abi::{Is, Kind, Role, Shape};
+use abi::{FieldKind, Kind, Role, Shape};
 use linux_raw_sys::general;
 use linux_raw_sys::general::{
     O_CREAT, O_DIRECTORY, O_EXCL, O_TMPFILE, O_TRUNC, S_IFDIR, S_IFMT, S_IFREG,
 };
 use model::world::{Bound, lexical};
 use trace::Call;
-use trace::record::{Identity, MADE_UP};
+use trace::record::{Identity, SYNTHETIC};
 
 /// `statfs.f_type` of proc: files there are not stored.
 const PROC: u32 = general::PROC_SUPER_MAGIC;
@@ -47,8 +47,8 @@ impl Files {
                     dev: 2,
                     mode: S_IFREG,
                     links: 1,
-                    magic: PROC,
-                    created: MADE_UP,
+                    fs_type: PROC,
+                    created: SYNTHETIC,
                     ..Identity::default()
                 },
                 clean,
@@ -75,7 +75,7 @@ impl Files {
                 size: file.size,
                 links: 1,
                 mode,
-                created: MADE_UP,
+                created: SYNTHETIC,
                 ..Identity::default()
             },
             clean,
@@ -89,7 +89,7 @@ impl Files {
             dev: 1,
             ino: self.inodes,
             mode: S_IFREG,
-            created: MADE_UP,
+            created: SYNTHETIC,
             ..Identity::default()
         };
         (identity, lexical(path))
@@ -101,7 +101,7 @@ impl Files {
             return;
         }
         let path = |(i, a): (usize, &abi::Arg)| {
-            Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?)))
+            Some((a.kind.path_use()?.role, lexical(bound.paths[i].as_ref()?)))
         };
         let paths: Vec<(Role, Vec<u8>)> = shape.args.iter().enumerate().filter_map(path).collect();
         for (role, path) in &paths {
@@ -155,25 +155,27 @@ impl Files {
         for (i, layout) in shape.args.iter().enumerate().filter_map(|(i, a)| {
             if let Kind::Out(_, l) = a.kind { Some((i as u8, l)) } else { None }
         }) {
-            let word = |is: Is| {
+            let word = |kind: FieldKind| {
                 layout
                     .fields
                     .iter()
-                    .find(|f| f.is == is)
-                    .map(|f| (call.word(i, f.at as u8), f.size))
+                    .find(|f| f.kind == kind)
+                    .map(|f| (call.struct_u64(i, f.at as u8), f.size))
             };
-            let (Some((mode, width)), Some((size, _))) = (word(Is::Mode), word(Is::Size)) else {
+            let (Some((mode, width)), Some((size, _))) =
+                (word(FieldKind::Mode), word(FieldKind::Size))
+            else {
                 continue;
             };
             let mode = if width == 2 { mode & 0xffff } else { mode & 0xffff_ffff } as u32;
             if mode & S_IFMT != 0 {
                 let file = self.get(path);
                 (file.directory, file.size) = (mode & S_IFMT == S_IFDIR, size);
-                let number = word(Is::Dev)
-                    .zip(word(Is::Ino))
+                let number = word(FieldKind::Dev)
+                    .zip(word(FieldKind::Ino))
                     .map(|((dev, _), (ino, _))| (dev, ino))
                     .filter(|_| mode & S_IFMT == S_IFREG);
-                let links = word(Is::Links).map_or(1, |(links, _)| links);
+                let links = word(FieldKind::Links).map_or(1, |(links, _)| links);
                 if let Some(inode) =
                     number.and_then(|n| self.moves.observe_inode(path, n, links, &mut self.by_path))
                 {

@@ -28,7 +28,10 @@ use std::sync::Arc;
 use threads::Threads;
 use trace::Buffer;
 use trace::record::{AT_EXIT, Header, Identity, PayloadKind};
-use trace::{About, End, Error, Event, Journal, Mount, Payload, RecordKind, Recording, Summary};
+use trace::{
+    Error, Event, Journal, Mount, Payload, RecordKind, Recording, RecordingEnd, RecordingInfo,
+    Summary,
+};
 use write::put;
 use zerocopy::IntoBytes;
 
@@ -53,7 +56,7 @@ pub struct Fork {
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     /// What goes into the trace's description. Times are nanoseconds since 1970.
-    pub about: About,
+    pub about: RecordingInfo,
     /// The working directory of the first thread, if it is known.
     pub directory: Option<Vec<u8>>,
     /// The starts of threads, by thread id; of an id that was used again, in order of time.
@@ -156,7 +159,7 @@ impl Import {
         if let Some(shape) =
             shape.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
             && let Some((i, Role::Open(from))) =
-                shape.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path()?.role)))
+                shape.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
             && let Some(path) = &bound.paths[i]
         {
             let flags = call.open_flags(from);
@@ -349,7 +352,7 @@ impl Import {
         let identity = Identity {
             dev: 1,
             mode: DIRECTORY,
-            created: trace::record::MADE_UP,
+            created: trace::record::SYNTHETIC,
             ..Identity::default()
         };
         let known = directory.iter().map(|d| [identity.as_bytes(), d].concat());
@@ -397,11 +400,11 @@ impl Import {
     pub fn finish(mut self, whole: bool, progress: trace::Progress<'_>) -> Result<Summary, Error> {
         self.renames()?;
         self.journal.finish()?;
-        let end = End {
+        let end = RecordingEnd {
             finished: whole,
             missing: self.account.reasons(),
             notes: self.notes,
-            ..End::default()
+            ..RecordingEnd::default()
         };
         self.recording.seal(end, progress)
     }

@@ -52,7 +52,7 @@ impl Import {
             r.shape
                 .args
                 .iter()
-                .map(|a| a.kind.path().map(|p| p.role))
+                .map(|a| a.kind.path_use().map(|p| p.role))
                 .eq([Some(Role::Source), Some(Role::Target)])
         };
         let Some(row) = abi::table().iter().find(roles) else { return Ok(()) };
@@ -91,7 +91,7 @@ impl Import {
 }
 
 pub(super) fn put(journal: &mut Journal, p: &Payload, bytes: &[u8]) {
-    journal.payload(
+    journal.add_payload(
         PayloadHeader {
             arg: p.arg,
             kind: p.kind as u8,

@@ -21,7 +21,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use trace::record::PayloadKind;
-use trace::{Call, Event, RecordKind, Trace, Want};
+use trace::{Call, Event, ReadOptions, RecordKind, Trace};
 
 /// A format to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +231,7 @@ pub fn export(
     let (all, mut done) = (trace.summary().calls, 0u64);
     let mut world = World::<()>::new();
     let mut open: HashMap<usize, Bound<()>> = HashMap::default();
-    for moment in Timeline::new(trace.read(Want { data: format != Format::Iolog })) {
+    for moment in Timeline::new(trace.read(ReadOptions { data: format != Format::Iolog })) {
         let (call, bound) = match moment? {
             Moment::Event(event) => {
                 world.event(&event);

@@ -11,13 +11,13 @@ use ::import::{Fork, Import, ImportedCall, Origin};
 use abi::{Effect, Row};
 use ahash::HashMap;
 use std::path::Path;
-use trace::About;
+use trace::RecordingInfo;
 
 /// Begins the trace `to`. `directory`: where the first program was started, if it is known.
 /// `forks`: the threads that began, by number.
 pub(crate) fn begin(
     to: &Path,
-    about: About,
+    about: RecordingInfo,
     directory: Option<&[u8]>,
     forks: HashMap<u32, Vec<Fork>>,
 ) -> Result<Import, Error> {

@@ -3,7 +3,7 @@
 //! Every reader accepts any bytes. It returns what came before the first damage, reports what is
 //! wrong and where, never panics, and needs memory that does not grow with the input. What a format
 //! does not hold is not invented, except where replay needs it; then it is marked
-//! ([`trace::record::MADE_UP`]).
+//! ([`trace::record::SYNTHETIC`]).
 #![forbid(unsafe_code)]
 
 pub mod ctf;

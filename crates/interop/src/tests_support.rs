@@ -6,7 +6,7 @@ use crate::{Importer, Outcome, ctf, dataseries};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use trace::{Call, Item, Trace, Want};
+use trace::{Call, Item, ReadOptions, Trace};
 
 /// In memory, where there is such a place: what is sealed is made durable each time.
 pub(crate) fn scratch() -> tempfile::TempDir {
@@ -53,7 +53,7 @@ pub(crate) fn imported(text: &str, import: Importer) -> (Outcome, Vec<Call>, Vec
     let (from, to) = written(dir.path(), text.as_bytes());
     let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
     let items: Vec<Item> =
-        Trace::open(&to).unwrap().read(Want { data: true }).map(Result::unwrap).collect();
+        Trace::open(&to).unwrap().read(ReadOptions { data: true }).map(Result::unwrap).collect();
     let calls = items
         .iter()
         .filter_map(|i| if let Item::Call(c) = i { Some(c.clone()) } else { None })
@@ -68,7 +68,8 @@ fn cut(bytes: &[u8], parts: usize, import: Importer) {
         let (from, to) = written(dir.path(), &bytes[..end]);
         if let Ok(outcome) = import(&from, &to, None, &mut |_, _| {}) {
             let trace = Trace::open(&to).unwrap();
-            let read: Vec<Item> = trace.read(Want { data: true }).map(Result::unwrap).collect();
+            let read: Vec<Item> =
+                trace.read(ReadOptions { data: true }).map(Result::unwrap).collect();
             let calls = read.iter().filter(|item| matches!(item, Item::Call(_))).count();
             assert_eq!(calls as u64, outcome.summary.calls, "an input of {end} bytes");
         }

@@ -1,6 +1,6 @@
 //! The columns of calls that follow from what their processes did before.
 
-use abi::{Ret, arguments};
+use abi::{Ret, argument_indices};
 use processes::{Bound, Moment, Timeline, World, lexical};
 use std::borrow::Cow;
 use trace::{Call, Columns, Item};
@@ -48,7 +48,7 @@ fn columns(call: &Call, bound: &Bound<()>, found: &mut dyn FnMut(u64, Columns<'_
         file = call.identity(abi::plan::RESULT).map(|(_, path)| path);
     }
     let mut paths = [None, None];
-    for (slot, i) in paths.iter_mut().zip(arguments(shape.uses.paths)) {
+    for (slot, i) in paths.iter_mut().zip(argument_indices(shape.uses.path_args)) {
         *slot = match &bound.paths[i] {
             Some(path) => Some(Cow::from(lexical(path))),
             None => call.path(i as u8).map(Cow::from),

@@ -41,7 +41,7 @@ use std::sync::Arc;
 use table::OriginWriter;
 use trace::record::{PayloadKind, RecordKind};
 use trace::storage::Storage;
-use trace::{About, Call, Error, Event, Item};
+use trace::{Call, Error, Event, Item, RecordingInfo};
 
 /// What inference must know besides the calls.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +91,7 @@ pub struct Summary {
 impl InferenceInput {
     /// Those of a recording. `machine`: the recorded one, if it is at hand; `final_state`: it has
     /// just ended, in order.
-    pub fn of(about: &About, machine: Option<Arc<dyn Machine>>, final_state: bool) -> Self {
+    pub fn of(about: &RecordingInfo, machine: Option<Arc<dyn Machine>>, final_state: bool) -> Self {
         Self {
             began: about.began.saturating_add_signed(about.clock_offset),
             mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
@@ -196,7 +196,7 @@ fn follow(
                 world.leave_with(&call, &mut bound, &mut |path| facts.names.link_at(path));
                 let changed = unrecorded.returned(&world, &call, &bound);
                 let overlapping = facts.outside.overlapping.leave(number);
-                if let Some(shape) = call.shape().filter(|_| call.made()) {
+                if let Some(shape) = call.shape().filter(|_| call.was_executed()) {
                     let context = context(&call, shape, &bound, &mut facts);
                     let subject = facts.apply_returned_call(&call, shape, &context);
                     if let (Some(directory), Some(_)) = (&bound.directory, subject) {

@@ -6,7 +6,8 @@ use processes::World;
 use std::path::Path;
 use std::sync::Arc;
 use trace::{
-    Columns, Error, Inference, Item, Progress, Sealing, Semantics, Summary, Verdict, Want,
+    Columns, Error, Inference, Item, Progress, ReadOptions, SealingContext, Semantics, Summary,
+    Verdict,
 };
 
 /// What the calls of a trace mean, for [`trace::Recording`] and [`trace::recover`].
@@ -36,7 +37,7 @@ pub fn recover(path: &Path, progress: Progress<'_>) -> Result<bool, Error> {
 }
 
 impl Semantics for Model {
-    fn begin(&self) -> Box<dyn Inference> {
+    fn new_inference(&self) -> Box<dyn Inference> {
         let (world, moved) = (World::default(), RenamedNames::default());
         Box::new(Following { world, moved, machine: self.machine.clone() })
     }
@@ -50,7 +51,7 @@ struct Following {
 }
 
 impl Inference for Following {
-    fn columns(
+    fn derive_columns(
         &mut self,
         items: &mut dyn Iterator<Item = Item>,
         found: &mut dyn FnMut(u64, Columns<'_>),
@@ -64,16 +65,17 @@ impl Inference for Following {
         derive(&mut self.world, &mut items, found);
     }
 
-    fn tables(
+    fn write_tables(
         self: Box<Self>,
-        sealing: &Sealing<'_>,
+        sealing: &SealingContext<'_>,
         summary: &mut Summary,
         progress: Progress<'_>,
     ) -> Result<Vec<&'static str>, Error> {
         let live = self.machine.is_some();
         let trace = sealing.trace;
         let final_state = live && sealing.end.is_some_and(|e| e.final_state);
-        let mut circumstances = InferenceInput::of(trace.about(), self.machine, final_state);
+        let mut circumstances =
+            InferenceInput::of(trace.recording_info(), self.machine, final_state);
         let until = summary.complete_until;
         circumstances.moved = self.moved;
         let (all, mut looked) = (summary.calls, 0u64);
@@ -84,11 +86,11 @@ impl Inference for Following {
             }
         };
         let calls = trace
-            .read(Want { data: false })
+            .read(ReadOptions { data: false })
             .inspect(look)
             .filter(move |item| !matches!(item, Ok(Item::Call(c)) if c.is_after(until)));
         let found = infer(sealing.storage, trace.dir(), calls, &circumstances)?;
-        Ok(told(&found, trace.about().snapshot, summary))
+        Ok(told(&found, trace.recording_info().snapshot, summary))
     }
 }
 

@@ -62,7 +62,7 @@ where
                 self.open.push(Reverse((left.max(call.entered), number)));
             }
             // It is over when it is refused, with a result or without.
-            left if !call.made() => {
+            left if !call.was_executed() => {
                 let left = left.unwrap_or(call.entered).max(call.entered);
                 self.open.push(Reverse((left, number)));
             }

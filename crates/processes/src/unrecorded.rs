@@ -7,7 +7,7 @@
 //! that only made a ring is not told.
 
 use crate::{Bound, Descriptor, OpenFile, World};
-use abi::{Kind, Unseen};
+use abi::{Kind, UnrecordedEffect};
 use ahash::{HashMap, HashSet};
 use linux_raw_sys::general;
 use linux_raw_sys::general::O_ACCMODE;
@@ -63,10 +63,12 @@ impl Unrecorded {
         bound: &Bound<T>,
     ) -> Files {
         let Some(shape) = call.shape().filter(|_| call.succeeded()) else { return Vec::new() };
-        match shape.unseen {
-            Unseen::Nothing if self.tables.is_empty() || bound.opened.is_empty() => Vec::new(),
-            Unseen::Nothing => self.opened(world, call, bound),
-            Unseen::Operations if call.ret > 0 => {
+        match shape.unrecorded {
+            UnrecordedEffect::Nothing if self.tables.is_empty() || bound.opened.is_empty() => {
+                Vec::new()
+            }
+            UnrecordedEffect::Nothing => self.opened(world, call, bound),
+            UnrecordedEffect::AsyncOperations if call.ret > 0 => {
                 let blocks = shape.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
                 match blocks.and_then(|i| call.payload(i as u8, PayloadKind::Iocbs)) {
                     Some(blocks) => self.blocks(world, call, &blocks.bytes),
@@ -76,20 +78,24 @@ impl Unrecorded {
                     }
                 }
             }
-            Unseen::Polling { arg, at, bit } if call.word(arg, at) as u32 & bit != 0 => {
+            UnrecordedEffect::KernelPolling { arg, at, bit }
+                if call.struct_u64(arg, at) as u32 & bit != 0 =>
+            {
                 self.polled += 1;
                 self.ring(world, call)
             }
-            Unseen::Operations | Unseen::Polling { .. } => Vec::new(),
-            Unseen::Stores => self.mapped(call, bound),
-            Unseen::StoresFromNowOn if call.args[2] & PROT_WRITE != 0 => {
+            UnrecordedEffect::AsyncOperations | UnrecordedEffect::KernelPolling { .. } => {
+                Vec::new()
+            }
+            UnrecordedEffect::Mapping => self.mapped(call, bound),
+            UnrecordedEffect::ProtectionChange if call.args[2] & PROT_WRITE != 0 => {
                 let range = mapping(call.args[0], call.args[1]);
                 let known = self.mappings.get(&call.pid).into_iter().flatten();
                 let files = known.filter(|(there, _)| overlap(there, &range));
                 files.map(|(_, file)| (file.clone(), BY_STORES)).collect()
             }
-            Unseen::StoresFromNowOn => Vec::new(),
-            Unseen::StoresNoMore => {
+            UnrecordedEffect::ProtectionChange => Vec::new(),
+            UnrecordedEffect::Unmapping => {
                 let range = mapping(call.args[0], call.args[1]);
                 if let Some(known) = self.mappings.get_mut(&call.pid) {
                     known.retain(|(there, _)| {

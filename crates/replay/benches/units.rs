@@ -8,7 +8,7 @@ use model::Model;
 use std::path::Path;
 use std::sync::Arc;
 use trace::record::{AT_EXIT, Header, PayloadHeader, PayloadKind};
-use trace::{About, Recording, Trace, Want};
+use trace::{ReadOptions, Recording, RecordingInfo, Trace};
 
 const CALLS: u64 = 20_000;
 /// pwrite64.
@@ -20,7 +20,8 @@ fn main() {
 
 /// Writes the journal of a recording that did not end: writes of 64 bytes by four threads.
 fn record(path: &Path) {
-    let recording = Recording::create(path, About::default(), Arc::new(Model::foreign())).unwrap();
+    let recording =
+        Recording::create(path, RecordingInfo::default(), Arc::new(Model::foreign())).unwrap();
     let mut journal = recording.journal(0).unwrap();
     for n in 0..CALLS {
         let entered = 1000 + n * 250;
@@ -41,7 +42,7 @@ fn record(path: &Path) {
             wanted: 64,
             ..PayloadHeader::default()
         };
-        journal.payload(payload, &n.to_le_bytes().repeat(8));
+        journal.add_payload(payload, &n.to_le_bytes().repeat(8));
         journal.commit().unwrap();
     }
     journal.finish().unwrap();
@@ -84,7 +85,7 @@ fn read(bencher: Bencher<'_, '_>, data: bool) {
     model::recover(&path, &mut |_, _| {}).unwrap();
     let trace = Trace::open(&path).unwrap();
     bencher.counter(ItemsCount::new(CALLS)).bench_local(|| {
-        assert_eq!(trace.read(Want { data }).filter(Result::is_ok).count() as u64, CALLS);
+        assert_eq!(trace.read(ReadOptions { data }).filter(Result::is_ok).count() as u64, CALLS);
     });
 }
 

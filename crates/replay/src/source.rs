@@ -11,7 +11,7 @@ use model::Tables;
 use model::files::{Change, Copied, Origin, Row, Unnamed};
 use model::world::Mounts;
 use std::os::fd::BorrowedFd;
-use trace::{Event, Item, Trace, Want};
+use trace::{Event, Item, ReadOptions, Trace};
 
 /// A boxed cause.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -75,7 +75,7 @@ pub trait Source: Sync {
 
 impl Source for Trace {
     fn items(&self) -> Result<Reading<'_, Item>, Cause> {
-        Ok(Box::new(self.read(Want { data: true }).map(|item| item.map_err(Cause::from))))
+        Ok(Box::new(self.read(ReadOptions { data: true }).map(|item| item.map_err(Cause::from))))
     }
     fn rows(&self) -> Result<Vec<Row>, Cause> {
         Ok(self.files()?)
@@ -96,7 +96,7 @@ impl Source for Trace {
         Ok(Box::new(Trace::events(self).map(|event| event.map_err(Cause::from))))
     }
     fn mounts(&self) -> Mounts {
-        Mounts::new(self.about().mounts.iter().map(|m| (&*m.point, &*m.fs)))
+        Mounts::new(self.recording_info().mounts.iter().map(|m| (&*m.point, &*m.fs)))
     }
     fn items_about(&self) -> u64 {
         self.summary().calls.saturating_add(self.summary().events)
@@ -107,8 +107,8 @@ impl Source for Trace {
     }
     fn is_of_one_thread(&self) -> bool {
         self.summary().threads == 1
-            && self.about().joined.is_empty()
-            && !self.about().command.is_empty()
+            && self.recording_info().joined.is_empty()
+            && !self.recording_info().command.is_empty()
     }
     fn is_torn(&self) -> bool {
         self.summary().recovered

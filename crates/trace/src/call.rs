@@ -1,43 +1,44 @@
-//! What a reader gives: calls and events in the order of their entry.
+//! Calls and events as a [`crate::Reader`] returns them.
 
 pub(crate) mod payloads;
 
 use crate::format::record::{
-    AT_EXIT, FROM_FILE, FdSnapshot, Identity, NO_EXIT, NOT_MADE, PayloadKind, RecordKind,
+    AT_EXIT, FROM_FILE, FdSnapshot, Identity, NO_EXIT, NOT_EXECUTED, PayloadKind, RecordKind,
 };
-use abi::print::Part;
-use abi::{At, Copies, OpenFlags, Shape};
+use abi::print::CapturedKind;
+use abi::{Copies, CopyOffset, OpenFlags, Shape};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
-/// The sum of numbers that a trace tells, which may be any: at most the largest number.
+/// Adds up numbers that come from a trace and may be anything. Returns `u64::MAX` if the sum is
+/// larger.
 pub fn saturating_sum(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-/// A captured payload of memory. The bytes are shared with the segment that they were read from:
+/// A captured payload. Its bytes share the buffer of the segment that they were read from, so that
 /// cloning is cheap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload {
-    /// The argument that led to it, or `RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY` of
-    /// `abi::plan`.
+    /// The number of the argument that the payload belongs to, or `RESULT`, `WORKING_DIRECTORY` or
+    /// `ROOT_DIRECTORY` of `abi::plan`.
     pub arg: u8,
-    /// What it holds.
+    /// What the bytes are.
     pub kind: PayloadKind,
-    /// `AT_EXIT`, `UNREADABLE`, `CUT`, `FROM_FILE` of [`crate::record`].
+    /// A set of `AT_EXIT`, `UNREADABLE`, `CUT` and `FROM_FILE` of [`crate::record`].
     pub flags: u8,
-    /// Bytes captured. When a reader leaves data out, `bytes` of a [`PayloadKind::Data`] payload is
-    /// empty but `len` is not 0.
+    /// The number of bytes captured. If the reader was told not to read data, a
+    /// [`PayloadKind::Data`] payload has no `bytes`, but its `len` is the recorded one.
     pub len: u64,
-    /// Bytes that were due.
+    /// The number of bytes that a complete payload would have.
     pub wanted: u64,
-    /// The bytes.
+    /// The captured bytes.
     pub bytes: Buffer,
 }
 
 impl Payload {
-    /// The same payload with other bytes, as if these had been captured; what was left out stays
-    /// left out.
+    /// Returns a copy of the payload with other bytes. The number of bytes that were not captured
+    /// stays the same.
     pub fn with_bytes(&self, bytes: Vec<u8>) -> Self {
         let left_out = self.wanted.saturating_sub(self.bytes.len() as u64);
         let len = bytes.len() as u64;
@@ -45,51 +46,53 @@ impl Payload {
     }
 }
 
-/// One call: its row in the trace.
+/// A recorded system call, one row of a segment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// The row's number in the trace, which names the call in messages.
+    /// The number of the row in the trace. Messages name a call by it.
     pub seq: u64,
-    /// Entry: nanoseconds of the recorded machine's `CLOCK_MONOTONIC`.
+    /// The time of entry, in nanoseconds of the recorded machine's `CLOCK_MONOTONIC`.
     pub entered: u64,
-    /// Return; `None` if it never did.
+    /// The time of the return in the same clock, or `None` if the call did not return while it was
+    /// recorded.
     pub left: Option<u64>,
-    /// Process.
+    /// The process.
     pub pid: u32,
-    /// Thread.
+    /// The thread.
     pub tid: u32,
-    /// x86-64 number.
+    /// The x86-64 number of the call.
     pub nr: u32,
-    /// `NO_EXIT`, `NO_ENTRY`, `COMPAT`, `NOT_MADE` of [`crate::record`].
+    /// A set of `NO_EXIT`, `NO_ENTRY`, `COMPAT` and `NOT_EXECUTED` of [`crate::record`].
     pub flags: u8,
-    /// Argument registers.
+    /// The six argument registers at entry.
     pub args: [u64; 6],
-    /// Result; means nothing without `left`.
+    /// The result. It is meaningless if `left` is `None`.
     pub ret: i64,
-    /// What its descriptor led to.
+    /// What the call's first descriptor referred to at entry.
     pub fd_snapshot: FdSnapshot,
-    /// What was captured, in plan order.
+    /// The captured payloads, in the order of the capture plan.
     pub payloads: Vec<Payload>,
 }
 
-/// Something that happened to a process and is no call. `args` as [`RecordKind`] says.
+/// Something that happened to a process and is not a call. [`RecordKind`] says what `args` hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time in nanoseconds of `CLOCK_MONOTONIC`.
     pub time: u64,
     /// What happened.
     pub kind: RecordKind,
-    /// Process.
+    /// The process.
     pub pid: u32,
-    /// Thread.
+    /// The thread.
     pub tid: u32,
-    /// Particulars.
+    /// Details that depend on `kind`.
     pub args: [u64; 6],
-    /// Texts and identities.
+    /// Strings and identities that depend on `kind`.
     pub payloads: Vec<Payload>,
 }
 
-/// What a reader gives next. Events come before the calls that were entered at the same nanosecond.
+/// A call or an event. A reader returns an event before the calls that were entered in the same
+/// nanosecond.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// A call.
@@ -99,12 +102,14 @@ pub enum Item {
 }
 
 impl Call {
-    /// Whether it returned after a moment (of [`crate::document::Summary::complete_until`]).
+    /// Returns whether the call returned after `moment`, which is usually
+    /// [`crate::document::Summary::complete_until`]. Returns false if `moment` is `None` or the
+    /// call did not return.
     pub fn is_after(&self, moment: Option<u64>) -> bool {
         self.left.zip(moment).is_some_and(|(left, moment)| left > moment)
     }
-    /// The table's shape for it, unless the table does not know it or it came through a 32-bit
-    /// entry.
+    /// Returns the shape of the call in the table of system calls, or `None` if the table lacks it
+    /// or the call came through a 32-bit entry point.
     pub fn shape(&self) -> Option<&'static Shape> {
         if self.flags & crate::format::record::COMPAT != 0 {
             None
@@ -112,46 +117,49 @@ impl Call {
             abi::shape(self.nr, &self.args)
         }
     }
-    /// Whether the kernel carried it out, or at least began to. If not, it found and changed
-    /// nothing, whatever its result says.
-    pub fn made(&self) -> bool {
-        self.flags & NOT_MADE == 0
+    /// Returns whether the kernel executed the call, or at least began to. Otherwise a seccomp
+    /// filter answered it, and it had no effect, whatever its result is.
+    pub fn was_executed(&self) -> bool {
+        self.flags & NOT_EXECUTED == 0
     }
-    /// Whether it was made and returned.
+    /// Returns whether the kernel executed the call and the call returned.
     pub fn returned(&self) -> bool {
-        self.made() && self.left.is_some() && self.flags & NO_EXIT == 0
+        self.was_executed() && self.left.is_some() && self.flags & NO_EXIT == 0
     }
-    /// What the program was given as its result, be it by the kernel or by a filter.
+    /// Returns the result that the program received, from the kernel or from a seccomp filter;
+    /// `None` if the call did not return.
     pub fn result(&self) -> Option<i64> {
         (self.flags & NO_EXIT == 0 && self.left.is_some()).then_some(self.ret)
     }
-    /// The errno in [`Call::result`].
+    /// Returns the errno of [`Call::result`], or `None` if there is no result or it is not an
+    /// error.
     pub fn error(&self) -> Option<i32> {
         self.result().and_then(abi::errno_of)
     }
-    /// How long it took, if it has a result.
+    /// Returns the time from entry to return in nanoseconds, or `None` if the call did not return.
     pub fn duration(&self) -> Option<u64> {
         self.result().and(self.left).map(|left| left.saturating_sub(self.entered))
     }
-    /// The errno of a call that was made and failed.
+    /// Returns the errno of a call that the kernel executed and that failed, else `None`.
     pub fn errno(&self) -> Option<i32> {
         abi::errno_of(self.ret).filter(|_| self.returned())
     }
-    /// Whether it returned and did not fail.
+    /// Returns whether the kernel executed the call and the call returned without an error.
     pub fn succeeded(&self) -> bool {
         self.returned() && self.errno().is_none()
     }
-    /// The first payload of this argument and kind (for one that is read at both ends, the
-    /// entry's).
+    /// Returns the first payload of this argument and kind, or `None`. If the argument was read at
+    /// entry and at exit, this is the payload from the entry.
     pub fn payload(&self, arg: u8, kind: PayloadKind) -> Option<&Payload> {
         self.payloads.iter().find(|p| p.arg == arg && p.kind == kind)
     }
-    /// The path or string of argument `arg`.
+    /// Returns the string or path in argument `arg`, or `None` if it was not captured.
     pub fn string(&self, arg: u8) -> Option<&[u8]> {
         self.payload(arg, PayloadKind::String).map(|p| p.bytes.as_slice())
     }
-    /// The path in argument `arg`: its string, or the file's name in a socket's address (`struct
-    /// sockaddr_un`: two bytes of family, then the path, which ends with a NUL or the address).
+    /// Returns the path in argument `arg`: its string, or the file name in the address of an
+    /// `AF_UNIX` socket (`struct sockaddr_un`: two bytes of family, then the path up to a NUL or
+    /// the end). Returns `None` if there is neither.
     pub fn path(&self, arg: u8) -> Option<&[u8]> {
         const AF_UNIX: [u8; 2] = (linux_raw_sys::net::AF_UNIX as u16).to_ne_bytes();
         let address = || {
@@ -164,66 +172,76 @@ impl Call {
         };
         self.string(arg).or_else(|| address().filter(|path| !path.is_empty()))
     }
-    /// The offset at which data that the kernel moved itself began; `None`: the descriptor's own.
-    pub fn pointed(&self, at: At) -> Option<u64> {
+    /// Returns the byte of the file at which data that the kernel moved itself began, or `None` if
+    /// the call used the offset of the open file.
+    pub fn copy_offset(&self, at: CopyOffset) -> Option<u64> {
         match at {
-            At::Start => Some(0),
-            At::Own => None,
-            At::Pointed(arg) if self.args[usize::from(arg)] == 0 => None,
-            At::Pointed(arg) => Some(self.word(arg, 0)),
-            At::Field { arg, at } => Some(self.word(arg, at)),
+            CopyOffset::Start => Some(0),
+            CopyOffset::Own => None,
+            CopyOffset::Pointed(arg) if self.args[usize::from(arg)] == 0 => None,
+            CopyOffset::Pointed(arg) => Some(self.struct_u64(arg, 0)),
+            CopyOffset::Field { arg, at } => Some(self.struct_u64(arg, at)),
         }
     }
-    /// The `O_*` flags of an open.
+    /// Returns the `O_*` flags of an open; `from` says where they are among the arguments.
     pub fn open_flags(&self, from: OpenFlags) -> u32 {
         match from {
             OpenFlags::Arg(n) => self.args[usize::from(n)] as u32,
             OpenFlags::Implied(flags) => flags,
-            OpenFlags::InStruct(n) => self.word(n, 0) as u32,
+            OpenFlags::InStruct(n) => self.struct_u64(n, 0) as u32,
         }
     }
-    /// The `u64` at byte `at` of the struct in argument `arg`; 0 if it was not captured.
-    pub fn word(&self, arg: u8, at: u8) -> u64 {
+    /// Returns the `u64` at byte `at` of the struct that argument `arg` points to, or 0 if it was
+    /// not captured.
+    pub fn struct_u64(&self, arg: u8, at: u8) -> u64 {
         let bytes = self
             .payload(arg, PayloadKind::Bytes)
             .and_then(|p| p.bytes.as_slice().get(usize::from(at)..)?.first_chunk());
         bytes.map_or(0, |b| u64::from_le_bytes(*b))
     }
-    /// The data that the kernel moved itself, as far as they were captured: from the source, or
-    /// from where they went.
-    pub fn copied(&self, copies: &Copies) -> impl Iterator<Item = &Payload> + use<'_> {
-        let of = |fd: u8| {
+    /// Returns the payloads with the data that the kernel moved itself, from one file to another.
+    /// They were read from the source or from the destination; the one of which more bytes were
+    /// captured is used.
+    pub fn copied_payloads(&self, copies: &Copies) -> impl Iterator<Item = &Payload> + use<'_> {
+        let file_data = |fd: u8| {
             self.payloads.iter().filter(move |p| {
                 p.arg == fd && p.kind == PayloadKind::Data && p.flags & FROM_FILE != 0
             })
         };
-        let held = |fd: u8| saturating_sum(of(fd).map(|p| p.len));
+        let captured_bytes = |fd: u8| saturating_sum(file_data(fd).map(|p| p.len));
         // A source that others have changed since may have less of them.
-        of(if held(copies.from.fd) > held(copies.to.fd) { copies.from.fd } else { copies.to.fd })
+        file_data(if captured_bytes(copies.from.fd) > captured_bytes(copies.to.fd) {
+            copies.from.fd
+        } else {
+            copies.to.fd
+        })
     }
-    /// What the engine found out about the result or directory `arg`, with its path.
+    /// Returns what the engine found out about the file behind argument `arg` (also `RESULT`,
+    /// `WORKING_DIRECTORY` and `ROOT_DIRECTORY` of `abi::plan`), with its path; `None` if it was
+    /// not captured.
     pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {
         identity(&self.payloads, arg)
     }
 }
 
-/// What was captured, for the printers of `abi`.
+/// Gives the printer of `abi` access to the payloads of a call.
 impl abi::print::Captured for Call {
-    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<abi::print::Payload<'_>> {
+    fn payload(&self, arg: u8, part: CapturedKind, after: bool) -> Option<abi::print::Payload<'_>> {
         let kind = match part {
-            Part::Data => PayloadKind::Data,
-            Part::Bytes => PayloadKind::Bytes,
-            Part::String => PayloadKind::String,
-            Part::StrVec => PayloadKind::StrVec,
-            Part::Iovecs => PayloadKind::Iovecs,
-            Part::Msg => PayloadKind::Msg,
-            Part::Name => PayloadKind::Name,
-            Part::Control => PayloadKind::Control,
-            Part::Iocbs => PayloadKind::Iocbs,
+            CapturedKind::Data => PayloadKind::Data,
+            CapturedKind::Bytes => PayloadKind::Bytes,
+            CapturedKind::String => PayloadKind::String,
+            CapturedKind::StrVec => PayloadKind::StrVec,
+            CapturedKind::Iovecs => PayloadKind::Iovecs,
+            CapturedKind::Msg => PayloadKind::Msg,
+            CapturedKind::Name => PayloadKind::Name,
+            CapturedKind::Control => PayloadKind::Control,
+            CapturedKind::Iocbs => PayloadKind::Iocbs,
         };
-        let ours = || self.payloads.iter().filter(|p| p.arg == arg && p.kind == kind);
-        let payload =
-            ours().find(|p| (p.flags & AT_EXIT != 0) == after).or_else(|| ours().next())?;
+        let candidates = || self.payloads.iter().filter(|p| p.arg == arg && p.kind == kind);
+        let payload = candidates()
+            .find(|p| (p.flags & AT_EXIT != 0) == after)
+            .or_else(|| candidates().next())?;
         Some(abi::print::Payload {
             bytes: payload.bytes.as_slice(),
             more: payload.wanted > payload.bytes.len() as u64,
@@ -232,17 +250,19 @@ impl abi::print::Captured for Call {
 }
 
 impl Event {
-    /// Whether a `Descriptor` event tells of a mapping, which needs no descriptor.
+    /// Returns whether this `Descriptor` event describes a shared mapping, which has no descriptor.
     pub fn is_mapping(&self) -> bool {
         self.kind == RecordKind::Descriptor && (self.args[0] as i32) < 0
     }
 
-    /// What the engine found out about `arg`, with its path.
+    /// Returns what the engine found out about the file behind `arg`, with its path; `None` if it
+    /// was not captured.
     pub fn identity(&self, arg: u8) -> Option<(Identity, &[u8])> {
         identity(&self.payloads, arg)
     }
 }
 
+/// Returns the identity payload of argument `arg`, and the path that follows it.
 fn identity(payloads: &[Payload], arg: u8) -> Option<(Identity, &[u8])> {
     let payload = payloads.iter().find(|p| p.arg == arg && p.kind == PayloadKind::Identity)?;
     Identity::read_from_prefix(payload.bytes.as_slice()).ok()

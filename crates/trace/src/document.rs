@@ -1,13 +1,13 @@
-//! `trace.json`: what a trace is, in one document that people can read too.
+//! `trace.json`: the description of a trace, a JSON document that people can read, too.
 //!
-//! Rules of versions: a reader refuses a major version above its own; a minor version only adds
-//! fields, which an older reader ignores and an older document lacks (each new field has a
-//! default). It is replaced as a whole (written beside, made durable, renamed), so it is never half
-//! of one and half of another.
+//! Versions: a reader refuses a document with a higher major version than its own. A minor version
+//! only adds fields; an older reader ignores them, and a newer reader uses a default where an older
+//! document lacks them. The document is always replaced as a whole: the new one is written to
+//! another file, made durable and renamed.
 
 use crate::error::Error;
 pub use crate::format::version::{MAJOR, MINOR};
-use crate::storage::{Storage, file_at};
+use crate::storage::{Storage, open_file_at};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -15,90 +15,91 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-/// The document's name.
+/// The name of the document.
 pub(crate) const NAME: &str = "trace.json";
-/// The files with what happened that is no call: in order, and late.
+/// The files with events: those in the order of time, and late ones.
 pub(crate) const EVENTS: [&str; 2] = ["events.parquet", "events-late.parquet"];
-/// A longer one is not read.
-const MOST_BYTES: u64 = 64 << 20;
+/// The longest document, in bytes, that is read.
+const MAX_BYTES: u64 = 64 << 20;
 
-/// What is known when a recording begins.
+/// What is known about a recording when it begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct About {
-    /// The command, or empty if processes were joined.
+pub struct RecordingInfo {
+    /// The recorded command, or empty if the recorder attached to running processes.
     #[serde(with = "crate::format::text::os_strings")]
     pub command: Vec<OsString>,
-    /// Processes that were joined.
+    /// The processes that the recorder attached to.
     pub joined: Vec<u32>,
-    /// The working directory.
+    /// The working directory of the recorder.
     #[serde(with = "crate::format::text::bytes")]
     pub directory: Vec<u8>,
-    /// `ptrace`, `ebpf`.
+    /// `ptrace`, `ebpf`, or the name of the format that was imported.
     pub engine: String,
-    /// The filter expression as the user gave it; empty: all calls.
+    /// The filter expression as the user wrote it, or empty if all calls are recorded.
     pub filter: String,
-    /// Which data were kept: `all`, `writes`, `none`, or a number of bytes of each buffer.
+    /// How much data was recorded: `all`, `writes`, `none`, or the number of bytes of each buffer.
     pub data: String,
-    /// When it ends, what the program opened and did not move is copied into the trace.
+    /// Whether the files that the program opened, and left in place, are copied into the trace when
+    /// recording ends.
     pub snapshot: bool,
-    /// Version of the program that recorded.
+    /// The version of the program that recorded the trace.
     pub version: String,
-    /// When it began: nanoseconds of `CLOCK_MONOTONIC`.
+    /// When recording began, in nanoseconds of `CLOCK_MONOTONIC`.
     pub began: u64,
-    /// `CLOCK_REALTIME` less `CLOCK_MONOTONIC` when it began, in nanoseconds: added to a time of
-    /// the trace it gives the time of day.
+    /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC` when recording began, in nanoseconds. Added to a
+    /// time in the trace, it gives the time of day.
     pub clock_offset: i64,
-    /// Host name.
+    /// The host name.
     pub host: String,
-    /// Kernel release.
+    /// The kernel release.
     pub kernel: String,
-    /// `x86_64`.
+    /// The machine's architecture, such as `x86_64`.
     pub machine: String,
-    /// CPUs online.
+    /// The number of CPUs that were online.
     pub cpus: u32,
-    /// Bytes per page.
+    /// The size of a page in bytes.
     pub page_size: u32,
-    /// Whose recorder it was.
+    /// The user that the recorder ran as.
     pub uid: u32,
-    /// Mounts of the recorder's mount namespace.
+    /// The mounts in the recorder's mount namespace.
     pub mounts: Vec<Mount>,
 }
 
-/// A mount.
+/// A mounted file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// Where.
+    /// The path of the mount point.
     #[serde(with = "crate::format::text::bytes")]
     pub point: Vec<u8>,
-    /// File system type.
+    /// The file system type.
     pub fs: String,
 }
 
-/// What is known when a recording ends.
+/// What is known about a recording when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct End {
-    /// The engine ended in order: every process that it followed has ended or was let go on
-    /// purpose.
+pub struct RecordingEnd {
+    /// Whether the engine stopped in order: each process that it followed has ended or was detached
+    /// from on request.
     pub finished: bool,
-    /// Nanoseconds that calls were delayed, all together, so that nothing was lost.
+    /// The sum of the times that calls were delayed by so that no record was lost, in nanoseconds.
     pub held_ns: u64,
-    /// Look at the touched files now, for their final state.
+    /// Whether sealing examines the files now, to record their final state.
     pub final_state: bool,
-    /// What the user should know.
+    /// Messages for the user.
     pub notes: Vec<String>,
-    /// What is missing as the recorder or importer knows, a sentence each: reasons why the trace is
-    /// incomplete.
+    /// What the recorder or importer knows to be missing, one sentence each. Each is a reason why
+    /// the trace is incomplete.
     pub missing: Vec<String>,
 }
 
-/// Whether everything is there.
+/// Whether a trace is complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every call of the recorded processes that the filter selects, each with all its bytes, from
-    /// the beginning of the recording to its end.
+    /// The trace holds every call of the recorded processes that the filter selects, with all of
+    /// its bytes, from the beginning of the recording to its end.
     Complete,
     /// Something is missing; [`Summary::reasons`] says what.
     #[default]
@@ -111,67 +112,68 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// What a sealed trace holds.
+/// Counts and statements about a sealed trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Summary {
-    /// Whether everything is there.
+    /// Whether the trace is complete.
     pub verdict: Verdict,
     /// What is missing, one sentence each.
     pub reasons: Vec<String>,
-    /// What else the user should know.
+    /// Other messages for the user.
     pub notes: Vec<String>,
-    /// Rows of calls.
+    /// The number of calls.
     pub calls: u64,
-    /// Events that are no calls.
+    /// The number of events.
     pub events: u64,
-    /// Calls known to be missing.
+    /// The number of records known to be missing.
     pub lost: u64,
-    /// Nanoseconds that calls were delayed, all together, as the trace could not be written as
-    /// fast.
+    /// The sum of the times that calls were delayed by because the trace could not be written as
+    /// fast, in nanoseconds.
     pub held_ns: u64,
-    /// Payloads of memory that could not be read.
+    /// The number of payloads of which some memory could not be read.
     pub unreadable: u64,
-    /// Payloads that were cut because the user asked for less data, or because they were too long
-    /// for a row.
+    /// The number of payloads that were shortened, because the user limited the data or because
+    /// they were too long for a row.
     pub cut: u64,
-    /// Calls that did not return while they were watched.
+    /// The number of calls that did not return while they were recorded.
     pub unreturned: u64,
-    /// Processes seen.
+    /// The number of processes.
     pub processes: u64,
-    /// Threads seen.
+    /// The number of threads.
     pub threads: u64,
-    /// Bytes of memory captured.
+    /// The number of payload bytes captured.
     pub bytes_captured: u64,
-    /// Bytes of the trace's files.
+    /// The total size of the trace's files in bytes.
     pub bytes_on_disk: u64,
-    /// Bytes of the journal that were of no use.
+    /// The number of bytes of the journal that could not be used.
     pub damaged_bytes: u64,
-    /// First entry, nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time of the first entry, in nanoseconds of `CLOCK_MONOTONIC`.
     pub first: Option<u64>,
-    /// Last entry or return.
+    /// The time of the last entry or return, in nanoseconds of `CLOCK_MONOTONIC`.
     pub last: Option<u64>,
-    /// Files in the manifest.
+    /// The number of files in the manifest.
     pub files: u64,
-    /// Files that were changed by processes that were not recorded.
+    /// The number of files that were changed by processes that were not recorded.
     pub outside: u64,
-    /// Bytes that the snapshot holds; `None`: none was taken.
+    /// The size of the snapshot in bytes, or `None` if the trace has none.
     pub snapshot_bytes: Option<u64>,
-    /// The recorder was killed: what was recorded of later times (`CLOCK_MONOTONIC`) may follow
-    /// from what was not. `None`: it was not, or wrote everything in one order.
+    /// The time (`CLOCK_MONOTONIC`, in nanoseconds) up to which no record is missing, if the
+    /// recorder was killed. A later call may depend on calls that were not written. `None`: the
+    /// recorder was not killed, or it wrote all records in one order.
     pub complete_until: Option<u64>,
-    /// Sealed after the recorder had died.
+    /// Whether the trace was sealed after its recorder had died.
     pub recovered: bool,
 }
 
 /// A file of a sealed trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
-    /// Its name.
+    /// The name of the file.
     pub file: String,
-    /// Its length.
+    /// The length of the file in bytes.
     pub bytes: u64,
-    /// Its BLAKE3.
+    /// The BLAKE3 hash of the file, in hexadecimal.
     pub blake3: String,
 }
 
@@ -181,35 +183,36 @@ pub struct Segment {
     /// The file.
     #[serde(flatten)]
     pub sealed: Sealed,
-    /// Calls.
+    /// The number of calls.
     pub rows: u64,
-    /// It holds calls that began before an earlier segment ended: a reader merges it.
+    /// Whether the segment holds calls that were entered before the last call of an earlier
+    /// segment. A reader merges such a segment with the others.
     #[serde(default)]
     pub late: bool,
-    /// Number of the first row.
+    /// The number of the first row.
     pub seq: u64,
-    /// First entry.
+    /// The time of the first entry.
     pub first: u64,
-    /// Last entry.
+    /// The time of the last entry.
     pub last: u64,
-    /// Bytes in the column `data` before compression.
+    /// The uncompressed size of the column `data` in bytes.
     pub data_bytes: u64,
 }
 
-/// How far a trace is.
+/// The state of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// The journal is growing, or its recorder has died.
+    /// The trace is being recorded, or its recorder has died.
     #[default]
     Recording,
-    /// The recording has ended (`end` tells how), and sealing has begun.
+    /// The recording has ended (`end` says how), and sealing has begun.
     Sealing,
-    /// There are segments and no journal.
+    /// The trace has segments and no journal.
     Sealed,
 }
 
-/// The format's name and number.
+/// The name and the version of the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Format {
     pub name: String,
@@ -229,14 +232,15 @@ impl Default for Format {
 pub(crate) struct Document {
     pub format: Format,
     pub state: State,
-    /// The recording's random number, in hexadecimal: frames of the journal bear it.
+    /// The recording's random id in hexadecimal, which is in each frame of its journals.
     pub recording: String,
-    pub about: About,
+    #[serde(rename = "about")]
+    pub info: RecordingInfo,
     #[serde(default)]
-    pub end: Option<End>,
+    pub end: Option<RecordingEnd>,
     #[serde(default)]
     pub summary: Summary,
-    /// Files with calls.
+    /// The files with calls.
     #[serde(default)]
     pub segments: Vec<Segment>,
     /// All other files.
@@ -244,43 +248,45 @@ pub(crate) struct Document {
     pub tables: Vec<Sealed>,
 }
 
-/// When a document outlives a crash of the machine.
+/// What a write of the document guarantees about a crash of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durable {
-    /// When it is written.
-    Now,
-    /// When the directory is made durable; until then the one from before does.
-    Whole,
-    /// When its file and the directory are made durable.
-    Later,
+pub(crate) enum Durability {
+    /// The new document survives a crash as soon as the write returns.
+    Immediate,
+    /// The new document survives once the directory is synced; until then the old one does.
+    WithDirectory,
+    /// The new document survives once its file and the directory are synced.
+    None,
 }
 
 impl Document {
-    /// Reads it from the trace in `dir`; `path` is for messages.
+    /// Reads and parses the document of the trace in `dir`. `path` is the path of the trace in
+    /// error messages. Fails if there is no valid document or if its major version is higher than
+    /// [`MAJOR`].
     pub fn load(dir: BorrowedFd<'_>, path: &Path) -> Result<Self, Error> {
-        let bad = |why: String| Error::NotATrace { path: path.to_owned(), why };
-        let file = match file_at(dir, NAME) {
+        let not_a_trace = |why: String| Error::NotATrace { path: path.to_owned(), why };
+        let file = match open_file_at(dir, NAME) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(bad("it has no trace.json".into()));
+                return Err(not_a_trace("it has no trace.json".into()));
             }
             other => other.map_err(Error::io("open", path.join(NAME)))?,
         };
         let mut text = Vec::new();
-        file.take(MOST_BYTES + 1)
+        file.take(MAX_BYTES + 1)
             .read_to_end(&mut text)
             .map_err(Error::io("read", path.join(NAME)))?;
-        if text.len() as u64 > MOST_BYTES {
-            return Err(bad("its trace.json is too long".into()));
+        if text.len() as u64 > MAX_BYTES {
+            return Err(not_a_trace("its trace.json is too long".into()));
         }
-        // The version first: a newer document may not fit the rest.
+        // Only the version is parsed at first, since a newer document may differ in the rest.
         #[derive(Deserialize)]
-        struct Only {
+        struct FormatOnly {
             format: Format,
         }
-        let only: Only = serde_json::from_slice(&text)
-            .map_err(|e| bad(format!("its trace.json has no format: {e}")))?;
+        let only: FormatOnly = serde_json::from_slice(&text)
+            .map_err(|e| not_a_trace(format!("its trace.json has no format: {e}")))?;
         if only.format.name != Format::default().name {
-            return Err(bad(format!("its format is {:?}", only.format.name)));
+            return Err(not_a_trace(format!("its format is {:?}", only.format.name)));
         }
         if only.format.major > MAJOR {
             return Err(Error::Newer {
@@ -290,48 +296,49 @@ impl Document {
             });
         }
         let document: Self = serde_json::from_slice(&text)
-            .map_err(|e| bad(format!("its trace.json cannot be parsed: {e}")))?;
-        match document.file_named_twice() {
-            Some(file) => Err(bad(format!("its trace.json names {file:?} more than once"))),
+            .map_err(|e| not_a_trace(format!("its trace.json cannot be parsed: {e}")))?;
+        match document.duplicate_file_name() {
+            Some(file) => Err(not_a_trace(format!("its trace.json names {file:?} more than once"))),
             None => Ok(document),
         }
     }
 
-    /// A file that is named more than once: each is read once, and some of them at the same time.
-    fn file_named_twice(&self) -> Option<&str> {
+    /// Returns the name of a file that the document lists more than once, which is an error: each
+    /// file is read once, and some are open at the same time.
+    fn duplicate_file_name(&self) -> Option<&str> {
         let mut seen = HashSet::new();
         let files = self.segments.iter().map(|segment| &segment.sealed).chain(&self.tables);
         files.map(|sealed| &*sealed.file).find(|file| !seen.insert(*file))
     }
 
-    /// Writes it, durably and at once.
-    pub fn store(
+    /// Replaces the document. It survives a crash of the machine when this returns.
+    pub fn write_durably(
         &self,
         storage: &dyn Storage,
         dir: BorrowedFd<'_>,
         path: &Path,
     ) -> Result<(), Error> {
-        self.write(storage, dir, path, Durable::Now)
+        self.write(storage, dir, path, Durability::Immediate)
     }
 
-    /// Writes it at once; after a crash of the machine it may be the one from before.
+    /// Replaces the document; `durability` says what is guaranteed about a crash of the machine.
     pub fn write(
         &self,
         storage: &dyn Storage,
         dir: BorrowedFd<'_>,
         path: &Path,
-        durable: Durable,
+        durability: Durability,
     ) -> Result<(), Error> {
         let mut text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?;
         text.push(b'\n');
         let store = || {
             let mut sink = storage.create(dir, "trace.json.new")?;
             sink.write_all(&text)?;
-            if durable != Durable::Later {
+            if durability != Durability::None {
                 sink.sync()?;
             }
             drop(sink);
-            if durable == Durable::Now {
+            if durability == Durability::Immediate {
                 storage.rename(dir, "trace.json.new", NAME)
             } else {
                 storage.replace(dir, "trace.json.new", NAME)
@@ -340,8 +347,8 @@ impl Document {
         store().map_err(Error::io("write", path.join(NAME)))
     }
 
-    /// The recording's random number.
-    pub fn recording(&self) -> u64 {
+    /// Returns the recording's random id, or 0 if the document has none.
+    pub fn recording_id(&self) -> u64 {
         u64::from_str_radix(&self.recording, 16).unwrap_or(0)
     }
 }

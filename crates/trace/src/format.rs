@@ -1,4 +1,4 @@
-//! How a trace is written down: records, the columns of its tables, text, versions.
+//! The on-disk format of a trace: records, the columns of its tables, escaped text, versions.
 
 pub(crate) mod columns;
 pub mod record;

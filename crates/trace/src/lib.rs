@@ -1,5 +1,5 @@
-//! How a trace is kept: records, the journal, sealed segments, recovery, reading back. What its
-//! calls mean is for others to know ([`Semantics`]).
+//! Writes, seals, recovers and reads traces. What the recorded calls mean (which file a descriptor
+//! refers to, what a directory held before) is not decided here: the caller passes a [`Semantics`].
 #![forbid(unsafe_code)]
 
 pub mod call;
@@ -13,15 +13,15 @@ mod seal;
 mod semantics;
 pub mod storage;
 
-/// Bytes that are shared: cloning is cheap.
+/// A shared, immutable byte buffer. Cloning it copies no bytes.
 pub use arrow::buffer::Buffer;
 pub use call::{Call, Event, Item, Payload, saturating_sum};
-pub use document::{About, End, Mount, Summary, Verdict};
+pub use document::{Mount, RecordingEnd, RecordingInfo, Summary, Verdict};
 pub use error::Error;
 pub use format::record::{Identity, RecordKind};
 pub use format::{record, text};
 pub use journal::Journal;
-pub use reader::{Reader, Trace, Want, catch_panics};
+pub use reader::{ReadOptions, Reader, Trace, catch_panics};
 pub use recording::{Recording, recover};
 pub use seal::{Limits, SealAhead, compression};
-pub use semantics::{Columns, Inference, Progress, Sealing, Semantics};
+pub use semantics::{Columns, Inference, Progress, SealingContext, Semantics};

@@ -1,7 +1,7 @@
-//! A sealed trace, opened for reading.
+//! Opens a sealed trace for reading.
 //!
-//! Everything is opened through one descriptor of the trace's directory, held from the beginning:
-//! replay changes its root, and the trace stays where it was.
+//! All files are opened through one descriptor of the trace's directory, so that reading still
+//! works after replay has changed its root directory.
 
 mod chunk_reader;
 mod cursor;
@@ -10,20 +10,20 @@ mod guard;
 mod items;
 mod thrift;
 
-pub use cursor::Want;
+pub use cursor::ReadOptions;
 pub use guard::catch_panics;
 pub use items::Reader;
 
 use crate::call::{Event, Item};
-use crate::document::{About, Document, Sealed, Segment, State, Summary};
+use crate::document::{Document, RecordingInfo, Sealed, Segment, State, Summary};
 use crate::error::Error;
-use crate::storage::{directory, file_at};
+use crate::storage::{open_directory, open_file_at};
 use chunk_reader::TraceFile;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A sealed trace.
+/// A sealed trace that is open for reading. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Trace {
     inner: Arc<Inner>,
@@ -33,15 +33,15 @@ struct Inner {
     path: PathBuf,
     dir: OwnedFd,
     document: Document,
-    /// The files need no checking: they were made here.
+    /// Whether the files need no check, because this process has just written them.
     checked: bool,
 }
 
 impl Trace {
-    /// Opens the sealed trace `path`; nothing is written. One that is not sealed must be recovered
-    /// first ([`crate::recover`]).
+    /// Opens the sealed trace `path` without changing it. Fails with [`Error::Unfinished`] if the
+    /// trace is not sealed; [`crate::recover`] seals it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let dir = directory(path).map_err(Error::io("open", path))?;
+        let dir = open_directory(path).map_err(Error::io("open", path))?;
         let document = Document::load(dir.as_fd(), path)?;
         if document.state != State::Sealed {
             return Err(Error::Unfinished(path.to_owned()));
@@ -49,7 +49,8 @@ impl Trace {
         Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), dir, document, checked: false }) })
     }
 
-    /// A trace whose segments this process has just written.
+    /// Opens a trace whose segments this process has just written, and whose document is not
+    /// written yet.
     pub(crate) fn being_sealed(
         dir: BorrowedFd<'_>,
         path: &Path,
@@ -66,51 +67,52 @@ impl Trace {
         })
     }
 
-    /// Where it was opened; of no use after a change of root.
+    /// Returns the path that the trace was opened with. It is not usable after a change of the root
+    /// directory.
     pub fn path(&self) -> &Path {
         &self.inner.path
     }
-    /// Its directory.
+    /// Returns a descriptor of the trace's directory.
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.inner.dir.as_fd()
     }
-    /// What was known when recording began.
-    pub fn about(&self) -> &About {
-        &self.inner.document.about
+    /// Returns what was known about the recording when it began.
+    pub fn recording_info(&self) -> &RecordingInfo {
+        &self.inner.document.info
     }
-    /// What it holds.
+    /// Returns the counts and the verdict of the trace.
     pub fn summary(&self) -> &Summary {
         &self.inner.document.summary
     }
-    /// Its files with calls.
+    /// Returns the files with calls.
     pub fn segments(&self) -> &[Segment] {
         &self.inner.document.segments
     }
-    /// All its files but `trace.json`.
+    /// Returns all files of the trace except `trace.json`.
     pub fn sealed(&self) -> impl Iterator<Item = &Sealed> {
         let Document { segments, tables, .. } = &self.inner.document;
         segments.iter().map(|s| &s.sealed).chain(tables)
     }
-    /// The table `name` (`files.parquet`, ...), checked: it is what was sealed, and decoding it
-    /// takes no more memory than a table of ours.
+    /// Opens the table `name`, such as `files.parquet`. Fails if its hash is not the recorded one,
+    /// or if decoding it could take more memory than a valid table needs.
     pub fn table(&self, name: &'static str) -> Result<std::fs::File, Error> {
         let sealed = self.inner.document.tables.iter().find(|t| t.file == name);
         let sealed = sealed.ok_or_else(|| Error::damaged(name, "the trace has no such table"))?;
-        let open = || file_at(self.dir(), name).map_err(Error::io("open", name));
+        let open = || open_file_at(self.dir(), name).map_err(Error::io("open", name));
         guard::check_hash(&open()?, sealed)?;
         let source = TraceFile::new(open()?).map_err(Error::io("read", name))?;
         guard::check(name, source, &|_| true)?;
         open()
     }
-    /// Whether there is such a table.
+    /// Returns whether the trace has the table `name`.
     pub fn has_table(&self, name: &str) -> bool {
         self.inner.document.tables.iter().any(|t| t.file == name)
     }
-    /// All calls and events in the order of entry, in bounded memory.
-    pub fn read(&self, want: Want) -> Reader {
-        Reader::new(self.clone(), want)
+    /// Reads all calls and events in the order of entry, in bounded memory.
+    pub fn read(&self, options: ReadOptions) -> Reader {
+        Reader::new(self.clone(), options)
     }
-    /// All events in their order; no call is read.
+    /// Reads all events in the order of time, without reading calls.
     pub fn events(&self) -> impl Iterator<Item = Result<Event, Error>> + use<> {
         Reader::of_events(self.clone()).filter_map(|item| match item {
             Ok(Item::Event(event)) => Some(Ok(event)),

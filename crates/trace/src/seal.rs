@@ -1,8 +1,8 @@
-//! Sealing: journals become segments, in bounded memory, and may be interrupted at any moment.
+//! Sealing: turns journals into segments, in bounded memory. It may be interrupted at any time.
 //!
-//! Invariant: until the `trace.json` that says `sealed` is durable, the journals are whole and
-//! nothing else counts; what an interrupted sealing left behind is removed by the next. After that
-//! the journals count for nothing.
+//! Invariant: until a `trace.json` with the state `sealed` is durable, the journals are complete
+//! and all other files are ignored; the next sealing removes what an interrupted one left. After
+//! that the journals are ignored.
 
 mod ahead;
 mod events;
@@ -19,8 +19,8 @@ use crate::document::{Document, State};
 use crate::error::Error;
 use crate::journal::COMPLETE;
 use crate::reader::Trace;
-use crate::semantics::{Inference, Progress, Sealing, Semantics};
-use crate::storage::{NotesFull, Storage, directory_at, file_at};
+use crate::semantics::{Inference, Progress, SealingContext, Semantics};
+use crate::storage::{FullDetectingStorage, Storage, open_directory_at, open_file_at};
 pub use ahead::SealAhead;
 use segment::{FilledWindow, Segments};
 use state::SealState;
@@ -33,146 +33,158 @@ use std::sync::mpsc::sync_channel;
 pub use table::compression;
 pub use window::Limits;
 
-/// Where tables are written.
+/// The directory of the trace that is being sealed, and its path for error messages.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct OutputDir<'a> {
     pub storage: &'a dyn Storage,
     pub dir: BorrowedFd<'a>,
     pub path: &'a Path,
 }
 
-/// How to seal.
+/// Options of a sealing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SealOptions {
-    /// The recorder has died.
+    /// Whether the recorder has died.
     pub recovered: bool,
     /// When a segment is full.
     pub limits: Limits,
 }
 
-/// Seals the trace in a directory, whose lock the caller holds; `along`: what is sealed of it
-/// already.
+/// Seals the trace in a directory, whose lock the caller holds, and returns its document.
+/// `sealed_ahead` is what was sealed while recording went on. If this fails, the journals are
+/// complete, and the files written here are removed.
 pub(crate) fn seal(
-    place: Place<'_>,
+    output: OutputDir<'_>,
     mut document: Document,
-    how: SealOptions,
+    options: SealOptions,
     semantics: &dyn Semantics,
-    along: Option<SealAhead>,
+    sealed_ahead: Option<SealAhead>,
     progress: Progress<'_>,
 ) -> Result<Document, Error> {
-    let (plain, path) = (place.storage, place.path);
-    let storage = &NotesFull::new(plain, along.as_ref().map_or_else(Arc::default, SealAhead::full));
-    let place = Place { storage, ..place };
+    let (plain_storage, path) = (output.storage, output.path);
+    let storage = &FullDetectingStorage::new(
+        plain_storage,
+        sealed_ahead.as_ref().map_or_else(Arc::default, SealAhead::full_flag),
+    );
+    let output = OutputDir { storage, ..output };
     document.segments.clear();
     document.tables.clear();
-    let begun = match along.and_then(|along| along.take_over(&place, &document)) {
+    let begun = match sealed_ahead
+        .and_then(|sealed_ahead| sealed_ahead.take_over(&output, &document))
+    {
         Some(work) => Ok(work),
-        None => {
-            clean(&place).and_then(|()| SealState::new(&place, &document, semantics.begin(), false))
-        }
+        None => remove_sealed_files(&output)
+            .and_then(|()| SealState::new(&output, &document, semantics.new_inference(), false)),
     };
-    let sealed =
-        begun.and_then(|work| finish(work, &place, &mut document, how, progress)).and_then(|()| {
-            // Inference that met a full disk and said something else must be done again.
+    let sealed = begun
+        .and_then(|work| seal_remaining(work, &output, &mut document, options, progress))
+        .and_then(|()| {
+            // The inference reports some errors as notes; after a full disk it must be repeated.
             if storage.was_full() {
                 return Err(Error::Full { trace: path.to_owned() });
             }
             document.state = State::Sealed;
-            document.store(storage, place.dir, path)
+            document.write_durably(storage, output.dir, path)
         });
     if let Err(e) = sealed {
-        // Give the space back: the journals hold everything.
-        let _ = clean(&place);
+        // The journals hold everything, so that these files only take space.
+        let _ = remove_sealed_files(&output);
         return Err(if e.is_full() || storage.was_full() {
             Error::Full { trace: path.to_owned() }
         } else {
             e
         });
     }
-    // The trace is whole: that its journals could not be removed would be no reason to say
-    // otherwise.
-    let _ = remove_journals(storage, place.dir);
+    // The trace is sealed and valid, even if its journals cannot be removed.
+    let _ = remove_journals(storage, output.dir);
     Ok(document)
 }
 
-/// Tables that sealing makes, besides those with calls.
+/// The names of the tables that sealing writes, besides segments.
 const TABLES: [&str; 8] =
     ["events", "events-late", "processes", "files", "initial", "outside", "snapshot", "unnamed"];
 
-/// Whether a file in a trace's directory is made by sealing.
-fn is_ours(name: &str) -> bool {
+/// Returns whether `name` is the name of a file that sealing writes.
+fn is_sealed_file(name: &str) -> bool {
     let table = name
         .strip_suffix(".parquet")
         .is_some_and(|n| n.starts_with("calls-") || TABLES.contains(&n));
     table || name == "trace.json.new"
 }
 
-fn names_in(dir: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+/// Returns the names of the entries of a directory.
+fn file_names(dir: BorrowedFd<'_>) -> io::Result<Vec<String>> {
     let entries = rustix::fs::Dir::read_from(dir)?;
     entries.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-fn clean(place: &Place<'_>) -> Result<(), Error> {
-    let names = names_in(place.dir).map_err(Error::io("read", place.path))?;
-    names.iter().filter(|n| is_ours(n)).try_for_each(|n| {
-        place.storage.remove(place.dir, n).map_err(Error::io("remove", place.path.join(n)))
+/// Removes all files that an earlier sealing wrote.
+fn remove_sealed_files(output: &OutputDir<'_>) -> Result<(), Error> {
+    let names = file_names(output.dir).map_err(Error::io("read", output.path))?;
+    names.iter().filter(|n| is_sealed_file(n)).try_for_each(|n| {
+        output.storage.remove(output.dir, n).map_err(Error::io("remove", output.path.join(n)))
     })
 }
 
-/// Removes the journals of a sealed trace.
+/// Removes the journals of a sealed trace. It is no error if there are none.
 pub(crate) fn remove_journals(storage: &dyn Storage, dir: BorrowedFd<'_>) -> io::Result<()> {
-    let journals = match directory_at(dir, "journal") {
+    let journals = match open_directory_at(dir, "journal") {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
-    for name in
-        names_in(journals.as_fd())?.iter().filter(|n| stream_number(n).is_some() || *n == COMPLETE)
+    for name in file_names(journals.as_fd())?
+        .iter()
+        .filter(|n| stream_number(n).is_some() || *n == COMPLETE)
     {
         storage.remove(journals.as_fd(), name)?;
     }
-    // If a crash of the machine brings it back, the next reader removes it.
+    // If a crash of the machine undoes this, the next `recover` removes it.
     Ok(rustix::fs::unlinkat(dir, "journal", rustix::fs::AtFlags::REMOVEDIR)?)
 }
 
-/// Until when the journals of a recorder that died hold everything, if it said so.
-fn complete_until(dir: BorrowedFd<'_>) -> Option<u64> {
-    let mut word = [0; 8];
-    file_at(&directory_at(dir, "journal").ok()?, COMPLETE)
+/// Returns the time up to which the journals of a dead recorder lack no record ([`COMPLETE`]), or
+/// `None` if the recorder did not write it.
+fn read_complete_until(dir: BorrowedFd<'_>) -> Option<u64> {
+    let mut bytes = [0; 8];
+    open_file_at(&open_directory_at(dir, "journal").ok()?, COMPLETE)
         .ok()?
-        .read_exact_at(&mut word, 0)
+        .read_exact_at(&mut bytes, 0)
         .ok()?;
-    Some(u64::from_le_bytes(word)).filter(|t| *t > 0)
+    Some(u64::from_le_bytes(bytes)).filter(|t| *t > 0)
 }
 
+/// Returns the stream number in the file name of a journal, or `None` if it is no journal.
 fn stream_number(name: &str) -> Option<u32> {
     (name.len() >= 5 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
 }
 
-/// While a window of more bytes is written, none is filled: there are rows enough to do for two
-/// threads, but of bytes one at a time is enough to hold.
+/// If a window is larger than this, the next one is not filled before it is written. This bounds
+/// memory use; smaller windows are filled and written at the same time.
 const SINGLE_WINDOW_BYTES: usize = 16 << 20;
 
-/// Seals what is not sealed yet of a recording that has ended.
-fn finish(
+/// Seals what is not sealed yet, after recording has ended, and completes `document`.
+fn seal_remaining(
     mut work: SealState,
-    place: &Place<'_>,
+    output: &OutputDir<'_>,
     document: &mut Document,
-    how: SealOptions,
+    options: SealOptions,
     progress: Progress<'_>,
 ) -> Result<(), Error> {
-    let total = work.total().map_err(Error::io("read", place.path.join("journal")))?;
+    let total = work.journal_bytes().map_err(Error::io("read", output.path.join("journal")))?;
     let (clock_offset, segments) = (work.clock_offset, std::mem::take(&mut work.segments));
     let segments = if total <= ONE_THREAD_BYTES {
-        in_turn(&mut work, place, how.limits, segments, &mut |done| progress(done, 2 * total))?
+        seal_on_one_thread(&mut work, output, options.limits, segments, &mut |done| {
+            progress(done, 2 * total)
+        })?
     } else {
-        in_two_threads(&mut work, place, how.limits, segments, &mut |done| {
+        seal_on_two_threads(&mut work, output, options.limits, segments, &mut |done| {
             progress(done, 2 * total);
         })?
     };
     let mut summary = work.summary(document);
-    summary.recovered = how.recovered;
+    summary.recovered = options.recovered;
     if document.end.is_none() {
-        summary.complete_until = complete_until(place.dir);
+        summary.complete_until = read_complete_until(output.dir);
         if let Some(late) = summary
             .last
             .zip(summary.complete_until)
@@ -185,37 +197,37 @@ fn finish(
             ));
         }
     }
-    document.tables = work.events.finish(place, clock_offset)?;
-    document.tables.push(work.thread_table.write(place)?);
+    document.tables = work.events.finish(output, clock_offset)?;
+    document.tables.push(work.thread_table.write(output)?);
     document.segments = segments.done;
     document.summary = summary;
-    infer(work.inference, place, document, &mut |done, of| {
+    write_file_tables(work.inference, output, document, &mut |done, of| {
         // Half of the work is done.
         progress(total + total * (done * 1024 / of.max(1)) / 1024, 2 * total);
     })?;
-    place.storage.sync_dir(place.dir).map_err(Error::io("write", place.path))?;
+    output.storage.sync_dir(output.dir).map_err(Error::io("write", output.path))?;
     let files = document.segments.iter().map(|s| &s.sealed).chain(&document.tables);
     document.summary.bytes_on_disk = crate::call::saturating_sum(files.map(|f| f.bytes));
     progress(2 * total, 2 * total);
     Ok(())
 }
 
-/// Has the tables about files made of what was just sealed.
-/// `progress`: calls looked at, of how many.
-fn infer(
+/// Lets the inference write the tables about files. `progress` is called with the number of calls
+/// read and the total. An error other than a full disk becomes a note of the summary.
+fn write_file_tables(
     inference: Box<dyn Inference>,
-    place: &Place<'_>,
+    output: &OutputDir<'_>,
     document: &mut Document,
     progress: Progress<'_>,
 ) -> Result<(), Error> {
-    let trace = Trace::being_sealed(place.dir, place.path, document)?;
+    let trace = Trace::being_sealed(output.dir, output.path, document)?;
     let end = document.end.as_ref();
-    let sealing = Sealing { storage: place.storage, trace: &trace, end };
-    match inference.tables(&sealing, &mut document.summary, progress) {
+    let sealing = SealingContext { storage: output.storage, trace: &trace, end };
+    match inference.write_tables(&sealing, &mut document.summary, progress) {
         Ok(names) => {
             for name in names {
-                let sealed = table::hash(place.dir, name);
-                let sealed = sealed.map_err(Error::io("read", place.path.join(name)))?;
+                let sealed = table::hash_file(output.dir, name);
+                let sealed = sealed.map_err(Error::io("read", output.path.join(name)))?;
                 document.tables.push(sealed);
             }
             Ok(())
@@ -230,29 +242,29 @@ fn infer(
     }
 }
 
-/// Fills a window and writes it.
-fn in_turn(
+/// Fills windows and writes each before the next one.
+fn seal_on_one_thread(
     work: &mut SealState,
-    place: &Place<'_>,
+    output: &OutputDir<'_>,
     limits: Limits,
     mut segments: Segments,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Segments, Error> {
     let clock_offset = work.clock_offset;
     let mut written = Ok(());
-    let mut full = |window: Option<FilledWindow>| {
+    let mut take_window = |window: Option<FilledWindow>| {
         if let Some(window) = window {
-            written = segments.write(place, clock_offset, &window);
+            written = segments.write(output, clock_offset, &window);
         }
         written.is_ok()
     };
-    merge(work, place, limits, &mut full, progress).and(written).map(|()| segments)
+    fill_windows(work, output, limits, &mut take_window, progress).and(written).map(|()| segments)
 }
 
-/// Fills one window while another one is written.
-fn in_two_threads(
+/// Fills one window while another thread writes the previous one.
+fn seal_on_two_threads(
     work: &mut SealState,
-    place: &Place<'_>,
+    output: &OutputDir<'_>,
     limits: Limits,
     segments: Segments,
     progress: &mut dyn FnMut(u64),
@@ -260,8 +272,9 @@ fn in_two_threads(
     let clock_offset = work.clock_offset;
     std::thread::scope(|scope| {
         let (full, windows) = sync_channel(0);
-        let writer = scope.spawn(move || write(place, clock_offset, segments, windows));
-        let merged = merge(work, place, limits, &mut |window| full.send(window).is_ok(), progress);
+        let writer = scope.spawn(move || write_windows(output, clock_offset, segments, windows));
+        let merged =
+            fill_windows(work, output, limits, &mut |window| full.send(window).is_ok(), progress);
         drop(full);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Merging ends early, without an error of its own, when writing has failed.
@@ -269,46 +282,46 @@ fn in_two_threads(
     })
 }
 
-/// Journals of no more bytes are sealed by one thread: to start another takes longer.
+/// Journals with at most this many bytes are sealed by one thread, since starting another would
+/// take longer.
 const ONE_THREAD_BYTES: u64 = 1 << 20;
 
-/// Merges all records into windows, and hands them on when they are full, with their answers, and
-/// at the end; until `full` says that it takes no more. `None` is taken when the one before is
-/// written.
-fn merge(
+/// Reads all records, and passes each full window, and the last one, to `take_window`, until it
+/// returns false. A call of `take_window` with `None` returns once the previous window is written.
+fn fill_windows(
     work: &mut SealState,
-    place: &Place<'_>,
+    output: &OutputDir<'_>,
     limits: Limits,
-    full: &mut dyn FnMut(Option<FilledWindow>) -> bool,
+    take_window: &mut dyn FnMut(Option<FilledWindow>) -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
     let mut reported = work.position();
     progress(reported);
     loop {
-        let more = work.fill(place, limits, u64::MAX, |position| {
+        let more = work.fill(output, limits, u64::MAX, |position| {
             if position - reported > 1 << 20 {
                 reported = position;
                 progress(position);
             }
             true
         })?;
-        let heavy = work.bytes() > SINGLE_WINDOW_BYTES;
-        let sent = full(Some(work.window())) && (!heavy || full(None));
+        let is_large = work.window_bytes() > SINGLE_WINDOW_BYTES;
+        let sent = take_window(Some(work.take_window())) && (!is_large || take_window(None));
         if !more || !sent {
             return Ok(());
         }
     }
 }
 
-/// Writes the windows that come.
-fn write(
-    place: &Place<'_>,
+/// Writes each window that is received.
+fn write_windows(
+    output: &OutputDir<'_>,
     clock_offset: i64,
     mut segments: Segments,
     windows: impl IntoIterator<Item = Option<FilledWindow>>,
 ) -> Result<Segments, Error> {
     for window in windows.into_iter().flatten() {
-        segments.write(place, clock_offset, &window)?;
+        segments.write(output, clock_offset, &window)?;
     }
     Ok(segments)
 }

@@ -1,64 +1,65 @@
-//! What sealing asks of the crate that knows what calls mean.
+//! The interface between sealing and the crate that interprets calls.
 //!
-//! This crate knows how calls are kept. What they mean (which file is behind a descriptor, what was
-//! there before the first call) follows from processes, descriptors and file systems: the caller of
-//! sealing passes in something that follows them.
+//! This crate stores calls. What they mean (which file a descriptor refers to, what existed before
+//! the first call) depends on processes, descriptors and file systems. The caller of sealing passes
+//! an implementation of [`Semantics`] that keeps track of these.
 
 use crate::call::Item;
-use crate::document::{End, Summary};
+use crate::document::{RecordingEnd, Summary};
 use crate::error::Error;
 use crate::reader::Trace;
 use crate::storage::Storage;
 use std::borrow::Cow;
 
-/// How sealing reports: bytes of journal done, of how many.
+/// A callback for progress: the bytes of journal processed so far, and the total.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// Gives calls their meaning while a trace is sealed.
+/// Interprets calls while a trace is sealed.
 pub trait Semantics: Send + Sync {
-    /// Begins a sealing: nothing has happened yet.
-    fn begin(&self) -> Box<dyn Inference>;
+    /// Returns the state of a new sealing, before any call or event.
+    fn new_inference(&self) -> Box<dyn Inference>;
 }
 
-/// Follows the calls of one recording.
+/// Follows the calls of one recording while it is sealed.
 pub trait Inference: Send {
-    /// Derives the columns of a window of calls and events, which come in the order of time and
-    /// after those of the window before. A call's `seq` is its place among the window's calls;
-    /// `found` is given that and what was derived. A call that nothing was found for is left out.
-    fn columns(
+    /// Derives columns for the calls of one window. `items` are the calls and events of the window
+    /// in the order of time; windows come in order, too. A call's `seq` is its index among the
+    /// calls of the window. `emit` is called with that index and the derived columns; it is not
+    /// called for a call without any.
+    fn derive_columns(
         &mut self,
         items: &mut dyn Iterator<Item = Item>,
-        found: &mut dyn FnMut(u64, Columns<'_>),
+        emit: &mut dyn FnMut(u64, Columns<'_>),
     );
 
-    /// Writes the tables about files, each durable and none of them the last time this was tried,
-    /// and adds what is to be said of them to `summary`. Gives the names of the tables. After an
-    /// error, `summary` is as it was.
-    fn tables(
+    /// Writes the tables about files, makes each of them durable, adds what there is to report to
+    /// `summary`, and returns the names of the tables. Nothing that an earlier, failed attempt
+    /// wrote is reused. An error leaves `summary` as it was.
+    fn write_tables(
         self: Box<Self>,
-        sealing: &Sealing<'_>,
+        sealing: &SealingContext<'_>,
         summary: &mut Summary,
         progress: Progress<'_>,
     ) -> Result<Vec<&'static str>, Error>;
 }
 
-/// Columns of a call that follow from what happened before it.
+/// The columns of a call that depend on earlier calls.
 #[derive(Debug, Default)]
 pub struct Columns<'a> {
-    /// The path of the file behind its descriptor.
+    /// The path of the file that its descriptor refers to.
     pub file: Option<&'a [u8]>,
-    /// The absolute paths among its arguments.
+    /// The absolute forms of its first two path arguments.
     pub paths: [Option<Cow<'a, [u8]>>; 2],
-    /// Where in the file it acts.
+    /// The byte of the file at which it reads or writes.
     pub offset: Option<u64>,
 }
 
-/// A trace whose calls are written, and whose tables about files are not.
-pub struct Sealing<'a> {
-    /// Where tables are written, in the trace's directory.
+/// A trace whose segments are written and whose tables about files are not.
+pub struct SealingContext<'a> {
+    /// Writes files in the trace's directory.
     pub storage: &'a dyn Storage,
-    /// Its calls and events can be read.
+    /// The trace, whose calls and events can be read.
     pub trace: &'a Trace,
-    /// How the recording ended; `None`: its recorder has died.
-    pub end: Option<&'a End>,
+    /// How the recording ended, or `None` if its recorder died.
+    pub end: Option<&'a RecordingEnd>,
 }

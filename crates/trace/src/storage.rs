@@ -1,14 +1,13 @@
-//! Where a trace's bytes go: the few operations on a directory that writing one needs, each through
-//! a held descriptor of the directory.
+//! The file operations that writing a trace needs, each on an open directory.
 //!
 //! Everything that writes goes through [`Storage`], so that a test can make the n-th operation
-//! fail. New files are created anew (`O_EXCL`, never through a link) and readable by their owner
-//! alone: a trace holds the data of the program.
+//! fail. Files are created with `O_EXCL`, never through a symbolic link, and only their owner can
+//! read them: a trace holds the data of the recorded program.
 
 mod log;
 mod provisional;
 
-pub(crate) use log::window;
+pub(crate) use log::cached_bytes;
 pub(crate) use provisional::Provisional;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;
@@ -19,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A file that is being written.
 pub trait Sink: Write + Send {
-    /// Makes what was written durable.
+    /// Makes everything that was written durable.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -29,27 +28,28 @@ impl Sink for File {
     }
 }
 
-/// The operations on a directory.
+/// Operations on the files in a directory.
 pub trait Storage: Send + Sync {
-    /// A new file; one of that name goes first.
+    /// Creates a file; an existing file of that name is removed first.
     fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>>;
-    /// A new file that grows long and is not read soon.
+    /// Creates a file that grows long and is not read soon.
     fn create_log(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
         self.create(dir, name)
     }
-    /// `from` becomes `to`, at once and durably.
+    /// Renames `from` to `to`. The change is atomic, and durable on return.
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()>;
-    /// The same, durable with whatever is made durable in the directory next.
+    /// Renames `from` to `to`. The change is atomic, and becomes durable with the next sync of the
+    /// directory.
     fn replace(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
         self.rename(dir, from, to)
     }
-    /// Removes a file; that there is none is no error.
+    /// Removes a file. It is no error if there is none.
     fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()>;
-    /// Makes names durable.
+    /// Makes the names in the directory durable.
     fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()>;
 }
 
-/// The file system.
+/// The file system of the machine.
 pub struct Disk;
 
 impl Disk {
@@ -86,13 +86,13 @@ impl Storage for Disk {
     }
 }
 
-/// Opens a directory by path, to go on through the descriptor.
-pub fn directory(path: &std::path::Path) -> io::Result<std::os::fd::OwnedFd> {
+/// Opens the directory `path`.
+pub fn open_directory(path: &std::path::Path) -> io::Result<std::os::fd::OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Opens a directory within a directory, not through a link.
-pub(crate) fn directory_at(
+/// Opens the directory `name` in `dir`. Fails if `name` is a symbolic link.
+pub(crate) fn open_directory_at(
     dir: impl AsFd,
     name: impl rustix::path::Arg,
 ) -> io::Result<std::os::fd::OwnedFd> {
@@ -104,9 +104,9 @@ pub(crate) fn directory_at(
     )?)
 }
 
-/// Opens a regular file within a directory, not through a link; anything else (a pipe would block)
-/// is refused.
-pub(crate) fn file_at(dir: impl AsFd, name: &str) -> io::Result<File> {
+/// Opens the regular file `name` in `dir` for reading. Fails if it is a symbolic link or another
+/// type of file; opening a pipe could block.
+pub(crate) fn open_file_at(dir: impl AsFd, name: &str) -> io::Result<File> {
     let file = File::from(rustix::fs::openat(
         dir,
         name,
@@ -119,71 +119,75 @@ pub(crate) fn file_at(dir: impl AsFd, name: &str) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether there is no room for more: the disk, the quota, or RLIMIT_FSIZE does not allow it.
+/// Returns whether the error says that there is no room for more: the disk or the quota is full, or
+/// RLIMIT_FSIZE is reached.
 pub(crate) fn is_full(e: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// Storage that remembers whether it was full: what writes through it may not pass the reason on
-/// (Parquet's writer does not always).
-pub(crate) struct NotesFull<'a> {
+/// Passes all operations on to another storage, and remembers whether one failed because the disk
+/// was full. A writer in between may lose the cause of an error, as Parquet's writer sometimes
+/// does.
+pub(crate) struct FullDetectingStorage<'a> {
     storage: &'a dyn Storage,
     full: Arc<AtomicBool>,
 }
 
-struct NotesFullSink {
+/// A file of [`FullDetectingStorage`].
+struct FullDetectingSink {
     sink: Box<dyn Sink>,
     full: Arc<AtomicBool>,
 }
 
-impl<'a> NotesFull<'a> {
-    /// `full` says so of others, too.
+impl<'a> FullDetectingStorage<'a> {
+    /// `full` is set when an operation fails because the disk is full; others may set it, too.
     pub fn new(storage: &'a dyn Storage, full: Arc<AtomicBool>) -> Self {
         Self { storage, full }
     }
-    /// Whether an operation failed for want of space.
+    /// Returns whether an operation has failed because the disk was full.
     pub fn was_full(&self) -> bool {
         self.full.load(Relaxed)
     }
 }
 
-fn note_full<T>(full: &AtomicBool, done: io::Result<T>) -> io::Result<T> {
-    if let Err(e) = &done
+/// Sets `full` if `result` is an error that says that the disk is full. Returns `result`.
+fn detect_full<T>(full: &AtomicBool, result: io::Result<T>) -> io::Result<T> {
+    if let Err(e) = &result
         && is_full(e)
     {
         full.store(true, Relaxed);
     }
-    done
+    result
 }
 
-impl Write for NotesFullSink {
+impl Write for FullDetectingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        note_full(&self.full, self.sink.write(bytes))
+        detect_full(&self.full, self.sink.write(bytes))
     }
     fn flush(&mut self) -> io::Result<()> {
-        note_full(&self.full, self.sink.flush())
+        detect_full(&self.full, self.sink.flush())
     }
 }
 
-impl Sink for NotesFullSink {
+impl Sink for FullDetectingSink {
     fn sync(&mut self) -> io::Result<()> {
-        note_full(&self.full, self.sink.sync())
+        detect_full(&self.full, self.sink.sync())
     }
 }
 
-impl Storage for NotesFull<'_> {
+impl Storage for FullDetectingStorage<'_> {
     fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
-        let sink = note_full(&self.full, self.storage.create(dir, name))?;
-        Ok(Box::new(NotesFullSink { sink, full: self.full.clone() }))
+        let sink = detect_full(&self.full, self.storage.create(dir, name))?;
+        Ok(Box::new(FullDetectingSink { sink, full: self.full.clone() }))
     }
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
-        note_full(&self.full, self.storage.rename(dir, from, to))
+        detect_full(&self.full, self.storage.rename(dir, from, to))
     }
     fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-        note_full(&self.full, self.storage.remove(dir, name))
+        detect_full(&self.full, self.storage.remove(dir, name))
     }
     fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()> {
-        note_full(&self.full, self.storage.sync_dir(dir))
+        detect_full(&self.full, self.storage.sync_dir(dir))
     }
 }

@@ -16,7 +16,7 @@ pub static RWF: Flags = Flags::bits(
         kernel: RWF_NOSIGNAL = 0x100
     ],
 )
-.with_hasty(general::RWF_NOWAIT as u64);
+.with_nonblocking(general::RWF_NOWAIT as u64);
 /// `splice(2)` and kin.
 pub static SPLICE: Flags = Flags::bits(
     "SPLICE_F_",

@@ -1,6 +1,6 @@
 //! Structs that tell of files and file systems.
 
-use super::Is::*;
+use super::FieldKind::*;
 use super::{Brief, Field, Form, Layout, Style, layout};
 use crate::flags::file as names;
 use crate::flags::io::{LOCK_TYPE, WHENCE};

@@ -1,6 +1,6 @@
 //! Structs of waiting, terminals and asynchronous I/O.
 
-use super::Is::*;
+use super::FieldKind::*;
 use super::{Field, Form, Layout, Style, layout};
 use crate::flags::io as names;
 use linux_raw_sys::{general as raw, io_uring as uring};

@@ -1,6 +1,6 @@
 //! Structs of sockets.
 
-use super::Is::*;
+use super::FieldKind::*;
 use super::layout;
 use crate::flags::net as names;
 use linux_raw_sys::net as raw;

@@ -1,6 +1,6 @@
 //! Structs of processes, signals and time.
 
-use super::Is::*;
+use super::FieldKind::*;
 use super::{Brief, Field, Form, Layout, Style, layout};
 use crate::flags::process as names;
 use linux_raw_sys::general as raw;

@@ -1,10 +1,10 @@
-//! A call's arguments, each by its kind.
+//! Prints the arguments of a call, each by its kind.
 
-use super::{Captured, Options, Part, formed, list, message, put, quote, scalar};
+use super::{Captured, CapturedKind, Options, formed, list, message, put, quote, scalar};
 use crate::kind::Pointee;
-use crate::{Form, Is, Kind, Layout, OpenFlags, Ret, Role, Shape};
+use crate::{FieldKind, Form, Kind, Layout, OpenFlags, Ret, Role, Shape};
 
-/// The arguments of a call, with commas between.
+/// Appends the arguments of a call to `out`, separated by commas.
 pub fn arguments(
     shape: &Shape,
     args: &[u64; 6],
@@ -25,14 +25,15 @@ pub fn arguments(
     }
 }
 
-/// The arguments of a call that the table does not know.
+/// Appends the six argument registers of a call that the table does not have, in hexadecimal.
 pub fn unknown(args: &[u64; 6], out: &mut String) {
     for (i, raw) in args.iter().enumerate() {
         put!(out, "{}{raw:#x}", if i > 0 { ", " } else { "" });
     }
 }
 
-/// An open has a mode only if it may create; else the register holds anything.
+/// Returns whether the last argument is printed. The mode of an open is only meaningful if the
+/// flags may create a file.
 fn needs_mode(shape: &Shape, args: &[u64; 6]) -> bool {
     let [.., last] = shape.args else { return true };
     let creates = u64::from(
@@ -49,6 +50,7 @@ fn needs_mode(shape: &Shape, args: &[u64; 6]) -> bool {
     last.kind != Kind::Mode || flags.is_none_or(|f| f & creates != 0)
 }
 
+/// Appends one argument: what it points to if that was captured, else its value.
 fn argument(
     kind: Kind,
     name: &str,
@@ -59,7 +61,7 @@ fn argument(
     out: &mut String,
 ) {
     let string = |most, out: &mut String| {
-        let payload = captured.payload(arg, Part::String, false);
+        let payload = captured.payload(arg, CapturedKind::String, false);
         payload.map(|p| quote(p.bytes, most, p.more, o.hex, out)).is_some()
     };
     let done = match kind.pointee() {
@@ -72,7 +74,7 @@ fn argument(
         Pointee::Message(_) => message::messages(captured, arg, false, o, out),
         Pointee::Messages(..) => message::messages(captured, arg, true, o, out),
         Pointee::Iocbs { .. } => {
-            let payload = captured.payload(arg, Part::Iocbs, false);
+            let payload = captured.payload(arg, CapturedKind::Iocbs, false);
             payload.map(|p| formed(&crate::layout::IOCB, p, o, out)).is_some()
         }
     };
@@ -86,7 +88,8 @@ fn argument(
     }
 }
 
-/// `["ls", "-l"]`; an environment only as how many there are, unless all is asked for.
+/// Appends a vector of strings as `["ls", "-l"]`, or the number of variables in an environment
+/// unless all is printed. Returns false if nothing was captured.
 fn strings(
     name: &str,
     arg: u8,
@@ -95,7 +98,7 @@ fn strings(
     o: &Options,
     out: &mut String,
 ) -> bool {
-    let Some(payload) = captured.payload(arg, Part::StrVec, false) else { return false };
+    let Some(payload) = captured.payload(arg, CapturedKind::StrVec, false) else { return false };
     let count = payload.bytes.iter().filter(|b| **b == 0).count();
     if name == "envp" && !o.whole {
         put!(out, "{raw:#x} /* {count} vars */");
@@ -108,7 +111,8 @@ fn strings(
     true
 }
 
-/// What a pointer leads to: before the call, after it, or `[before => after]`.
+/// Appends what a pointer leads to: its content at entry, at return, or `[before => after]` if they
+/// differ. Returns false if nothing was captured.
 fn buffer(
     layout: &Layout,
     arg: u8,
@@ -121,7 +125,7 @@ fn buffer(
         put!(out, "{raw:#x} /* {entries} entries */");
         return true;
     }
-    let part = if layout.form == Form::Data { Part::Data } else { Part::Bytes };
+    let part = if layout.form == Form::Data { CapturedKind::Data } else { CapturedKind::Bytes };
     match (captured.payload(arg, part, false), captured.payload(arg, part, true)) {
         (Some(before), Some(after)) if before.bytes != after.bytes => {
             out.push('[');
@@ -142,21 +146,22 @@ fn buffer(
     true
 }
 
-/// Whether the bytes are one number without a name; sets of signals have brackets of their own.
+/// Returns whether the layout is a single number without a name. It is printed in brackets; a
+/// signal set has its own.
 fn is_number(layout: &Layout) -> bool {
     match layout.fields {
         [field] => {
             field.name.is_empty()
                 && layout.form == Form::Struct
-                && !matches!(field.is, Is::Flags(_))
+                && !matches!(field.kind, FieldKind::Flags(_))
         }
         _ => false,
     }
 }
 
-/// How many entries of a directory came back, if the layout is one of directory entries.
+/// Returns the number of directory entries that were captured, or `None` if the layout has none.
 fn listed(layout: &Layout, arg: u8, captured: &impl Captured) -> Option<usize> {
     let head = super::form::entry_head(layout)?;
-    let payload = captured.payload(arg, Part::Bytes, true)?;
+    let payload = captured.payload(arg, CapturedKind::Bytes, true)?;
     Some(super::form::entries(payload.bytes, head).count())
 }

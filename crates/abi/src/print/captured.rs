@@ -1,11 +1,11 @@
-//! What the printer is given of a call.
+//! What was captured of a call, as the printer needs it.
 
-/// What was captured for an argument; the names are those of a record's payloads.
+/// What the captured bytes of an argument are. The names are those of a record's payloads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
-    /// Bulk data.
+pub enum CapturedKind {
+    /// Data that the call transferred.
     Data,
-    /// The bytes of a struct or buffer.
+    /// A struct or another buffer.
     Bytes,
     /// A string without its NUL.
     String,
@@ -28,16 +28,17 @@ pub enum Part {
 pub struct Payload<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
-    /// There were more than these.
+    /// Whether the buffer had more bytes than were captured.
     pub more: bool,
 }
 
-/// Where the printer finds what was captured of one call.
+/// Access to what was captured of one call.
 pub trait Captured {
-    /// What was captured for `arg`: the one read after the call if `after`, else the one read
-    /// before it. Where only one was captured, either gives it.
-    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<Payload<'_>>;
-    /// What stands behind a descriptor's number in angle brackets; nothing unless asked for.
+    /// Returns what was captured for argument `arg`: when the call returned if `after` is true,
+    /// else at entry. If it was captured only once, that is returned in both cases.
+    fn payload(&self, arg: u8, part: CapturedKind, after: bool) -> Option<Payload<'_>>;
+    /// Returns the text to print in angle brackets after the descriptor in argument `arg`, or
+    /// `None`.
     fn note(&self, arg: u8) -> Option<String> {
         let _ = arg;
         None

@@ -1,22 +1,22 @@
-//! Results, and what went wrong.
+//! Prints results and errors.
 
 use super::put;
 use crate::Ret;
 use syscalls::Errno;
 
-/// The errno that a system call's result stands for: `2` for `-2`. `None` if the call succeeded.
+/// Returns the errno of a system call's result, such as 2 for -2, or `None` if the call succeeded.
 pub fn errno_of(result: i64) -> Option<i32> {
     // MAX_ERRNO (include/linux/err.h).
     (-4095..0).contains(&result).then(|| -result as i32)
 }
 
-/// The name of an errno: `ENOENT` for 2. The kernel's own codes, which a program sees when it is
-/// restarted, have names too (`ERESTARTSYS`). `None` if there is no such error.
+/// Returns the name of an errno, such as `ENOENT` for 2, or `None` if there is no such error. The
+/// kernel's internal codes for restarted calls have names, too (`ERESTARTSYS`).
 pub fn errno_name(errno: i32) -> Option<&'static str> {
     Errno::new(errno).name()
 }
 
-/// `No such file or directory` for 2, in the C library's words, as strace has them.
+/// Returns the C library's message for an errno, such as `No such file or directory` for 2.
 pub fn errno_message(errno: i32) -> String {
     let mut text = std::io::Error::from_raw_os_error(errno).to_string();
     if let Some(at) = text.rfind(" (os error ") {
@@ -25,8 +25,8 @@ pub fn errno_message(errno: i32) -> String {
     text
 }
 
-/// Results that the program never sees, as the kernel makes the call again
-/// (`include/linux/errno.h`): name and explanation.
+/// Returns the name and the explanation of an internal result that makes the kernel restart the
+/// call, which the program never receives (`include/linux/errno.h`); else `None`.
 pub const fn restart(errno: i32) -> Option<(&'static str, &'static str)> {
     Some(match errno {
         512 => ("ERESTARTSYS", "To be restarted if SA_RESTART is set"),
@@ -37,8 +37,8 @@ pub const fn restart(errno: i32) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// A call's result: `3`, `-1 ENOENT (No such file or directory)`, `0x7f…`, or `?` if it never
-/// returned.
+/// Appends the result of a call: `3`, `-1 ENOENT (No such file or directory)`, `0x7f…`, or `?` if
+/// it did not return.
 pub fn result(ret: Ret, raw: Option<i64>, out: &mut String) {
     match raw {
         None => out.push('?'),
@@ -50,6 +50,7 @@ pub fn result(ret: Ret, raw: Option<i64>, out: &mut String) {
     }
 }
 
+/// Appends a result that is an error.
 fn failure(errno: i32, out: &mut String) {
     if let Some((name, why)) = restart(errno) {
         put!(out, "? {name} ({why})");

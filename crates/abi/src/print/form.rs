@@ -1,10 +1,10 @@
-//! Buffers: what a layout makes of captured bytes.
+//! Prints buffers by their layout.
 
 use super::{Options, Payload, list, number, put, quote, structure};
 use crate::{Form, Layout};
 use linux_raw_sys::{general as raw, net};
 
-/// What a pointer led to.
+/// Appends the content of a buffer, as its layout says.
 pub fn formed(layout: &Layout, payload: Payload<'_>, o: &Options, out: &mut String) {
     let bytes = payload.bytes;
     match layout.form {
@@ -36,19 +36,21 @@ pub fn formed(layout: &Layout, payload: Payload<'_>, o: &Options, out: &mut Stri
     }
 }
 
-/// NUL-terminated names one after the other.
+/// Splits concatenated NUL-terminated names.
 fn names(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let inner = bytes.strip_suffix(b"\0").unwrap_or(bytes);
     inner.split(|b| *b == 0).take(if bytes.is_empty() { 0 } else { usize::MAX })
 }
 
+/// A directory entry.
 pub(super) struct Dirent<'a> {
     ino: u64,
     kind: u8,
     name: &'a [u8],
 }
 
-/// The byte of a directory entry at which its name begins, if the layout is one of such entries.
+/// Returns the offset of the name in a directory entry of this layout, or `None` if the layout has
+/// no entries.
 pub(super) fn entry_head(layout: &Layout) -> Option<usize> {
     match layout.form {
         Form::Dirents => Some(18),
@@ -57,8 +59,8 @@ pub(super) fn entry_head(layout: &Layout) -> Option<usize> {
     }
 }
 
-/// The entries of a directory listing whose names begin at byte `head`; stops where the bytes make
-/// no sense.
+/// Iterates over directory entries whose names begin at offset `head`; ends at the first invalid
+/// one.
 pub(super) fn entries(bytes: &[u8], head: usize) -> impl Iterator<Item = Dirent<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -73,6 +75,7 @@ pub(super) fn entries(bytes: &[u8], head: usize) -> impl Iterator<Item = Dirent<
     })
 }
 
+/// Appends a directory entry.
 fn dirent(e: &Dirent<'_>, o: &Options, out: &mut String) {
     const TYPES: [(u32, &str); 9] = [
         (raw::DT_UNKNOWN, "DT_UNKNOWN"),
@@ -96,7 +99,8 @@ fn dirent(e: &Dirent<'_>, o: &Options, out: &mut String) {
     out.push('}');
 }
 
-/// `{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}`
+/// Appends a socket address, such as `{sa_family=AF_INET, sin_port=htons(80),
+/// sin_addr=inet_addr("127.0.0.1")}`.
 pub(super) fn sockaddr(bytes: &[u8], o: &Options, out: &mut String) {
     let Some(family) = number(bytes, 0, 2) else {
         return quote(bytes, o.strings, false, o.hex, out);
@@ -153,7 +157,7 @@ pub(super) fn sockaddr(bytes: &[u8], o: &Options, out: &mut String) {
     out.push('}');
 }
 
-/// `[0 3 5]`
+/// Appends the numbers of the bits that are set, such as `[0 3 5]`, at most `most` of them.
 fn bits(bytes: &[u8], most: usize, out: &mut String) {
     let set = (0..bytes.len() * 8).filter(|i| bytes[i / 8] >> (i % 8) & 1 == 1);
     out.push('[');

@@ -1,12 +1,12 @@
-//! Vectors and messages: headers and the data that belong to them, which stand apart in a record.
+//! Prints vectors of buffers and messages. A record holds their headers and their data apart.
 
-use super::{Captured, Options, Part, list, number, put, quote};
+use super::{Captured, CapturedKind, Options, list, number, put, quote};
 
-/// `[{iov_base="...", iov_len=5}, ...]`, or the data alone where no vectors were captured. `false`
-/// if nothing was captured.
+/// Appends `[{iov_base="...", iov_len=5}, ...]`, or only the data if the vectors were not captured.
+/// Returns false if nothing was captured.
 pub(super) fn vectors(captured: &impl Captured, arg: u8, o: &Options, out: &mut String) -> bool {
-    let data = captured.payload(arg, Part::Data, true);
-    let Some(vectors) = captured.payload(arg, Part::Iovecs, true) else {
+    let data = captured.payload(arg, CapturedKind::Data, true);
+    let Some(vectors) = captured.payload(arg, CapturedKind::Iovecs, true) else {
         let Some(data) = data else { return false };
         quote(data.bytes, o.strings, data.more, o.hex, out);
         return true;
@@ -16,7 +16,7 @@ pub(super) fn vectors(captured: &impl Captured, arg: u8, o: &Options, out: &mut 
     true
 }
 
-/// Each vector with its share of `rest`; `more`: not all that moved was captured.
+/// Appends the vectors, each with its part of `rest`. `more`: not all data were captured.
 fn iovecs(vectors: &[u8], rest: &mut &[u8], more: bool, o: &Options, out: &mut String) {
     list(vectors.chunks_exact(16), o.elements, out, |iov, out| {
         let len = number(iov, 8, 8).unwrap_or(0);
@@ -27,8 +27,8 @@ fn iovecs(vectors: &[u8], rest: &mut &[u8], more: bool, o: &Options, out: &mut S
     });
 }
 
-/// `struct msghdr`s, or `mmsghdr`s if `many`, with names, vectors and data. `false` if no header
-/// was captured.
+/// Appends one `struct msghdr`, or `struct mmsghdr[]` if `many`, with names, buffers and data.
+/// Returns false if nothing was captured.
 pub(super) fn messages(
     captured: &impl Captured,
     arg: u8,
@@ -36,13 +36,17 @@ pub(super) fn messages(
     o: &Options,
     out: &mut String,
 ) -> bool {
-    let Some(heads) = captured.payload(arg, Part::Msg, true) else {
+    let Some(heads) = captured.payload(arg, CapturedKind::Msg, true) else {
         return vectors(captured, arg, o, out);
     };
     let part = |part| captured.payload(arg, part, true).map_or(&[][..], |p| p.bytes);
-    let more = captured.payload(arg, Part::Data, true).is_some_and(|p| p.more);
-    let (mut names, mut vectors, mut controls, mut data) =
-        (part(Part::Name), part(Part::Iovecs), part(Part::Control), part(Part::Data));
+    let more = captured.payload(arg, CapturedKind::Data, true).is_some_and(|p| p.more);
+    let (mut names, mut vectors, mut controls, mut data) = (
+        part(CapturedKind::Name),
+        part(CapturedKind::Iovecs),
+        part(CapturedKind::Control),
+        part(CapturedKind::Data),
+    );
     let mut one = |head: &[u8], out: &mut String| {
         let word = |at, width| number(head, at, width).unwrap_or(0);
         out.push_str("{msg_name=");
@@ -75,6 +79,7 @@ pub(super) fn messages(
     true
 }
 
+/// Removes the first `len` bytes from `rest` and returns them, or all bytes if there are fewer.
 fn take<'a>(rest: &mut &'a [u8], len: u64) -> &'a [u8] {
     let (mine, after) = rest.split_at(rest.len().min(usize::try_from(len).unwrap_or(usize::MAX)));
     *rest = after;

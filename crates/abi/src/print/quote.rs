@@ -1,20 +1,21 @@
-//! Strings as strace prints them: C escapes, octal for other bytes, or hexadecimal on request;
-//! `...` where they are cut.
+//! Prints strings as strace does: with C escapes, octal escapes for other bytes, or in hexadecimal
+//! on request; `...` follows a shortened string.
 
 use super::put;
 
-/// Which strings stand in hexadecimal.
+/// Which strings are printed in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hex {
-    /// None.
+    /// No string.
     Never,
-    /// Those with bytes that are not printable ASCII.
+    /// Strings with bytes that are not printable ASCII.
     Binary,
-    /// All.
+    /// All strings.
     Always,
 }
 
-/// Appends `bytes` in quotes, the first `most` of them; `more`: there were more than these.
+/// Appends the first `most` bytes in quotation marks. `more`: the string had more bytes than
+/// `bytes`.
 pub fn quote(bytes: &[u8], most: usize, more: bool, hex: Hex, text: &mut String) {
     let cut = more || bytes.len() > most;
     let bytes = &bytes[..bytes.len().min(most)];
@@ -33,6 +34,7 @@ pub fn quote(bytes: &[u8], most: usize, more: bool, hex: Hex, text: &mut String)
     text.push_str(if cut { "\"..." } else { "\"" });
 }
 
+/// Appends one byte, escaped if necessary. `next` is the byte after it.
 fn escape(text: &mut String, byte: u8, next: Option<u8>) {
     match byte {
         b'"' => text.push_str("\\\""),
@@ -43,7 +45,7 @@ fn escape(text: &mut String, byte: u8, next: Option<u8>) {
         0x0c => text.push_str("\\f"),
         b'\r' => text.push_str("\\r"),
         b' '..=b'~' => text.push(char::from(byte)),
-        // A digit after a short octal escape would belong to it.
+        // A digit after a short octal escape would be read as part of it.
         _ if next.is_some_and(|n| n.is_ascii_digit()) => put!(text, "\\{byte:03o}"),
         _ => put!(text, "\\{byte:o}"),
     }

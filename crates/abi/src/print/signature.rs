@@ -1,8 +1,9 @@
-//! Rows as text, for people who want to know what the table says.
+//! Describes rows of the table as text.
 
 use crate::{Arg, Kind, Ret, Shape};
 
-/// `pread64(fd: fd, buf: out data[ret ≤ count], count: size, pos: position) -> bytes`
+/// Returns the signature of a shape, such as `pread64(fd: fd, buf: out data[ret <= count], count:
+/// size, pos: position) -> bytes`.
 pub fn signature(shape: &Shape) -> String {
     let args: Vec<String> = shape
         .args
@@ -12,7 +13,8 @@ pub fn signature(shape: &Shape) -> String {
     format!("{}({}) -> {}", shape.name, args.join(", "), ret_name(shape.ret))
 }
 
-/// An argument's kind in words; `args` are those of its shape, which lengths refer to.
+/// Returns the kind of an argument in words. `args` are the arguments of its shape, which lengths
+/// refer to.
 pub fn kind_name(kind: Kind, args: &[Arg]) -> String {
     match kind {
         Kind::Flags(set) if set.name.is_empty() => return "flags".to_owned(),
@@ -52,7 +54,7 @@ pub fn kind_name(kind: Kind, args: &[Arg]) -> String {
     .to_owned()
 }
 
-/// What a result means, in a word.
+/// Returns in a word what a result means.
 pub const fn ret_name(ret: Ret) -> &'static str {
     match ret {
         Ret::Zero => "0",
@@ -68,6 +70,7 @@ pub const fn ret_name(ret: Ret) -> &'static str {
     }
 }
 
+/// Returns the length of a buffer in brackets, such as `[ret <= count]`.
 fn length(len: crate::Len, args: &[Arg]) -> String {
     use crate::Len;
     let name = |n: u8| args.get(n as usize).map_or("?", |a| a.name);

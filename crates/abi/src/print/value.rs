@@ -1,11 +1,11 @@
-//! Numbers: what an argument's kind or a field's meaning makes of them.
+//! Prints numbers and structs by their kinds.
 
 use super::{brief, field, put};
 use crate::layout::{Brief, Style};
-use crate::{Field, Flags, Is, Kind, Layout};
+use crate::{Field, FieldKind, Flags, Kind, Layout};
 use linux_raw_sys::general as raw;
 
-/// An argument that is not followed.
+/// Appends the value of an argument that is not dereferenced, by its kind.
 pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
     match kind {
         Kind::Int | Kind::Fd | Kind::Pid | Kind::Uid | Kind::Gid => put!(out, "{}", raw as i32),
@@ -28,17 +28,19 @@ pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
     }
 }
 
+/// Appends an address in hexadecimal, or `NULL`.
 fn address(raw: u64, out: &mut String) {
     if raw == 0 { out.push_str("NULL") } else { put!(out, "{raw:#x}") }
 }
 
-/// `makedev(8, 1)` (`include/linux/kdev_t.h`: `new_encode_dev`).
+/// Appends a device number, such as `makedev(0x8, 0x1)` (`include/linux/kdev_t.h`:
+/// `new_encode_dev`).
 fn device(raw: u64, out: &mut String) {
     let (major, minor) = (raw >> 8 & 0xfff, (raw & 0xff) | (raw >> 12 & 0xf_ff00));
     put!(out, "makedev({major:#x}, {minor:#x})");
 }
 
-/// `SIGCHLD` for 17, `SIGRT_2` for 34.
+/// Appends the name of a signal, such as `SIGCHLD` for 17 and `SIGRT_2` for 34.
 pub fn signal_name(raw: u64, out: &mut String) {
     let number = raw & 0xffff_ffff;
     match crate::flags::process::SIGNALS.iter().find(|(n, _)| *n == number) {
@@ -49,7 +51,8 @@ pub fn signal_name(raw: u64, out: &mut String) {
     }
 }
 
-/// Bits or a value by their names, and what has none as a number.
+/// Appends the names of bits or of an enumerated value; bits without a name are printed as a
+/// number.
 pub fn flags(set: &Flags, raw: u64, out: &mut String) {
     if std::ptr::eq(set, &crate::layout::SIGSET_BITS) {
         return signals(raw, out);
@@ -94,9 +97,9 @@ pub fn flags(set: &Flags, raw: u64, out: &mut String) {
     }
 }
 
-/// A struct as `{st_mode=S_IFREG|0644, st_size=5, ...}`: all fields, or without `whole` those that
-/// strace shows. Fields that the bytes do not reach are left out; a lone nameless number stands
-/// without braces.
+/// Appends a struct, such as `{st_mode=S_IFREG|0644, st_size=5, ...}`: all fields if `whole`, else
+/// those that strace shows. Fields beyond the end of `bytes` are left out. A single number without
+/// a name has no braces.
 pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
     if let [only @ Field { name: "", .. }] = layout.fields {
         return match field(only, bytes) {
@@ -106,7 +109,7 @@ pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
     }
     out.push('{');
     let end = |f: &Field| f.at as usize + f.size as usize;
-    let there = layout.fields.iter().filter(|f| f.is != Is::Pad && bytes.len() >= end(f));
+    let there = layout.fields.iter().filter(|f| f.kind != FieldKind::Pad && bytes.len() >= end(f));
     let (mut within, mut first, mut left_out) = ("", true, false);
     for f in there {
         if !brief::shows(layout, f, bytes, whole) {
@@ -137,8 +140,9 @@ pub fn structure(layout: &Layout, bytes: &[u8], whole: bool, out: &mut String) {
     out.push('}');
 }
 
+/// Appends the value of a field.
 fn value(f: &Field, bytes: &[u8], out: &mut String) {
-    if f.is == Is::Text {
+    if f.kind == FieldKind::Text {
         let text = bytes.get(f.at as usize..).unwrap_or_default();
         let text = &text[..text.len().min(f.size as usize)];
         let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
@@ -154,19 +158,31 @@ fn value(f: &Field, bytes: &[u8], out: &mut String) {
         Style::FsId => return put!(out, "{{val=[{:#x}, {:#x}]}}", raw as u32, raw >> 32),
         Style::Limit => return limit(raw, out),
     }
-    match f.is {
-        Is::Int | Is::Fd | Is::Pid | Is::Time | Is::Uid | Is::Gid => put!(out, "{signed}"),
-        Is::Mode => mode(raw, out),
-        Is::Flags(set) => flags(set, raw, out),
-        Is::Addr => address(raw, out),
-        Is::Dev if f.size == 8 => device(raw, out),
-        Is::Uint | Is::Size | Is::Links | Is::Dev | Is::Ino | Is::Host | Is::Pad | Is::Text => {
+    match f.kind {
+        FieldKind::Int
+        | FieldKind::Fd
+        | FieldKind::Pid
+        | FieldKind::Time
+        | FieldKind::Uid
+        | FieldKind::Gid => put!(out, "{signed}"),
+        FieldKind::Mode => mode(raw, out),
+        FieldKind::Flags(set) => flags(set, raw, out),
+        FieldKind::Addr => address(raw, out),
+        FieldKind::Dev if f.size == 8 => device(raw, out),
+        FieldKind::Uint
+        | FieldKind::Size
+        | FieldKind::Links
+        | FieldKind::Dev
+        | FieldKind::Ino
+        | FieldKind::Host
+        | FieldKind::Pad
+        | FieldKind::Text => {
             put!(out, "{raw}");
         }
     }
 }
 
-/// What wait4(2) tells: `{WIFEXITED(s) && WEXITSTATUS(s) == 3}`.
+/// Appends a wait status, such as `{WIFEXITED(s) && WEXITSTATUS(s) == 3}`.
 fn wait_status(status: u64, out: &mut String) {
     let (low, high) = (status & 0x7f, status >> 8 & 0xff);
     match low {
@@ -185,7 +201,7 @@ fn wait_status(status: u64, out: &mut String) {
     }
 }
 
-/// `8192*1024`, `RLIM64_INFINITY`.
+/// Appends a resource limit, such as `8192*1024` or `RLIM64_INFINITY`.
 fn limit(raw: u64, out: &mut String) {
     match raw {
         u64::MAX => out.push_str("RLIM64_INFINITY"),
@@ -194,7 +210,7 @@ fn limit(raw: u64, out: &mut String) {
     }
 }
 
-/// `[INT CHLD]`, or `~[KILL STOP]` where most are in the set.
+/// Appends a signal set, such as `[INT CHLD]`, or `~[KILL STOP]` if most signals are in it.
 fn signals(set: u64, out: &mut String) {
     let (sign, set) = if set.count_ones() > 32 { ("~", !set) } else { ("", set) };
     put!(out, "{sign}[");
@@ -209,7 +225,7 @@ fn signals(set: u64, out: &mut String) {
     out.push(']');
 }
 
-/// `S_IFREG|0644`, `S_IFDIR|S_ISVTX|0777`.
+/// Appends a file type and mode, such as `S_IFREG|0644` or `S_IFDIR|S_ISVTX|0777`.
 fn mode(mode: u64, out: &mut String) {
     const TYPES: [(u32, &str); 7] = [
         (raw::S_IFSOCK, "S_IFSOCK"),

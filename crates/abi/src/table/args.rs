@@ -2,7 +2,7 @@
 
 use crate::Kind::{self, *};
 use crate::kind::Arg;
-use crate::row::{At, Class, End, Groups, Row, Shape};
+use crate::row::{Class, CopyEnd, CopyOffset, Groups, Row, Shape};
 use crate::{Flags, Follow, Layout, Len, OpenFlags, PathUse, Role};
 use syscalls::x86_64::Sysno;
 
@@ -163,21 +163,21 @@ pub const fn own_size() -> Len {
 }
 
 /// The file of descriptor `fd`, at its own offset.
-pub const fn own(fd: u8) -> End {
-    End { fd, at: At::Own }
+pub const fn own(fd: u8) -> CopyEnd {
+    CopyEnd { fd, at: CopyOffset::Own }
 }
 /// The file of descriptor `fd`, at the offset that argument `off` points to.
-pub const fn pointed(fd: u8, off: u8) -> End {
-    End { fd, at: At::Pointed(off) }
+pub const fn pointed(fd: u8, off: u8) -> CopyEnd {
+    CopyEnd { fd, at: CopyOffset::Pointed(off) }
 }
 /// The file of descriptor `fd` (an argument, or a field of a struct), at the offset at byte `at` of
 /// struct `arg`.
-pub const fn told(fd: u8, arg: u8, at: usize) -> End {
-    End { fd, at: At::Field { arg, at: at as u8 } }
+pub const fn told(fd: u8, arg: u8, at: usize) -> CopyEnd {
+    CopyEnd { fd, at: CopyOffset::Field { arg, at: at as u8 } }
 }
 /// The file of descriptor `fd`, from its beginning.
-pub const fn whole(fd: u8) -> End {
-    End { fd, at: At::Start }
+pub const fn whole(fd: u8) -> CopyEnd {
+    CopyEnd { fd, at: CopyOffset::Start }
 }
 
 pub const D: Groups = Groups::DESC;

@@ -1,10 +1,10 @@
-//! What must hold of the table, checked when it is compiled.
+//! Assertions about the table that are evaluated at compile time.
 
 use crate::{Kind, Len, Row, Shape};
 
-/// Panics at compile time if `table` is not sorted by number and unique, or a length refers to an
-/// argument that is missing or of the wrong kind.
-pub(super) const fn check(table: &[Row]) {
+/// Panics, at compile time, unless the rows are sorted by unique numbers and each variant, length
+/// and path refers to an argument of a suitable kind.
+pub(super) const fn assert_valid(table: &[Row]) {
     let mut i = 0;
     while i < table.len() {
         let row = &table[i];
@@ -12,33 +12,37 @@ pub(super) const fn check(table: &[Row]) {
             i == 0 || table[i - 1].number < row.number,
             "the table must be sorted and unique by number"
         );
-        check_shape(&row.shape);
+        assert_valid_shape(&row.shape);
         let mut v = 0;
         while v < row.variants.len() {
             assert!(
-                (row.by as usize) < row.shape.args.len(),
+                (row.selector as usize) < row.shape.args.len(),
                 "variants hang on an argument that exists"
             );
-            check_shape(&row.variants[v].1);
+            assert_valid_shape(&row.variants[v].1);
             v += 1;
         }
         i += 1;
     }
 }
 
-const fn check_shape(shape: &Shape) {
+/// Panics if a length, a count or a directory descriptor refers to an argument that is missing or
+/// has an unsuitable kind.
+const fn assert_valid_shape(shape: &Shape) {
     assert!(shape.args.len() <= 6, "at most six arguments");
     let mut a = 0;
     while a < shape.args.len() {
         match shape.args[a].kind {
             Kind::In(Len::Ret { .. }, _) => panic!("an input cannot be sized by the result"),
-            Kind::In(len, _) | Kind::Out(len, _) | Kind::InOut(len, _) => check_len(shape, len),
+            Kind::In(len, _) | Kind::Out(len, _) | Kind::InOut(len, _) => {
+                assert_valid_length(shape, len)
+            }
             Kind::InIov { count }
             | Kind::OutIov { count }
             | Kind::InMsgs { count }
             | Kind::OutMsgs { count }
             | Kind::Iocbs { count } => {
-                assert!(is_count(shape, count), "a vector is counted by a number");
+                assert!(is_number(shape, count), "a vector is counted by a number");
             }
             Kind::Path(p) => {
                 if let Some(dir) = p.dir {
@@ -55,11 +59,13 @@ const fn check_shape(shape: &Shape) {
     }
 }
 
-const fn check_len(shape: &Shape, len: Len) {
+/// Panics if `len` refers to an argument that is missing or is not a number (for [`Len::Deref`]:
+/// not a pointer to a `u32` that the call updates).
+const fn assert_valid_length(shape: &Shape, len: Len) {
     match len {
         Len::Fixed(_) | Len::Head { .. } | Len::Ret { max: None, .. } => {}
         Len::Arg { n, .. } | Len::Ret { max: Some(n), .. } | Len::Bits { n } => {
-            assert!(is_count(shape, n), "a length is a number");
+            assert!(is_number(shape, n), "a length is a number");
         }
         Len::Deref { n, .. } => {
             assert!((n as usize) < shape.args.len(), "a length refers to an argument that exists");
@@ -71,7 +77,8 @@ const fn check_len(shape: &Shape, len: Len) {
     }
 }
 
-const fn is_count(shape: &Shape, n: u8) -> bool {
+/// Returns whether argument `n` exists and is a number.
+const fn is_number(shape: &Shape, n: u8) -> bool {
     (n as usize) < shape.args.len()
         && matches!(shape.args[n as usize].kind, Kind::Size | Kind::Int | Kind::Uint)
 }

@@ -212,7 +212,7 @@ fn variants_differ_in_what_they_are_by_and_nowhere_before() {
                 row.name(),
                 variant.name
             );
-            let by = row.by as usize;
+            let by = row.selector as usize;
             for (arg, ours) in variant.args.iter().zip(row.shape.args) {
                 assert_eq!(arg.name, ours.name, "{}: {}", row.name(), variant.name);
             }

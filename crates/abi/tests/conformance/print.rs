@@ -1,6 +1,8 @@
 //! Printing takes anything: arguments and captured bytes may be garbage.
 
-use abi::print::{Captured, Hex, Options, Part, Payload, arguments, formed, result, signature};
+use abi::print::{
+    Captured, CapturedKind, Hex, Options, Payload, arguments, formed, result, signature,
+};
 use proptest::prelude::*;
 
 struct Anything<'a> {
@@ -9,7 +11,7 @@ struct Anything<'a> {
 }
 
 impl Captured for Anything<'_> {
-    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<Payload<'_>> {
+    fn payload(&self, arg: u8, part: CapturedKind, after: bool) -> Option<Payload<'_>> {
         let at = (arg as usize * 9 + part as usize + usize::from(after) * 5)
             % self.payloads.len().max(1);
         let (kept, bytes) = self.payloads.get(at)?;
@@ -49,7 +51,7 @@ proptest! {
             *arg = if small { *arg & 0xff } else { *arg };
         }
         if let Some((value, _)) = row.variants.get(variant) {
-            args[row.by as usize] = *value;
+            args[row.selector as usize] = *value;
         }
         let shape = row.shape(&args);
         let mut out = String::new();

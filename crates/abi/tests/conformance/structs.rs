@@ -1,7 +1,7 @@
 //! Structs: against the running kernel's types.
 
 use crate::btf::Btf;
-use abi::{Form, Is, Kind, Layout};
+use abi::{FieldKind, Form, Kind, Layout};
 
 /// Layouts whose C name is not the kernel's own name for the struct.
 const SPELT: &[(&str, &str)] = &[
@@ -98,7 +98,7 @@ fn fields_lie_inside_and_apart() {
             assert!(field.at >= end || layout.size == 0, "{}.{} overlaps", layout.name, field.name);
             end = field.at + u32::from(field.size);
             assert!(
-                matches!(field.size, 1 | 2 | 4 | 8) || field.is == Is::Text,
+                matches!(field.size, 1 | 2 | 4 | 8) || field.kind == FieldKind::Text,
                 "{}.{}: {} bytes",
                 layout.name,
                 field.name,

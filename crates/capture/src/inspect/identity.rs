@@ -7,7 +7,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, readlinkat_raw, statfs, statx};
 use std::ffi::CStr;
 use std::io::Write;
-use trace::record::{GONE, Identity, UNNAMED};
+use trace::record::{DELETED_SUFFIX, Identity, NAME_REMOVED};
 
 /// Returns the identity of the file that the magic link `link` of procfs leads to, and appends the
 /// path that the link shows to `path`. Fields that cannot be read stay 0.
@@ -34,7 +34,7 @@ pub(crate) fn read_identity(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -
         }
     }
     if let Ok(fs) = statfs(name) {
-        identity.magic = fs.f_type as u32;
+        identity.fs_type = fs.f_type as u32;
     }
     let at = path.len();
     path.reserve(PATH_MAX as usize);
@@ -42,8 +42,11 @@ pub(crate) fn read_identity(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -
     if shown.is_err() && identity.mode & S_IFMT == S_IFDIR {
         path.extend(path_by_walking_up(name).unwrap_or_default());
     }
-    if path[at..].ends_with(GONE) && identity.mode != 0 && !path_leads_to(&path[at..], &identity) {
-        identity.created |= UNNAMED;
+    if path[at..].ends_with(DELETED_SUFFIX)
+        && identity.mode != 0
+        && !path_leads_to(&path[at..], &identity)
+    {
+        identity.created |= NAME_REMOVED;
     }
     identity
 }
@@ -83,7 +86,7 @@ mod tests {
         std::fs::remove_file(&name).expect("to remove the first");
         assert_eq!(lost(&file), Some(name.as_os_str().as_encoded_bytes().to_vec()));
         std::fs::write(&name, b"").expect("another file");
-        let shown = [name.as_os_str().as_encoded_bytes(), GONE].concat();
+        let shown = [name.as_os_str().as_encoded_bytes(), DELETED_SUFFIX].concat();
         std::fs::write(std::path::Path::new(std::ffi::OsStr::from_bytes(&shown)), b"")
             .expect("a file with the name that is shown");
         assert!(lost(&file).is_some(), "another inode has the name");

@@ -1,16 +1,16 @@
 //! The facts about this machine, process and moment that a trace holds.
 
 use rustix::time::ClockId;
-use trace::{About, Mount};
+use trace::{Mount, RecordingInfo};
 
 /// Collects the facts about this machine, process and moment. `command`, `joined`, `engine`,
 /// `filter` and `version` are left for the caller to fill in; what cannot be read has its default
 /// value.
-pub fn collect_host_facts() -> About {
+pub fn collect_host_facts() -> RecordingInfo {
     let uname = rustix::system::uname();
     let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
     let began = clock_ns(ClockId::Monotonic);
-    About {
+    RecordingInfo {
         began: began as u64,
         clock_offset: clock_offset(),
         directory: std::env::current_dir()
@@ -26,7 +26,7 @@ pub fn collect_host_facts() -> About {
             .map(|t| parse_mountinfo(&t))
             .unwrap_or_default(),
         data: "all".into(),
-        ..About::default()
+        ..RecordingInfo::default()
     }
 }
 

@@ -7,10 +7,10 @@ use crate::inspect::memory::{Span, Strings, read, read_u32, read_u64, span};
 use crate::inspect::moved_data::{FileRange, RangeStart, has_regular_file};
 use crate::plans::LimitedStep;
 use crate::records::{PayloadSink, PayloadSpec, RecordSize};
-use abi::layout::control::rights;
+use abi::layout::control::received_descriptors;
 use abi::plan::{
-    CLAMP, DATA, From, NONE, OWN, RECEIVED, RESULT, ROOT_DIRECTORY, Step, WORKING_DIRECTORY, What,
-    When,
+    CLAMP, DATA, LengthSource, NONE, OWN_OFFSET, RECEIVED, RESULT, ROOT_DIRECTORY, Step, StepKind,
+    WORKING_DIRECTORY, When,
 };
 use trace::record::{AT_EXIT, FROM_FILE, PART_BYTES, PayloadKind};
 use zerocopy::IntoBytes;
@@ -54,7 +54,7 @@ pub(super) struct CallAtStop<'a> {
 
 /// Returns whether a step captures a file to its end.
 fn is_whole_file(step: &Step) -> bool {
-    step.from == From::Fixed && step.unit == u32::MAX
+    step.from == LengthSource::Fixed && step.unit == u32::MAX
 }
 
 impl CallAtStop<'_> {
@@ -79,12 +79,12 @@ impl CallAtStop<'_> {
     fn byte_count(&self, step: &Step) -> u64 {
         let unit = u64::from(step.unit);
         let len = match step.from {
-            From::Fixed => unit,
-            From::Arg => {
+            LengthSource::Fixed => unit,
+            LengthSource::Arg => {
                 let most = if step.flags & DATA != 0 { MAX_DATA } else { MAX_INPUT };
                 self.arg(step.len_arg).saturating_mul(unit).min(most)
             }
-            From::Ret => {
+            LengthSource::Ret => {
                 let most = if step.len_arg == NONE {
                     MAX_DATA
                 } else {
@@ -92,16 +92,16 @@ impl CallAtStop<'_> {
                 };
                 self.moved().saturating_mul(unit).min(most)
             }
-            From::Deref => read_u32(self.tid, self.arg(step.len_arg))
+            LengthSource::Deref => read_u32(self.tid, self.arg(step.len_arg))
                 .map_or(0, |n| (u64::from(n) * unit).min(MAX_RETURNED)),
-            From::Head => {
+            LengthSource::Head => {
                 let count =
                     read_u32(self.tid, self.arg(step.arg).wrapping_add(u64::from(step.len_arg)))
                         .unwrap_or(0);
                 (u64::from(step.base) + u64::from(count) * unit).min(MAX_RETURNED)
             }
             // No set has more bits than a process has descriptors, or a machine CPUs.
-            From::Bits => {
+            LengthSource::Bits => {
                 ((self.arg(step.len_arg) & 0xffff_ffff).div_ceil(64) * 8).min(MAX_RETURNED)
             }
         };
@@ -110,16 +110,21 @@ impl CallAtStop<'_> {
     /// Returns how the record of this exit must be begun, for these steps.
     pub fn record_size(&self, steps: &[LimitedStep]) -> RecordSize {
         let most = PART_BYTES as u64;
-        let large = steps.iter().any(|limited| match limited.step.what {
-            What::Bytes if matches!(limited.step.from, From::Arg | From::Ret | From::Fixed) => {
+        let large = steps.iter().any(|limited| match limited.step.kind {
+            StepKind::Bytes
+                if matches!(
+                    limited.step.from,
+                    LengthSource::Arg | LengthSource::Ret | LengthSource::Fixed
+                ) =>
+            {
                 self.byte_count(&limited.step).min(limited.limit) > most
             }
-            What::Iov | What::Msg => self.moved().min(limited.limit) > most,
-            What::File | What::Landed | What::Range => {
+            StepKind::Iov | StepKind::Msg => self.moved().min(limited.limit) > most,
+            StepKind::SourceFile | StepKind::DestinationFile | StepKind::SourceRange => {
                 !self.failed() && (is_whole_file(&limited.step) || self.moved() > most)
             }
             // How many bytes each message has is in the program's memory.
-            What::Msgs => self.moved() != 0,
+            StepKind::Msgs => self.moved() != 0,
             _ => false,
         });
         if large { RecordSize::Large } else { RecordSize::Small }
@@ -157,12 +162,14 @@ impl CallAtStop<'_> {
             limit,
         };
         let unlimited = |kind, wanted| spec(kind, wanted, u64::MAX);
-        match step.what {
-            What::Identity => self.capture_identity(step, scratch, sink),
-            What::File | What::Landed => self.capture_file(step, *limit, sink),
-            What::Range => self.capture_range(step, *limit, sink),
+        match step.kind {
+            StepKind::Identity => self.capture_identity(step, scratch, sink),
+            StepKind::SourceFile | StepKind::DestinationFile => {
+                self.capture_file(step, *limit, sink)
+            }
+            StepKind::SourceRange => self.capture_range(step, *limit, sink),
             _ if address == 0 => {}
-            What::Bytes => {
+            StepKind::Bytes => {
                 let wanted = self.byte_count(step);
                 if wanted > 0 {
                     sink.put_memory(
@@ -172,7 +179,7 @@ impl CallAtStop<'_> {
                     );
                 }
             }
-            What::String => {
+            StepKind::String => {
                 scratch.bytes.clear();
                 let all = scratch.strings.append(self.tid, address, &mut scratch.bytes);
                 sink.put_bytes(
@@ -180,8 +187,8 @@ impl CallAtStop<'_> {
                     &scratch.bytes,
                 );
             }
-            What::StrVec => self.capture_string_vector(address, unlimited, scratch, sink),
-            What::Iov => {
+            StepKind::StrVec => self.capture_string_vector(address, unlimited, scratch, sink),
+            StepKind::Iov => {
                 let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS) as usize;
                 vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
                 sink.put_bytes(unlimited(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
@@ -194,13 +201,14 @@ impl CallAtStop<'_> {
                     sink.put_memory(self.tid, spec(kind, wanted, *limit), &scratch.spans);
                 }
             }
-            What::Msg | What::Msgs => {
-                let count = match step.what {
-                    What::Msg => 1,
+            StepKind::Msg | StepKind::Msgs => {
+                let count = match step.kind {
+                    StepKind::Msg => 1,
                     _ => self.byte_count(step).min(vectors::MAX_VECTORS),
                 };
-                let size = if step.what == What::Msg { vectors::MSGHDR } else { vectors::MMSGHDR };
-                let moved = (step.what == What::Msg).then(|| self.moved());
+                let size =
+                    if step.kind == StepKind::Msg { vectors::MSGHDR } else { vectors::MMSGHDR };
+                let moved = (step.kind == StepKind::Msg).then(|| self.moved());
                 let Scratch { bytes, buffers, .. } = scratch;
                 bytes.resize(count as usize * size, 0);
                 let n = read(self.tid, address, bytes);
@@ -211,7 +219,7 @@ impl CallAtStop<'_> {
                     self.capture_received(step.arg, scratch, sink);
                 }
             }
-            What::Iocbs => {
+            StepKind::Iocbs => {
                 let Scratch { bytes, buffers, .. } = scratch;
                 let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS);
                 buffers.set_control_blocks(self.tid, address, count as usize, bytes);
@@ -225,12 +233,12 @@ impl CallAtStop<'_> {
     fn capture_file(&self, step: &Step, limit: u64, sink: &mut impl PayloadSink) {
         let start = match step.arg2 {
             NONE => RangeStart::FileStart,
-            OWN => RangeStart::FdOffset,
+            OWN_OFFSET => RangeStart::FdOffset,
             n if self.arg(n) == 0 => RangeStart::FdOffset,
             n => RangeStart::At(self.arg(n)),
         };
         let moved = self.moved();
-        let (fd, landed) = (self.arg(step.arg) as i32, step.what == What::Landed);
+        let (fd, landed) = (self.arg(step.arg) as i32, step.kind == StepKind::DestinationFile);
         if landed && (moved == 0 || has_regular_file(self.tid, self.arg(step.arg3) as i32, moved)) {
             return;
         }
@@ -324,7 +332,7 @@ impl CallAtStop<'_> {
         for control in scratch.buffers.controls() {
             scratch.bytes.resize(control.iov_len, 0);
             let n = read(self.tid, control.iov_base as u64, &mut scratch.bytes);
-            for fd in rights(&scratch.bytes[..n]) {
+            for fd in received_descriptors(&scratch.bytes[..n]) {
                 self.capture_link(arg, format_args!("fd/{fd}"), &mut scratch.bytes, sink);
             }
         }

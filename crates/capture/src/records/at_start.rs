@@ -9,7 +9,7 @@ use crate::{Command, Credentials};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use linux_raw_sys::general::{O_CLOEXEC, S_IFMT, S_IFREG};
 use std::os::unix::ffi::OsStrExt;
-use trace::record::{GONE, Identity, MADE_UP, PayloadKind, RecordKind};
+use trace::record::{DELETED_SUFFIX, Identity, PayloadKind, RecordKind, SYNTHETIC};
 use zerocopy::IntoBytes;
 
 /// The clone(2) flags of a thread that is made by pthread_create(3).
@@ -90,10 +90,10 @@ fn write_mappings(out: &mut RecordWriter, time: u64, pid: i32, tid: i32) {
         if path.is_empty() {
             // Only root may follow these links. The line itself shows the name.
             path = line.splitn(6, |b| *b == b' ').nth(5).unwrap_or_default().trim_ascii().into();
-            if path.ends_with(GONE) {
+            if path.ends_with(DELETED_SUFFIX) {
                 continue;
             }
-            (identity.mode, identity.created) = (S_IFREG, MADE_UP);
+            (identity.mode, identity.created) = (S_IFREG, SYNTHETIC);
         }
         let payload = [identity.as_bytes(), &path].concat();
         let end = |at| range.split('-').nth(at).and_then(|a| u64::from_str_radix(a, 16).ok());

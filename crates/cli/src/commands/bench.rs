@@ -155,7 +155,7 @@ pub fn run(a: &Args, messages: &Messages) -> Result<Outcome> {
     }
     check(a)?;
     let plot = a.plot.as_deref().map(|file| Plot::new(file, a.plot_theme)).transpose()?;
-    let (about, summary) = (trace.about(), trace.summary());
+    let (about, summary) = (trace.recording_info(), trace.summary());
     let span = summary.first.zip(summary.last).map_or(0, |(a, b)| b.saturating_sub(a));
     let file = trace.path().file_name().unwrap_or(trace.path().as_os_str());
     let measured = a.targets.iter();

@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use trace::text::escape;
-use trace::{About, Summary, Trace};
+use trace::{RecordingInfo, Summary, Trace};
 
 /// Show a trace's command, verdict and totals
 #[derive(clap::Args, Debug)]
@@ -35,13 +35,13 @@ pub fn run(a: &Args, messages: &Messages) -> Result<()> {
     if a.json {
         stdout::json(&document(&trace))
     } else {
-        stdout::text(&table(trace.path(), trace.about(), trace.summary())?)
+        stdout::text(&table(trace.path(), trace.recording_info(), trace.summary())?)
     }
 }
 
 /// What `--json` prints.
 pub fn document(trace: &Trace) -> Value {
-    let (about, s) = (trace.about(), trace.summary());
+    let (about, s) = (trace.recording_info(), trace.summary());
     json!({
         "trace": json::text(trace.path().as_os_str().as_bytes()),
         "command": json::text(&shell(&about.command)),
@@ -80,7 +80,7 @@ pub fn document(trace: &Trace) -> Value {
     })
 }
 
-fn began(about: &About) -> i64 {
+fn began(about: &RecordingInfo) -> i64 {
     about.clock_offset.saturating_add_unsigned(about.began)
 }
 
@@ -89,7 +89,7 @@ pub fn passed(s: &Summary) -> u64 {
     s.last.unwrap_or(0).saturating_sub(s.first.unwrap_or(0))
 }
 
-fn table(path: &Path, about: &About, s: &Summary) -> Result<String, std::fmt::Error> {
+fn table(path: &Path, about: &RecordingInfo, s: &Summary) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
         if value.is_empty() { Ok(()) } else { writeln!(text, "{name:<10} {value}") }
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn everything_in_its_row() {
-        let about = About {
+        let about = RecordingInfo {
             command: ["sh", "-c", "echo 'a b'"].map(OsString::from).to_vec(),
             directory: b"/home/ada".to_vec(),
             engine: "ptrace".to_owned(),
@@ -222,7 +222,7 @@ mod tests {
             kernel: "6.18.44".to_owned(),
             machine: "x86_64".to_owned(),
             cpus: 2,
-            ..About::default()
+            ..RecordingInfo::default()
         };
         let summary = Summary {
             reasons: vec!["the recorder died".to_owned()],

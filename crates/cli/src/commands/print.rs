@@ -149,7 +149,7 @@ impl Seen<'_> {
 pub fn run(a: &Args, messages: &Messages) -> Result<()> {
     let mut choice = Selection::new(a, messages.is_quiet())?;
     let trace = reading::open(&a.trace, messages)?;
-    choice.add_paths(&a.paths_only, &trace.about().directory)?;
+    choice.add_paths(&a.paths_only, &trace.recording_info().directory)?;
     let found = match &a.output {
         None => {
             let mut out = stdout::writer();

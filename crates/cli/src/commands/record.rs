@@ -126,7 +126,7 @@ fn seal(
             failure::causes(error)
         ));
     }
-    let end = trace::End {
+    let end = trace::RecordingEnd {
         finished: watched.journal_error.is_none(),
         final_state: !watched.detached,
         held_ns: watched.delay.as_nanos() as u64,

@@ -194,7 +194,7 @@ fn options(a: &Args, selection: Selection, root: Root) -> Options {
 
 /// Traces that were not made to be replayed can be, but the result will disappoint.
 pub fn warn(trace: &Trace, messages: &Messages) {
-    let about = trace.about();
+    let about = trace.recording_info();
     if !Filter::read(&about.filter).is_ok_and(|filter| filter.suffices_for_replay()) {
         messages.warn(format_args!(
             "recorded with -e {}: calls that were left out are not replayed",

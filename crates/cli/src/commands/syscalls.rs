@@ -47,7 +47,7 @@ pub fn run(a: &Args) -> Result<()> {
                     &mut text,
                     "",
                     shape,
-                    &format!("{} {value:#x}", row.shape.args[row.by as usize].name),
+                    &format!("{} {value:#x}", row.shape.args[row.selector as usize].name),
                 )?;
             }
         }
@@ -89,7 +89,7 @@ fn as_json(row: &Row) -> Value {
     call["number"] = json!(row.number);
     call["groups"] = json!(groups(row.groups));
     if !variants.is_empty() {
-        call["by"] = json!(row.shape.args[row.by as usize].name);
+        call["by"] = json!(row.shape.args[row.selector as usize].name);
         call["variants"] = json!(variants);
     }
     call

@@ -14,7 +14,7 @@ use replay::state::{self, CompareOptions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use trace::record::RecordKind;
-use trace::{Item, Summary, Trace, Want};
+use trace::{Item, ReadOptions, Summary, Trace};
 
 /// Check a trace for damage and gaps, or compare a directory with its final state
 ///
@@ -110,11 +110,11 @@ fn read_items(trace: &Trace, findings: &mut Findings, messages: &Messages) -> Re
     let work = |calls: u64, bytes: u64| bytes.saturating_add(calls.saturating_mul(256));
     let all = work(summary.calls, summary.bytes_captured);
     let mut last = 0;
-    for item in trace.read(Want { data: true }) {
+    for item in trace.read(ReadOptions { data: true }) {
         match item {
             Ok(Item::Call(call)) => {
                 findings.calls += 1;
-                findings.unreturned += u64::from(call.made() && !call.returned());
+                findings.unreturned += u64::from(call.was_executed() && !call.returned());
                 findings.backwards += u64::from(
                     call.entered < last || call.left.is_some_and(|left| left < call.entered),
                 );

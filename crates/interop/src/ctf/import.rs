@@ -15,7 +15,7 @@ use ::import::{Import, ImportedCall};
 use abi::{Form, Kind};
 use ahash::HashMap;
 use std::path::Path;
-use trace::About;
+use trace::RecordingInfo;
 use trace::record::PayloadKind;
 
 /// Imports the CTF trace in the directory `from` as the trace `to`. `directory`: the working
@@ -32,14 +32,14 @@ pub fn import(
     let running = Running::at_start(&trace)?;
     let (forks, state_dump, began) = first(&trace, running.clone())?;
     let env = |name: &str| trace.metadata.env.get(name).cloned().unwrap_or_default();
-    let about = About {
+    let about = RecordingInfo {
         engine: format!("{} {}.{}", env("tracer_name"), env("tracer_major"), env("tracer_minor")),
         data: "none".to_owned(),
         host: env("hostname"),
         kernel: env("kernel_release"),
         machine: "x86_64".to_owned(),
         began,
-        ..About::default()
+        ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, forks.made)?;
     import.note(

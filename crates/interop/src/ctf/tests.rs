@@ -7,7 +7,7 @@ use crate::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use trace::Want;
+use trace::ReadOptions;
 
 fn gunzip(name: &str) -> Vec<u8> {
     crate::tests_support::gunzip(&format!("ctf/{name}"))
@@ -113,7 +113,7 @@ fn a_trace_becomes_one_of_ours() {
         import(&fixture(dir.path(), "meta"), &to, Some(b"/root"), &mut |_, _| {}).unwrap();
     assert_eq!(outcome.damage, None);
     let trace = trace::Trace::open(&to).unwrap();
-    let items = trace.read(Want { data: true }).map(Result::unwrap);
+    let items = trace.read(ReadOptions { data: true }).map(Result::unwrap);
     let calls: Vec<trace::Call> = items
         .filter_map(|item| if let trace::Item::Call(call) = item { Some(call) } else { None })
         .collect();

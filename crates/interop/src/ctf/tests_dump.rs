@@ -3,7 +3,7 @@
 
 use super::import;
 use std::fs;
-use trace::{Item, RecordKind, Trace, Want};
+use trace::{Item, ReadOptions, RecordKind, Trace};
 
 const METADATA: &str = include_str!("../../../../tests/fixtures/ctf/made-up.tsdl");
 
@@ -71,7 +71,7 @@ fn descriptors_of_the_dump_are_their_processes() {
         (None, vec![1])
     );
     let (mut writers, mut open) = (Vec::new(), Vec::new());
-    for item in Trace::open(&to).unwrap().read(Want { data: true }).map(Result::unwrap) {
+    for item in Trace::open(&to).unwrap().read(ReadOptions { data: true }).map(Result::unwrap) {
         match item {
             Item::Event(e) if e.kind == RecordKind::Descriptor => {
                 open.push((e.pid, e.args[0], e.identity(0).unwrap().1.to_vec()));

@@ -6,7 +6,7 @@ use crate::{Error, Outcome};
 use std::fs;
 use std::path::Path;
 use trace::document::Verdict;
-use trace::{Call, Want};
+use trace::{Call, ReadOptions};
 
 /// What all metadata of these tests begins with.
 const HEAD: &str = "/* CTF 1.8 */
@@ -70,7 +70,8 @@ fn converted(streams: &[Vec<u8>]) -> (Vec<(u32, bool)>, Outcome) {
     let dir = crate::tests_support::scratch();
     let (from, to) = (write(dir.path(), EVENTS, streams), dir.path().join("t.ra"));
     let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
-    let items = trace::Trace::open(&to).unwrap().read(Want { data: false }).map(Result::unwrap);
+    let items =
+        trace::Trace::open(&to).unwrap().read(ReadOptions { data: false }).map(Result::unwrap);
     let calls = items.filter_map(|i| if let trace::Item::Call(c) = i { Some(c) } else { None });
     let mut calls: Vec<_> = calls.map(|c: Call| (c.tid, c.returned())).collect();
     calls.sort_unstable();

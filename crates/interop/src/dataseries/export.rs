@@ -27,7 +27,7 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
 use trace::record::RecordKind;
-use trace::{Call, Event, Trace, Verdict, Want};
+use trace::{Call, Event, ReadOptions, Trace, Verdict};
 
 /// Writes `trace` into the new file `to`. `progress` gets the number of calls done and of all
 /// calls. Fails if the trace cannot be read, `to` exists, or it cannot be written.
@@ -44,7 +44,7 @@ pub fn export(
         Writer::new(BufWriter::with_capacity(1 << 20, sink), &descriptions).map_err(written)?;
     let mut exporter = Exporter {
         writer,
-        clock_offset: trace.about().clock_offset,
+        clock_offset: trace.recording_info().clock_offset,
         next: 1,
         flags: schema::flags(),
         begun: false,
@@ -58,7 +58,7 @@ pub fn export(
     let mut open: HashMap<usize, Bound<()>> = HashMap::default();
     let mut early: HashSet<usize> = HashSet::default();
     let mut done = 0u64;
-    for moment in Timeline::new(trace.read(Want { data: true })) {
+    for moment in Timeline::new(trace.read(ReadOptions { data: true })) {
         let moment = moment?;
         exporter.time_is(time_of(&moment)).map_err(written)?;
         let (place, call, leaves) = match moment {

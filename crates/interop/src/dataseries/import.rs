@@ -23,7 +23,7 @@ use groups::Execs;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::Path;
-use trace::About;
+use trace::RecordingInfo;
 
 /// Imports the file `from` as the trace `to`. `directory`: the working directory of the program
 /// when it was started, if it is known. `progress` gets the bytes read and the bytes of the file.
@@ -40,11 +40,11 @@ pub fn import(
     let forks = index.forks(clock);
     let began =
         index.sample.iter().filter_map(|(called, _)| clock.nanos(*called)).min().unwrap_or(0);
-    let about = About {
+    let about = RecordingInfo {
         engine: "ra-strace (DataSeries)".to_owned(),
         data: "all".to_owned(),
         began,
-        ..About::default()
+        ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, forks)?;
     if let Some(umask) = index.umask {

@@ -6,7 +6,7 @@ use super::{Reader, Value, import};
 use ahash::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use trace::{Item, Trace, Want};
+use trace::{Item, ReadOptions, Trace};
 
 fn gunzip(name: &str) -> Vec<u8> {
     crate::tests_support::gunzip(&format!("dataseries/{name}"))
@@ -81,7 +81,7 @@ fn every_cell_is_what_the_original_tools_print() {
 
 fn calls(path: &Path) -> Vec<trace::Call> {
     let trace = Trace::open(path).unwrap();
-    let items = trace.read(Want { data: true }).map(Result::unwrap);
+    let items = trace.read(ReadOptions { data: true }).map(Result::unwrap);
     items.filter_map(|item| if let Item::Call(call) = item { Some(call) } else { None }).collect()
 }
 

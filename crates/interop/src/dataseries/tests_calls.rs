@@ -10,7 +10,7 @@ use ::import::{Import, ImportedCall};
 use std::fs;
 use std::path::{Path, PathBuf};
 use trace::record::PayloadKind;
-use trace::{Call, Item, Trace, Want};
+use trace::{Call, Item, ReadOptions, Trace};
 
 /// A call by thread 7 that returned this; its strings as (argument, text).
 fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> ImportedCall {
@@ -38,7 +38,7 @@ fn trace_of(dir: &Path, calls: Vec<ImportedCall>) -> Trace {
 }
 
 fn calls_of(path: &Path) -> Vec<Call> {
-    let items = Trace::open(path).unwrap().read(Want { data: true }).map(Result::unwrap);
+    let items = Trace::open(path).unwrap().read(ReadOptions { data: true }).map(Result::unwrap);
     items.filter_map(|item| if let Item::Call(call) = item { Some(call) } else { None }).collect()
 }
 
@@ -73,7 +73,8 @@ fn names_below_descriptors_are_said_without_them() {
             call("fchown", 60, 0, &[3, 5, 6], &[]),
             call("chdir", 70, 0, &[0x1000], &[(0, "b")]),
             call("fchownat", 80, 0, &[3, 0x1000, 5, 6, 0], &[(1, "f")]),
-            // DataSeries has no exchange, no owner of a link, and no name below an unknown directory.
+            // DataSeries has no exchange, no owner of a link, and no name below an unknown
+            // directory.
             call("renameat2", 90, 0, &[-100, 0x1000, -100, 0x1000, 2], &[(1, "x"), (3, "y")]),
             call("symlink", 95, 0, &[0x1000, 0x1000], &[(0, "t"), (1, "ln")]),
             call("lchown", 100, 0, &[0x1000, 1, 1], &[(0, "ln")]),
@@ -377,7 +378,7 @@ fn ends_and_beginnings() {
     );
     import(&out, &back, None, &mut |_, _| {}).unwrap();
     let items: Vec<Item> =
-        Trace::open(&back).unwrap().read(Want { data: false }).map(Result::unwrap).collect();
+        Trace::open(&back).unwrap().read(ReadOptions { data: false }).map(Result::unwrap).collect();
     let masks = items.iter().any(
         |i| matches!(i, Item::Event(e) if e.kind == trace::RecordKind::State && e.args[0] == 0o077),
     );

@@ -27,7 +27,7 @@ pub(crate) struct Csv {
 
 impl Csv {
     pub fn new(trace: &Trace) -> Self {
-        Self { clock_offset: trace.about().clock_offset, begun: false }
+        Self { clock_offset: trace.recording_info().clock_offset, begun: false }
     }
 }
 

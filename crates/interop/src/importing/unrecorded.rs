@@ -1,7 +1,7 @@
 //! Completes calls of tools that record no data.
 
 use ::import::ImportedCall;
-use abi::{Form, Is, Kind};
+use abi::{FieldKind, Form, Kind};
 use linux_raw_sys::general::AT_EMPTY_PATH;
 
 /// Adds the data that the call read or wrote, as so many unknown bytes, and pointers that the other
@@ -43,7 +43,7 @@ pub(crate) fn unrecorded(imported: &mut ImportedCall) {
                     imported.number(arg, if optional { 0 } else { ::import::UNKNOWN_ADDRESS });
                 }
             }
-            Kind::Out(_, layout) if layout.fields.iter().any(|f| f.is == Is::Size) => {
+            Kind::Out(_, layout) if layout.fields.iter().any(|f| f.kind == FieldKind::Size) => {
                 imported.pointer_if_null(arg);
             }
             _ => {}

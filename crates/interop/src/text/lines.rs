@@ -42,8 +42,8 @@ impl Lines {
 /// Nanoseconds in a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
-/// A number with or without a fraction, in nanoseconds; `unit`: the nanoseconds of 1. `None`: it is no
-/// such number, or too large.
+/// A number with or without a fraction, in nanoseconds; `unit`: the nanoseconds of 1. `None`: it is
+/// no such number, or too large.
 pub(crate) fn nanoseconds(text: &str, unit: u64) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit()).then_some(());

@@ -193,7 +193,7 @@ impl Facts {
             // An address that names no file is no path.
             if let Some(used) = a
                 .kind
-                .path()
+                .path_use()
                 .filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some())
             {
                 // Where an error may be an earlier path's, the kernel may not have looked at the
@@ -202,13 +202,14 @@ impl Facts {
                     paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
                 let reach = errors::reach(call, shape);
                 let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
-                self.names.slashed = false;
-                let walk = self.resolve(call, shape, context, i as u8, used, reach);
-                let slash = self.names.slashed;
                 let creates = match used.role {
                     Role::Open(from) => u64::from(call.open_flags(from)) & O_CREAT != 0,
                     _ => false,
                 };
+                (self.names.slashed, self.names.creates) = (false, creates);
+                let walk = self.resolve(call, shape, context, i as u8, used, reach);
+                let slash = self.names.slashed;
+                self.names.creates = false;
                 paths.push(PathArg {
                     used,
                     follow: looks_through(
@@ -421,7 +422,7 @@ fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a
 /// What an identity says.
 pub fn observed_in(identity: &Identity) -> Observed {
     let mut seen = Observed::kind(FileType::of_mode(identity.mode));
-    if identity.is_made_up() {
+    if identity.is_synthetic() {
         // A guess at a regular file is none that counts against what calls show.
         return Observed::kind(if seen.kind == FileType::Directory {
             FileType::Directory

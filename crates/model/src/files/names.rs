@@ -54,6 +54,10 @@ pub struct Names {
     /// The last path that was walked ends in a slash, its own or that of a link in its last
     /// component.
     pub slashed: bool,
+    /// The path that is walked next is that of a file which is created if it does not exist. No
+    /// link is followed then behind one whose target ends in a slash (`open_last_lookups` in
+    /// fs/namei.c).
+    pub creates: bool,
     /// There is no live file system to look at.
     pub no_file_system: bool,
     /// Names that overlapping calls made or removed: which one was the last is unknown.

@@ -7,9 +7,11 @@ use proptest::prelude::*;
 use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use trace::document::{About, End, Summary, Verdict};
+use trace::document::{RecordingEnd, RecordingInfo, Summary, Verdict};
 use trace::record::{AT_EXIT, FdSnapshot, Header, NO_EXIT, PayloadHeader, PayloadKind, RecordKind};
-use trace::{Call, Error, Event, Identity, Item, Journal, Limits, Payload, Recording, Trace, Want};
+use trace::{
+    Call, Error, Event, Identity, Item, Journal, Limits, Payload, ReadOptions, Recording, Trace,
+};
 
 mod along;
 mod columns;
@@ -19,19 +21,19 @@ mod once;
 mod volume;
 
 /// A finished recording.
-fn ended() -> End {
-    End { finished: true, ..End::default() }
+fn ended() -> RecordingEnd {
+    RecordingEnd { finished: true, ..RecordingEnd::default() }
 }
 
-fn about() -> About {
-    About {
+fn about() -> RecordingInfo {
+    RecordingInfo {
         command: vec![
             "tr\u{fc}e \\ \n".into(),
             std::os::unix::ffi::OsStringExt::from_vec(vec![0xff, b'a']),
         ],
         clock_offset: 1_700_000_000_000_000_000,
         began: 1,
-        ..About::default()
+        ..RecordingInfo::default()
     }
 }
 
@@ -60,7 +62,7 @@ fn create(path: &Path) -> Recording {
 }
 
 fn limited(mut recording: Recording, limits: Limits) -> Recording {
-    recording.limit(limits);
+    recording.set_limits(limits);
     recording
 }
 
@@ -121,7 +123,7 @@ fn payloads_of(item: &Item) -> &[Payload] {
 fn write(journal: &mut Journal, item: &Item) {
     journal.begin(header_of(item));
     for payload in payloads_of(item) {
-        journal.payload(head_of(payload), &payload.bytes);
+        journal.add_payload(head_of(payload), &payload.bytes);
     }
     journal.commit().unwrap();
 }
@@ -139,7 +141,7 @@ fn record(path: &Path, items: &[Item], streams: u32) -> Recording {
 }
 
 fn read(trace: &Trace, data: bool) -> Vec<Item> {
-    trace.read(Want { data }).map(|i| i.unwrap()).collect()
+    trace.read(ReadOptions { data }).map(|i| i.unwrap()).collect()
 }
 
 fn payload() -> impl Strategy<Value = Payload> {
@@ -256,7 +258,7 @@ proptest! {
         let summary = limited(record(&path, &items, streams), Limits { rows, bytes: 20_000 }).seal(ended(), &mut |a, b| done = (a, b)).unwrap();
         prop_assert_eq!(done.0, done.1);
         let trace = Trace::open(&path).unwrap();
-        prop_assert_eq!(trace.about(), &about_again(&trace));
+        prop_assert_eq!(trace.recording_info(), &about_again(&trace));
         // Any call is recorded whole, also one that lets files change without a call.
         let unseen = |reason: &String| reason.contains("which is not recorded");
         prop_assert!(summary.reasons.iter().all(unseen), "{:?}", summary.reasons);
@@ -270,10 +272,10 @@ proptest! {
 }
 
 /// `About` with the facts of the moment taken from the trace.
-fn about_again(trace: &Trace) -> About {
+fn about_again(trace: &Trace) -> RecordingInfo {
     let mut about = about();
-    about.began = trace.about().began;
-    about.clock_offset = trace.about().clock_offset;
+    about.began = trace.recording_info().began;
+    about.clock_offset = trace.recording_info().clock_offset;
     about
 }
 
@@ -364,7 +366,7 @@ fn parts_are_joined() {
             entered: 10,
             ..Header::default()
         });
-        journal.payload(head, part);
+        journal.add_payload(head, part);
         journal.commit().unwrap();
     }
     journal.begin(Header {
@@ -375,12 +377,12 @@ fn parts_are_joined() {
         ret: 50_000,
         ..Header::default()
     });
-    journal.space(PayloadHeader { wanted: 10_000, ..head }, 20_000)[..10_000]
+    journal.reserve_payload(PayloadHeader { wanted: 10_000, ..head }, 20_000)[..10_000]
         .copy_from_slice(&whole[40_000..]);
-    journal.keep(10_000, trace::record::FROM_FILE);
-    journal.payload(PayloadHeader { arg: 9, kind: PayloadKind::String as u8, ..head }, b"x");
+    journal.keep_reserved(10_000, trace::record::FROM_FILE);
+    journal.add_payload(PayloadHeader { arg: 9, kind: PayloadKind::String as u8, ..head }, b"x");
     journal.commit().unwrap();
-    assert_eq!((journal.records(), journal.captured()), (3, 50_001));
+    assert_eq!((journal.records(), journal.payload_bytes()), (3, 50_001));
     journal.finish().unwrap();
     recording.seal(ended(), &mut |_, _| {}).unwrap();
     let items = read(&Trace::open(&path).unwrap(), true);

@@ -8,7 +8,7 @@ use crate::events::CLONE_FILES;
 use crate::state::file::{Descriptor, Inode};
 use crate::state::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
-use abi::{Arg, Class, Effect, Kind, Replay, Ret, Shape, arguments};
+use abi::{Arg, Class, Effect, Kind, Replay, Ret, Shape, argument_indices};
 use linux_raw_sys::general::{FASYNC, O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, S_IFIFO};
 use linux_raw_sys::{errno, general};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl<T: Default> World<T> {
     pub fn leave_with(&mut self, call: &Call, bound: &mut Bound<T>, links: ReadLink<'_>) {
         let alone = bound.moment == self.moment;
         self.moment += 1;
-        let Some(shape) = call.shape().filter(|_| call.made()) else { return };
+        let Some(shape) = call.shape().filter(|_| call.was_executed()) else { return };
         if let Effect::Close { fd } = shape.effect {
             self.closed(call, bound, fd);
         }
@@ -160,7 +160,7 @@ impl<T: Default> World<T> {
     /// EBADF from a number that lost its meaning while the call was under way: it found the number
     /// free.
     fn unbind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
-        for i in arguments(shape.uses.fds) {
+        for i in argument_indices(shape.uses.fd_args) {
             if let Some(meant) = &bound.fds[i]
                 && !self
                     .descriptor(call.tid, call.args[i] as i32)
@@ -319,8 +319,8 @@ impl<T: Default> World<T> {
     fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
         if let (Effect::Clone { .. }, Some(copies)) = (shape.effect, shape.copies) {
             if let Some(d) = &bound.fds[usize::from(copies.to.fd)] {
-                let due = saturating_sum(call.copied(&copies).map(|p| p.wanted));
-                d.file.inode.grow(call.pointed(copies.to.at).unwrap_or(0).saturating_add(due));
+                let due = saturating_sum(call.copied_payloads(&copies).map(|p| p.wanted));
+                d.file.inode.grow(call.copy_offset(copies.to.at).unwrap_or(0).saturating_add(due));
             }
             return;
         }
@@ -331,9 +331,11 @@ impl<T: Default> World<T> {
         if let Some(copies) = shape.copies {
             for (end, target) in [(copies.from, false), (copies.to, true)] {
                 let Some(d) = &bound.fds[usize::from(end.fd)] else { continue };
-                let own = call.pointed(end.at).is_none();
-                let after =
-                    call.pointed(end.at).unwrap_or_else(|| d.file.offset()).saturating_add(moved);
+                let own = call.copy_offset(end.at).is_none();
+                let after = call
+                    .copy_offset(end.at)
+                    .unwrap_or_else(|| d.file.offset())
+                    .saturating_add(moved);
                 if own {
                     d.file.set_offset(after);
                 }
@@ -351,14 +353,14 @@ impl<T: Default> World<T> {
         if position(call, shape).is_none() {
             d.file.set_offset(end);
         }
-        if shape.uses.writes {
+        if shape.uses.writes_data {
             d.file.inode.grow(end);
         }
     }
 }
 
-/// Sets a real and an effective id as a call does that names one or several of them. -1 leaves an id
-/// as it is. A call that names one id sets both if the process is privileged.
+/// Sets a real and an effective id as a call does that names one or several of them. -1 leaves an
+/// id as it is. A call that names one id sets both if the process is privileged.
 fn change_ids(call: &Call, shape: &Shape, privileged: bool, real: &mut u32, effective: &mut u32) {
     const SAME: u32 = u32::MAX;
     let [first, second, ..] = call.args.map(|value| value as u32);
@@ -408,7 +410,8 @@ fn allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
 
 /// Whether a read ended before the file did.
 fn is_cut<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> bool {
-    let reads = shape.ret == Ret::Bytes && shape.uses.moves && !shape.uses.writes && call.ret > 0;
+    let reads =
+        shape.ret == Ret::Bytes && shape.uses.moves_data && !shape.uses.writes_data && call.ret > 0;
     let (true, Some(start), Some(fd)) = (reads, bound.offset, shape.uses.fd) else { return false };
     // Direct reads go by blocks.
     if bound.status[usize::from(fd)] & O_DIRECT != 0 && call.ret % 512 != 0 {

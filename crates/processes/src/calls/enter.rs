@@ -7,7 +7,7 @@ use crate::paths::join;
 use crate::procfs_links::{To, Way};
 use crate::state::file::Descriptor;
 use crate::state::table::Fs;
-use abi::{AT_FDCWD, Effect, Is, Kind, Role, Shape, arguments};
+use abi::{AT_FDCWD, Effect, FieldKind, Kind, Role, Shape, argument_indices};
 use linux_raw_sys::errno;
 use std::sync::Arc;
 use trace::call::Call;
@@ -24,10 +24,10 @@ impl<T: Default> World<T> {
         let mut bound = Bound { moment: self.moment, umask: 0o022, ..Bound::default() };
         let Some(shape) = call.shape() else { return bound };
         self.bind(call, shape, &mut bound, true);
-        if !call.made() {
+        if !call.was_executed() {
             return bound;
         }
-        if shape.uses.sends {
+        if shape.uses.sends_messages {
             self.send(call);
         }
         if let Effect::Close { fd } = shape.effect {
@@ -49,7 +49,7 @@ impl<T: Default> World<T> {
     /// the paths that start from them.
     pub(crate) fn bind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>, numbers: bool) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
-        for i in arguments(shape.uses.fds).filter(|_| numbers) {
+        for i in argument_indices(shape.uses.fd_args).filter(|_| numbers) {
             if bound.fds[i].is_none() {
                 let found = self.find(thread.table, call, call.args[i] as i32);
                 // Where the engine saw another file behind the number, it has changed its meaning
@@ -60,14 +60,14 @@ impl<T: Default> World<T> {
             bound.status[i] = bound.fds[i].as_ref().map_or(0, |d| d.file.status());
         }
         if bound.inner.is_empty() {
-            arguments(shape.uses.inner).for_each(|i| {
+            argument_indices(shape.uses.struct_fd_args).for_each(|i| {
                 self.bind_inner(thread.table, call, shape.args[i].kind, i as u8, bound);
             });
         }
         bound.offset = offset(call, shape, bound);
         let Some(fs) = self.groups.get(&thread.fs) else { return };
         bound.umask = fs.umask;
-        if bound.cwd.is_none() && (shape.uses.paths != 0 || !shape.uses.moves) {
+        if bound.cwd.is_none() && (shape.uses.path_args != 0 || !shape.uses.moves_data) {
             bound.cwd = Some(fs.cwd.clone());
             bound.root.clone_from(&fs.root);
         }
@@ -75,7 +75,7 @@ impl<T: Default> World<T> {
         if view.is_some() && bound.view.is_none() {
             bound.view.clone_from(&view);
         }
-        for i in arguments(shape.uses.paths) {
+        for i in argument_indices(shape.uses.path_args) {
             self.bind_path(call, shape, bound, i, fs, view.as_ref());
         }
     }
@@ -90,7 +90,7 @@ impl<T: Default> World<T> {
         fs: &Fs<T>,
         view: Option<&View>,
     ) {
-        let Some(way) = shape.args[i].kind.path().filter(|_| bound.paths[i].is_none()) else {
+        let Some(way) = shape.args[i].kind.path_use().filter(|_| bound.paths[i].is_none()) else {
             return;
         };
         let Some(recorded) = call.path(i as u8) else { return };
@@ -119,7 +119,8 @@ impl<T: Default> World<T> {
             Role::Open(from) => Some(u64::from(call.open_flags(from))),
             _ => None,
         };
-        let (path, through) = self.through(call, root, joined, way.follows(&call.args, flags));
+        let (path, through) =
+            self.through(call, root, joined, way.follows_symlink(&call.args, flags));
         let leads = |way: &Way<T>| {
             matches!(way.to, To::Virtual) || way.rest.is_empty() && way.descriptor().is_some()
         };
@@ -152,7 +153,7 @@ impl<T: Default> World<T> {
     /// The descriptors in a struct.
     fn bind_inner(&self, table: u32, call: &Call, kind: Kind, i: u8, bound: &mut Bound<T>) {
         let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
-        for field in layout.fields.iter().filter(|f| f.is == Is::Fd) {
+        for field in layout.fields.iter().filter(|f| f.kind == FieldKind::Fd) {
             let bytes = call.payload(i, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
             let number = bytes
                 .get(field.at as usize..field.at as usize + 4)
@@ -193,9 +194,9 @@ fn offset<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> Option<u64> {
     let Some(file) = bound.fds[usize::from(shape.uses.fd?)].as_ref().map(|d| &d.file) else {
         return named;
     };
-    let moves = shape.uses.pos.is_some() || shape.uses.moves;
+    let moves = shape.uses.pos.is_some() || shape.uses.moves_data;
     match moves && file.file_type() == 0o100_000 {
-        true if shape.uses.writes && file.appends() => Some(file.inode.size()),
+        true if shape.uses.writes_data && file.appends() => Some(file.inode.size()),
         true => Some(named.unwrap_or_else(|| file.offset())),
         false => named,
     }

@@ -230,7 +230,7 @@ impl<T: Default> World<T> {
 
     /// The view path that argument `arg` leads to.
     fn led(&self, call: &Call, bound: &Bound<T>, arg: u8, links: ReadLink<'_>) -> Option<Vec<u8>> {
-        let way = call.shape()?.args[usize::from(arg)].kind.path()?;
+        let way = call.shape()?.args[usize::from(arg)].kind.path_use()?;
         let dir = way.dir.filter(|dir| call.args[usize::from(*dir)] as i32 != AT_FDCWD);
         let base = match dir {
             Some(dir) => Some(self.view_of(call.tid, &bound.fds[usize::from(dir)].as_ref()?.file)),

@@ -7,7 +7,7 @@
 use crate::World;
 use crate::arguments::Bound;
 use crate::state::file::Descriptor;
-use abi::layout::control::rights;
+use abi::layout::control::received_descriptors;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use trace::call::Call;
@@ -80,7 +80,7 @@ fn passed(call: &Call) -> impl Iterator<Item = i32> + '_ {
     call.payloads
         .iter()
         .filter(|p| p.kind == PayloadKind::Control)
-        .flat_map(|p| rights(p.bytes.as_slice()))
+        .flat_map(|p| received_descriptors(p.bytes.as_slice()))
 }
 
 /// Device and inode; zeros: not known.

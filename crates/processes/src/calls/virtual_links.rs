@@ -73,7 +73,7 @@ impl<T: Default> World<T> {
         }
         let mut moved = None;
         for (i, arg) in shape.args.iter().enumerate() {
-            let (Some(way), Some(path)) = (arg.kind.path(), &bound.paths[i]) else { continue };
+            let (Some(way), Some(path)) = (arg.kind.path_use(), &bound.paths[i]) else { continue };
             let path = lexical(path);
             match way.role {
                 Role::Create => match text.and_then(|text| call.string(text as u8)) {

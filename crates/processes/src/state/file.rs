@@ -65,7 +65,7 @@ impl OpenFile {
     ) -> Self {
         let not_stored = elsewhere
             || path.starts_with(b"/memfd:")
-            || crate::mounts::is_virtual_magic(identity.magic)
+            || crate::mounts::is_virtual_magic(identity.fs_type)
             || (path.first() == Some(&b'/') && mounts.is_virtual(path));
         let stored = !not_stored && matches!(identity.mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK);
         Self {

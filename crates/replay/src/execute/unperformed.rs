@@ -30,7 +30,7 @@ impl Unperformed {
                     .filter(|d| d.file.is_stored())
                     .map(|d| d.file.path.to_vec()),
                 // An open that made or emptied a file is performed, unless what it found is none.
-                kind if kind.path().is_some_and(|way| !matches!(way.role, Role::Open(_))) => {
+                kind if kind.path_use().is_some_and(|way| !matches!(way.role, Role::Open(_))) => {
                     let here = |way: &Way<_>| !matches!(way.to, To::Elsewhere);
                     let path = bound.paths[i].as_deref();
                     path.filter(|_| bound.through[i].as_ref().is_none_or(here)).map(lexical)

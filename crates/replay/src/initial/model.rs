@@ -53,7 +53,7 @@ fn identity(path: &Path, stat: &Stat, born: u64) -> Vec<u8> {
         links: stat.st_nlink as u32,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        magic: 0xef53,
+        fs_type: 0xef53,
         born,
         ..Identity::default()
     };

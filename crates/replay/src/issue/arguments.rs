@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     iovec_buffers: Vec<ScratchBuffer>,
     iovec_argument: usize,
     faults: bool,
-    /// It is made in procfs.
+    /// Set if the call runs with procfs as working directory.
     procfs_cwd: Option<procfs::ProcfsCwd>,
 }
 
@@ -93,12 +93,12 @@ impl Arguments {
         Ok(this)
     }
 
-    /// Performs the call: the result, or a negative errno.
+    /// Performs the call. Returns its result, or a negative errno.
     pub fn perform(&self) -> i64 {
         self.with_cwd(|| raw::perform(self.nr, self.values))
     }
 
-    /// Makes a call where the paths among the arguments lead from.
+    /// Runs `make` in the working directory from which the translated paths lead.
     pub fn with_cwd(&self, make: impl FnOnce() -> i64) -> i64 {
         match &self.procfs_cwd {
             None => make(),
@@ -106,7 +106,7 @@ impl Arguments {
         }
     }
 
-    /// Whether its paths lead through links of procfs, and mean nothing where the thread is.
+    /// Whether its paths are relative to procfs, and not to the working directory of the thread.
     pub fn runs_in_procfs(&self) -> bool {
         self.procfs_cwd.is_some()
     }

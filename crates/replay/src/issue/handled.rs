@@ -1,4 +1,4 @@
-//! A call to be issued that a handler performs, and what comes of it.
+//! A call that a handler performs, and its outcome.
 
 use super::arguments::{Arguments, TranslateError};
 use super::{RealFd, Scratch};
@@ -12,13 +12,14 @@ use trace::Call;
 /// other files.
 pub(crate) const NO_WORKING_DIRECTORY: &str = "no working directory";
 
-/// What came of a call: what differs; `Err` says why it was not performed.
+/// The outcome of a call: the difference from the recording, if there is one; `Err` has the reason
+/// why it was not performed.
 pub(crate) type Outcome = Result<Option<Mismatch>, &'static str>;
 
 /// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
 pub(crate) fn returns_a_path(shape: &Shape) -> bool {
     let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
-    shape.uses.paths == 0 && shape.uses.fds == 0 && shape.args.iter().any(|a| text(a.kind))
+    shape.uses.path_args == 0 && shape.uses.fd_args == 0 && shape.args.iter().any(|a| text(a.kind))
 }
 
 /// A call with all that its handler may need.
@@ -42,7 +43,7 @@ pub(crate) struct HandledCall {
 }
 
 impl HandledCall {
-    /// What the call is to bring.
+    /// Returns the recorded result, to compare with.
     pub fn expected(&self) -> Expected {
         Expected { ret: self.call.ret, shape: self.shape, unseen_writes: self.unseen_writes }
     }
@@ -60,7 +61,7 @@ impl HandledCall {
         named.or_else(|| Some(&*meant()?.file.path)).unwrap_or_default()
     }
 
-    /// Lets all descriptors and directories go: the call is done. What is closed and has no other
+    /// Drops all descriptors and directories: the call is done. A closed descriptor without another
     /// owner may stay.
     pub fn let_go(&mut self) {
         let mut closed = std::mem::take(&mut self.bound.closed);

@@ -66,7 +66,7 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
         Effect::Bind => bind::bind(handled),
         Effect::Umask => cwd::umask(thread, handled),
         Effect::Seek => seek::seek(thread, handled),
-        Effect::None if handled.shape.uses.lists => list::list(thread, handled),
+        Effect::None if handled.shape.uses.lists_directory => list::list(thread, handled),
         Effect::None => descriptors::open(thread, handled),
         Effect::Clone { .. } => transfer::clone(thread, handled),
         Effect::Allocate => allocate::allocate(thread, handled),
@@ -98,7 +98,7 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
 /// Whether such a call needs nothing but its kinds.
 pub(crate) fn is_plain(shape: &Shape) -> bool {
     match shape.effect {
-        Effect::None => !shape.uses.lists && shape.ret != Ret::Fd,
+        Effect::None => !shape.uses.lists_directory && shape.ret != Ret::Fd,
         Effect::SetFdFlags
         | Effect::Cloexec { .. }
         | Effect::SetStatusFlags
@@ -110,5 +110,5 @@ pub(crate) fn is_plain(shape: &Shape) -> bool {
 
 /// Whether such a call needs only its kinds and a place for the descriptor that it opens.
 pub(crate) fn is_open(shape: &Shape) -> bool {
-    shape.effect == Effect::None && !shape.uses.lists && shape.ret == Ret::Fd
+    shape.effect == Effect::None && !shape.uses.lists_directory && shape.ret == Ret::Fd
 }

@@ -20,25 +20,25 @@ use std::sync::Arc;
 use trace::Call;
 use translated_call::TranslatedCall;
 
-/// What is done.
+/// What performing the call means.
 enum Action {
-    /// A call, translated.
+    /// Issues a call that was translated beforehand.
     Call(TranslatedCall),
-    /// A descriptor is closed, or let go.
+    /// Closes a descriptor, or drops one of its owners.
     Close(Option<Arc<Descriptor<RealFd>>>),
-    /// What a handler does.
+    /// Runs a handler.
     Handled(Box<HandledCall>),
 }
 
-/// What calls have that name files, or open them.
+/// What only calls need that name files, or open them.
 struct NamedArguments {
     /// The descriptor that the result becomes.
     opened: Option<Arc<Descriptor<RealFd>>>,
-    /// To be gone to first.
+    /// The working directory and umask to set first, if they changed.
     context: Option<FsContext>,
     /// The names that its arguments point to.
     strings: Box<[u8]>,
-    /// For the report.
+    /// The paths, for the report.
     paths: Six<Box<[u8]>>,
 }
 
@@ -48,25 +48,26 @@ pub(crate) struct PreparedCall {
     pub seq: u64,
     pub expected: Expected,
     action: Action,
-    /// The descriptor that it means,
+    /// The descriptor that it is about,
     pub descriptor: Option<Arc<Descriptor<RealFd>>>,
-    /// which is that of the job before it in its executor's queue, and held there.
+    /// or it is that of the job before it in the queue of its executor, which keeps it.
     pub same_descriptor: bool,
     named: Option<Box<NamedArguments>>,
     /// It makes the state that later calls find: it is not compared.
     pub early: bool,
 }
 
-/// What a call came to.
+/// The result of a performed call.
 pub(crate) enum CallResult {
     /// Its result, or a negative errno, and where its bytes came back.
     Result(i64, Option<ScratchBuffer>),
-    /// Its handler has compared it.
+    /// Its handler compared it already.
     Handled(Outcome),
 }
 
 impl PreparedCall {
-    /// A call of which no more need be known than lies here, if it is one. Takes its descriptors.
+    /// Translates a call beforehand and takes its descriptors out of `bound`. Returns `None` if the
+    /// call needs a handler.
     pub fn translated(
         call: &Call,
         expected: Expected,
@@ -106,32 +107,34 @@ impl PreparedCall {
             TranslatedCall::of(call, shape, bound, compared, expected.unseen_writes)?;
         let descriptor = translated.descriptor().and_then(|fd| bound.fds[fd].take());
         // What takes neither a descriptor nor a name is about where its thread is.
-        let here = shape.uses.fds == 0;
-        let named = (opened || here || shape.uses.paths != 0 || !strings.is_empty()).then(|| {
-            let opened = bound.opened.pop().map(|(_, descriptor)| descriptor);
-            Box::new(NamedArguments {
-                opened,
-                context: None,
-                strings,
-                paths: std::mem::take(&mut bound.paths),
-            })
-        });
+        let here = shape.uses.fd_args == 0;
+        let named =
+            (opened || here || shape.uses.path_args != 0 || !strings.is_empty()).then(|| {
+                let opened = bound.opened.pop().map(|(_, descriptor)| descriptor);
+                Box::new(NamedArguments {
+                    opened,
+                    context: None,
+                    strings,
+                    paths: std::mem::take(&mut bound.paths),
+                })
+            });
         this(Action::Call(translated), descriptor, named)
     }
 
-    /// Any call, with all that is known of it.
+    /// Prepares a call that a handler performs.
     pub fn handled(handled: HandledCall) -> Self {
         let (seq, early, expected) = (handled.call.seq, handled.early, handled.expected());
         let action = Action::Handled(Box::new(handled));
         Self { seq, expected, action, descriptor: None, same_descriptor: false, named: None, early }
     }
 
-    /// Where it is to be performed, if that counts and it does not say so itself.
+    /// The working directory and umask to set before the call, for the dispatcher to fill in;
+    /// `None` if the call does not depend on them or its handler sets them.
     pub fn context(&mut self) -> Option<&mut Option<FsContext>> {
         self.named.as_mut().map(|named| &mut named.context)
     }
 
-    /// Whether it may move its thread elsewhere, and let go of descriptors.
+    /// Whether a handler performs it, which may change the working directory and drop descriptors.
     pub fn is_handled(&self) -> bool {
         matches!(self.action, Action::Handled(_))
     }
@@ -153,7 +156,7 @@ impl PreparedCall {
         data + self.named.as_ref().map_or(0, |named| named.strings.len() as u64)
     }
 
-    /// Asks for the beginning of what it holds.
+    /// Prefetches the start of the memory that it points to.
     pub fn prefetch(&self) {
         if let Action::Handled(handled) = &self.action {
             raw::prefetch(&raw const **handled);
@@ -166,7 +169,7 @@ impl PreparedCall {
         }
     }
 
-    /// Asks for what that points to, when it is near.
+    /// Prefetches what that memory points to, once it is in the cache.
     pub fn prefetch_further(&self) {
         if let Action::Handled(handled) = &self.action {
             raw::prefetch(Arc::as_ptr(&handled.call));
@@ -183,7 +186,7 @@ impl PreparedCall {
         named.map(|path| &**path).or(has_descriptor.map(|d| &*d.file.path)).unwrap_or_default()
     }
 
-    /// What its handler may need, if it has one.
+    /// Returns the call with all that its handler needs, if it has a handler.
     pub fn as_handled(&self) -> Option<&HandledCall> {
         if let Action::Handled(handled) = &self.action { Some(handled) } else { None }
     }
@@ -237,7 +240,8 @@ impl PreparedCall {
         CallResult::Result(got, buffer)
     }
 
-    /// What differs of what it came to; `Err` says why it was not performed.
+    /// Compares the result with the recording. Returns the difference, if there is one; `Err` has
+    /// the reason why the call was not performed.
     pub fn compare(
         &self,
         result: CallResult,
@@ -268,7 +272,7 @@ impl PreparedCall {
         Ok(self.expected.compare(got).or_else(bytes))
     }
 
-    /// Lets all descriptors and directories go: the call is done.
+    /// Drops all descriptors and directories: the call is done.
     pub fn let_go(&mut self) {
         if let Action::Handled(handled) = &mut self.action {
             handled.let_go();

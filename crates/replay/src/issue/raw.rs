@@ -37,7 +37,7 @@ pub fn native_number(nr: u32) -> Option<Sysno> {
     table.get(nr as usize).copied().flatten()
 }
 
-/// Asks for the first lines of what is there, which will be read soon.
+/// Prefetches up to four cache lines at `what`.
 pub(crate) fn prefetch<T>(what: *const T) {
     #[cfg(target_arch = "x86_64")]
     for line in 0..(what.addr() % 64 + size_of::<T>()).div_ceil(64).min(4) {
@@ -55,12 +55,13 @@ thread_local! {
     static TIMED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// From now on the calls that this thread performs are measured.
+/// Starts to measure the calls of this thread.
 pub(crate) fn start_timing() {
     TIMED.set(Some(0));
 }
 
-/// What the calls since the last question have taken, nanoseconds, if they are measured.
+/// Returns the nanoseconds that the calls of this thread took since the last time this was asked;
+/// `None` if they are not measured.
 pub(crate) fn take_elapsed() -> Option<u64> {
     let took = TIMED.get()?;
     TIMED.set(Some(0));
@@ -177,7 +178,7 @@ pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
     opened
 }
 
-/// Opens a directory to go back to later.
+/// Opens a directory (`O_PATH`) for a later fchdir.
 pub(crate) fn open_directory(path: &[u8]) -> i64 {
     open(path, PATH_DIRECTORY)
 }
@@ -207,14 +208,14 @@ fn openat(dir: i64, path: &[u8], flags: u32) -> i64 {
     syscall(Sysno::openat, [dir as usize, name.as_ptr() as usize, flags as usize, 0, 0, 0])
 }
 
-/// Closes a directory on the way.
+/// Closes a directory that was opened on the way to another one.
 fn close_intermediate(dir: i64) {
     if let Ok(fd @ 0..) = i32::try_from(dir) {
         close(fd);
     }
 }
 
-/// Where the link with this name leads.
+/// Returns the target of a symbolic link; `None` if it cannot be read.
 pub(crate) fn readlink(path: &[u8]) -> Option<Vec<u8>> {
     rustix::fs::readlink(path, Vec::new()).ok().map(std::ffi::CString::into_bytes)
 }

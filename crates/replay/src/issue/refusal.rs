@@ -51,10 +51,14 @@ pub(crate) fn error_origin(shape: &Shape, errno: i32) -> ErrorOrigin {
             ErrorOrigin::Outside("refused by the recorded file system")
         }
         // A lease, or pages that were not in memory.
-        Errno::AGAIN if shape.uses.moves || shape.uses.paths != 0 => ErrorOrigin::Outside(OUTSIDE),
+        Errno::AGAIN if shape.uses.moves_data || shape.uses.path_args != 0 => {
+            ErrorOrigin::Outside(OUTSIDE)
+        }
         Errno::PERM | Errno::ACCESS | Errno::FAULT => ErrorOrigin::Either,
         // The alignment of direct I/O, which differs from disk to disk.
-        Errno::INVAL if shape.uses.moves || shape.copies.is_some() || flags => ErrorOrigin::Either,
+        Errno::INVAL if shape.uses.moves_data || shape.copies.is_some() || flags => {
+            ErrorOrigin::Either
+        }
         Errno::BUSY | Errno::INVAL | Errno::NOTTY if shape.changes => ErrorOrigin::Either,
         Errno::NOENT
         | Errno::NXIO
@@ -98,7 +102,7 @@ pub(crate) fn check_outside(thread: &mut ExecutorThread, handled: &HandledCall) 
         Some(Errno::FAULT) if arguments.faults() => false,
         Some(Errno::FAULT) => true,
         _ if arguments.runs_in_procfs() => handled.shape.changes || handled.shape.ret == Ret::Fd,
-        _ if handled.shape.uses.paths != 0 => names_may_change(thread, handled, &arguments),
+        _ if handled.shape.uses.path_args != 0 => names_may_change(thread, handled, &arguments),
         _ => descriptor_may_change(handled),
     };
     thread.scratch.clear();
@@ -108,7 +112,7 @@ pub(crate) fn check_outside(thread: &mut ExecutorThread, handled: &HandledCall) 
 /// The same of a call that takes a descriptor and no name.
 fn descriptor_may_change(handled: &HandledCall) -> bool {
     let (shape, bound) = (handled.shape, &handled.bound);
-    let moves = shape.uses.moves || shape.uses.lists || shape.copies.is_some();
+    let moves = shape.uses.moves_data || shape.uses.lists_directory || shape.copies.is_some();
     let sets = matches!(
         shape.effect,
         Effect::Seek | Effect::SetStatusFlags | Effect::SetNonblocking | Effect::Bind
@@ -116,7 +120,7 @@ fn descriptor_may_change(handled: &HandledCall) -> bool {
     // Nothing is written through a descriptor that is open for reading only.
     let resizes = matches!(shape.effect, Effect::Truncate | Effect::Allocate);
     let reads_only = shape.uses.fd.is_some_and(|fd| bound.status[usize::from(fd)] & O_ACCMODE == 0);
-    if reads_only && shape.copies.is_none() && (shape.uses.writes || resizes) {
+    if reads_only && shape.copies.is_none() && (shape.uses.writes_data || resizes) {
         return false;
     }
     shape.changes || moves || sets
@@ -127,7 +131,7 @@ fn descriptor_may_change(handled: &HandledCall) -> bool {
 fn names_may_change(thread: &ExecutorThread, handled: &HandledCall, arguments: &Arguments) -> bool {
     let (call, shape) = (&handled.call, handled.shape);
     for (i, arg) in shape.args.iter().enumerate() {
-        let Some(way) = arg.kind.path() else { continue };
+        let Some(way) = arg.kind.path_use() else { continue };
         let buffer = arguments.buffers(i).first().filter(|_| matches!(arg.kind, Kind::Path(_)));
         let name = match (buffer, call.path(i as u8)) {
             (Some(buffer), _) => thread.scratch.bytes(*buffer),
@@ -139,7 +143,7 @@ fn names_may_change(thread: &ExecutorThread, handled: &HandledCall, arguments: &
         let at = PathAt { directory, name: c_string(name) };
         let fails = match way.role {
             Role::Open(flags) => return open_may_change(call, flags, way, &at),
-            Role::Lookup => at.mode(way.follows(&call.args, None)).is_err(),
+            Role::Lookup => at.mode(way.follows_symlink(&call.args, None)).is_err(),
             Role::Create => match at.mode(false) {
                 Err(Errno::NOENT) => !at.may_change_directory(),
                 _ => true,
@@ -162,7 +166,7 @@ fn names_may_change(thread: &ExecutorThread, handled: &HandledCall, arguments: &
 fn open_may_change(call: &Call, flags: OpenFlags, way: PathUse, at: &PathAt) -> bool {
     let flags = call.open_flags(flags);
     let exclusive = O_CREAT | O_EXCL;
-    match at.mode(way.follows(&call.args, Some(flags.into()))) {
+    match at.mode(way.follows_symlink(&call.args, Some(flags.into()))) {
         Ok(_) if flags & exclusive == exclusive => false,
         // To open a FIFO may take for ever.
         Ok(mode) if !matches!(FileType::of_mode(mode), FileType::Regular | FileType::Directory) => {

@@ -54,8 +54,8 @@ impl Scratch {
         Some(Self { arena: map(ARENA)?, used: 0, large: Vec::new() })
     }
 
-    /// Room for `len` bytes, page-aligned, zeroed unless an earlier call left something; `None` if
-    /// it is more than any call needs.
+    /// Allocates `len` bytes, page-aligned; they are zero unless an earlier call left something.
+    /// `None` if that is more than any call can move, or there is no memory.
     pub fn alloc(&mut self, len: usize) -> Option<ScratchBuffer> {
         if len > MAX_RW_COUNT {
             return None;
@@ -85,7 +85,7 @@ impl Scratch {
         unsafe { std::slice::from_raw_parts_mut(buffer.start.as_ptr(), buffer.len) }
     }
 
-    /// Ends all rooms.
+    /// Frees all buffers.
     pub fn clear(&mut self) {
         for (start, len) in self.large.drain(..) {
             // SAFETY: mapped by `alloc`, forgotten here.

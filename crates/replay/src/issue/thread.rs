@@ -110,7 +110,7 @@ pub(crate) fn open_skipped_descriptors(handled: &HandledCall) {
 pub(crate) fn uses_cwd(handled: &HandledCall) -> bool {
     let (call, bound) = (&handled.call, &handled.bound);
     let args = handled.shape.args.iter().enumerate();
-    let mut paths = args.filter_map(|(i, a)| Some((i, a.kind.path()?)));
+    let mut paths = args.filter_map(|(i, a)| Some((i, a.kind.path_use()?)));
     let relative = |(i, path_use): (usize, PathUse)| {
         bound.through[i].is_none()
             && path_use.dir.is_none_or(|dir| call.args[usize::from(dir)] as i32 == AT_FDCWD)

@@ -7,7 +7,7 @@
 use super::handled::HandledCall;
 use super::{Arguments, raw};
 use crate::sandbox::SET_ID;
-use abi::{Form, Is, Kind, Role, Shape};
+use abi::{FieldKind, Form, Kind, Role, Shape};
 use linux_raw_sys::general::{__O_TMPFILE, O_CREAT};
 use std::sync::Arc;
 use trace::Call;
@@ -26,14 +26,14 @@ pub(crate) struct Withheld {
 pub(crate) fn withheld(call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
     let mut reduced: Option<Call> = None;
     let mut mode = None;
-    for i in abi::arguments(shape.uses.modes) {
+    for i in abi::argument_indices(shape.uses.mode_args) {
         match shape.args[i].kind {
             Kind::Mode if call.args[i] as u32 & SET_ID != 0 => {
                 reduced.get_or_insert_with(|| Call::clone(call)).args[i] &= !u64::from(SET_ID);
                 mode = Some(call.args[i] as u32 & 0o7777);
             }
             Kind::In(_, layout) if layout.form == Form::Struct => {
-                for field in layout.fields.iter().filter(|f| f.is == Is::Mode) {
+                for field in layout.fields.iter().filter(|f| f.kind == FieldKind::Mode) {
                     clear_bits(call, &mut reduced, i, field.at as usize);
                 }
             }
@@ -42,7 +42,7 @@ pub(crate) fn withheld(call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
     }
     let counts = call.succeeded() && creates(call, shape).unwrap_or(true);
     let changes = |shape: &Shape| {
-        !shape.args.iter().any(|arg| match arg.kind.path() {
+        !shape.args.iter().any(|arg| match arg.kind.path_use() {
             Some(path) => !matches!(path.role, Role::Lookup),
             None => false,
         })
@@ -65,7 +65,7 @@ fn clear_bits(call: &Call, reduced: &mut Option<Call>, i: usize, at: usize) {
 
 /// Whether an open can create a file; `None`: it is no open.
 fn creates(call: &Call, shape: &Shape) -> Option<bool> {
-    let path = shape.args.iter().find_map(|arg| arg.kind.path())?;
+    let path = shape.args.iter().find_map(|arg| arg.kind.path_use())?;
     let Role::Open(flags) = path.role else { return None };
     Some(call.open_flags(flags) & (O_CREAT | __O_TMPFILE) != 0)
 }
@@ -75,12 +75,12 @@ fn creates(call: &Call, shape: &Shape) -> Option<bool> {
 pub(crate) fn chmod_directory(handled: &HandledCall, arguments: &Arguments) -> Option<i64> {
     let mode = handled.full_mode?;
     let (args, value) = (handled.shape.args, |i: usize| arguments.value(i));
-    let path = args.iter().position(|arg| arg.kind.path().is_some());
-    let Some((i, way)) = path.and_then(|i| Some((i, args[i].kind.path()?))) else {
+    let path = args.iter().position(|arg| arg.kind.path_use().is_some());
+    let Some((i, way)) = path.and_then(|i| Some((i, args[i].kind.path_use()?))) else {
         return raw::chmod_if_directory(value(usize::from(handled.shape.uses.fd?)) as i32, mode);
     };
     let dir = way.dir.map_or(abi::AT_FDCWD, |dir| value(usize::from(dir)) as i32);
-    let follow = way.follows(&handled.call.args, None);
+    let follow = way.follows_symlink(&handled.call.args, None);
     let fd = arguments.with_cwd(|| raw::open_directory_at(dir, value(i), follow));
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
     let result = raw::chmod_if_directory(fd, mode);
@@ -118,10 +118,10 @@ mod tests {
     /// Every call of the table that gives a file a mode, by the table's own word.
     #[test]
     fn no_call_sets_them() {
-        let rows = abi::table().iter().filter(|row| row.shape.uses.modes != 0);
+        let rows = abi::table().iter().filter(|row| row.shape.uses.mode_args != 0);
         let mut calls = 0;
         for row in rows.filter(|row| row.shape.replay == abi::Replay::Issue) {
-            for i in abi::arguments(row.shape.uses.modes) {
+            for i in abi::argument_indices(row.shape.uses.mode_args) {
                 if row.shape.args[i].kind != Kind::Mode {
                     continue;
                 }

@@ -10,7 +10,8 @@ use crate::issue::refusal::{self, ErrorOrigin};
 use crate::sandbox::CAPABILITY;
 use crate::verify::incomparable_xattr;
 use abi::{
-    AT_FDCWD, Class, Effect, Form, Is, Kind, Len, OpenFlags, PathUse, Replay, Ret, Role, Shape,
+    AT_FDCWD, Class, Effect, FieldKind, Form, Kind, Len, OpenFlags, PathUse, Replay, Ret, Role,
+    Shape,
 };
 use linux_raw_sys::general::O_CREAT;
 use model::files::FileType;
@@ -47,7 +48,7 @@ pub(crate) fn check_performed(
     bound: &Bound<RealFd>,
     shared: &Shared,
 ) -> Result<&'static Shape, &'static str> {
-    if !call.made() {
+    if !call.was_executed() {
         return Err("answered by a seccomp filter");
     }
     let (mounts, any_user) = (&shared.mounts, shared.privileges.any_user);
@@ -118,7 +119,7 @@ fn check_argument(
         Kind::Fd if shape.effect == Effect::Bind => {}
         Kind::DirFd if !is_path_start(call, shape, bound, i) => {}
         Kind::Fd | Kind::DirFd => check_descriptor(call, i, arg.kind, bound)?,
-        kind if let Some(way) = kind.path() => check_path(call, bound, shared, i, way)?,
+        kind if let Some(way) = kind.path_use() => check_path(call, bound, shared, i, way)?,
         Kind::Mode if shape.args.iter().any(|a| a.kind == Kind::Dev) => {
             if is_device(call.args[i] as u32) {
                 return Err(DEVICE);
@@ -193,7 +194,7 @@ fn check_descriptor(
         // Absolute paths do not look at the descriptor, and a descriptor that is none fails alike.
         None if is_errno(call, Errno::BADF) => Ok(()),
         None if call.shape().is_some_and(|s| {
-            s.args.iter().any(|a| a.kind.path().is_some_and(|p| p.dir == Some(i as u8)))
+            s.args.iter().any(|a| a.kind.path_use().is_some_and(|p| p.dir == Some(i as u8)))
         }) =>
         {
             Ok(())
@@ -213,8 +214,8 @@ fn check_stored(check_descriptor: &Descriptor<RealFd>) -> Result<(), &'static st
 /// Whether a path starts from the directory descriptor in argument `i`: one that is absolute does
 /// not, and one that a link of procfs or a view of the process leads elsewhere is given otherwise.
 fn is_path_start(call: &Call, shape: &Shape, bound: &Bound<RealFd>, i: usize) -> bool {
-    let mut from = abi::arguments(shape.uses.paths)
-        .filter(|p| shape.args[*p].kind.path().is_some_and(|way| way.dir == Some(i as u8)));
+    let mut from = abi::argument_indices(shape.uses.path_args)
+        .filter(|p| shape.args[*p].kind.path_use().is_some_and(|way| way.dir == Some(i as u8)));
     from.next().is_none_or(|check_path| {
         bound.viewed[check_path].is_none()
             && bound.through[check_path].is_none()
@@ -311,7 +312,7 @@ fn check_not_special(
         return Ok(());
     }
     let Some(payload) = call.payload(i as u8, PayloadKind::Bytes) else { return Ok(()) };
-    for field in fields.iter().filter(|f| f.is == Is::Mode) {
+    for field in fields.iter().filter(|f| f.kind == FieldKind::Mode) {
         let bytes = payload
             .bytes
             .as_slice()

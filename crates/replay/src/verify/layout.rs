@@ -2,7 +2,7 @@
 
 use super::{Mismatch, Rules, text};
 use crate::sandbox::{CAPABILITY, SET_ID};
-use abi::{Field, Form, Is, Layout};
+use abi::{Field, FieldKind, Form, Layout};
 use model::files::FileType;
 use std::collections::BTreeSet;
 
@@ -27,29 +27,36 @@ pub(super) fn structs(
     let count = if several { recorded.len() / size } else { 1 };
     for n in 0..count {
         let (a, b) = (recorded.get(n * size..)?, got.get(n * size..)?);
-        let directory = layout.fields.iter().filter(|f| f.is == Is::Mode).any(|f| {
+        let directory = layout.fields.iter().filter(|f| f.kind == FieldKind::Mode).any(|f| {
             value(f, a).is_some_and(|m| FileType::of_mode(m as u32) == FileType::Directory)
         });
-        let inode = layout.fields.iter().find(|f| f.is == Is::Ino).and_then(|f| value(f, b));
+        let inode =
+            layout.fields.iter().find(|f| f.kind == FieldKind::Ino).and_then(|f| value(f, b));
         let links_elsewhere_here =
             inode.and_then(|inode| rules.links_elsewhere.get(&inode).copied()).unwrap_or(0);
         for field in layout.fields {
             let (Some(expected), Some(found)) = (value(field, a), value(field, b)) else {
                 continue;
             };
-            let compared = match field.is {
-                Is::Int | Is::Uint | Is::Mode | Is::Flags(_) => true,
+            let compared = match field.kind {
+                FieldKind::Int | FieldKind::Uint | FieldKind::Mode | FieldKind::Flags(_) => true,
                 // Of network addresses and machine names, which no performed call brings back.
-                Is::Text => false,
-                Is::Size | Is::Links => !directory,
-                Is::Uid | Is::Gid => rules.owners,
-                Is::Dev | Is::Ino | Is::Time | Is::Host | Is::Fd | Is::Pid | Is::Addr | Is::Pad => {
-                    false
-                }
+                FieldKind::Text => false,
+                FieldKind::Size | FieldKind::Links => !directory,
+                FieldKind::Uid | FieldKind::Gid => rules.owners,
+                FieldKind::Dev
+                | FieldKind::Ino
+                | FieldKind::Time
+                | FieldKind::Host
+                | FieldKind::Fd
+                | FieldKind::Pid
+                | FieldKind::Addr
+                | FieldKind::Pad => false,
             };
-            let found = if field.is == Is::Links { found + links_elsewhere_here } else { found };
+            let found =
+                if field.kind == FieldKind::Links { found + links_elsewhere_here } else { found };
             // What is withheld was not set here; what is not withheld is compared.
-            let withheld = field.is == Is::Mode
+            let withheld = field.kind == FieldKind::Mode
                 && rules.withhold
                 && !directory
                 && expected & !u64::from(SET_ID) == found;
@@ -67,11 +74,11 @@ pub(super) fn structs(
 }
 
 fn show(field: &Field, value: u64) -> String {
-    match field.is {
-        Is::Mode => format!("0{value:o}"),
-        Is::Flags(_) => format!("{value:#x}"),
-        Is::Int if field.size == 4 => (value as u32 as i32).to_string(),
-        Is::Int => (value as i64).to_string(),
+    match field.kind {
+        FieldKind::Mode => format!("0{value:o}"),
+        FieldKind::Flags(_) => format!("{value:#x}"),
+        FieldKind::Int if field.size == 4 => (value as u32 as i32).to_string(),
+        FieldKind::Int => (value as i64).to_string(),
         _ => value.to_string(),
     }
 }

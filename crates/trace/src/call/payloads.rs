@@ -1,5 +1,5 @@
-//! A cell of the column `pieces`: the payloads of a row as they stood in its records, but for the
-//! bytes of data payloads, which stand in the column `data`.
+//! Parses a cell of the column `pieces`: the payloads of a row in the form of [`crate::record`],
+//! except that the bytes of data payloads are in the column `data`.
 
 use super::Payload;
 use crate::format::record::{PayloadHeader, PayloadKind, padded};
@@ -10,26 +10,27 @@ use zerocopy::FromBytes;
 pub(crate) enum DataBytes {
     /// In the cell itself, as in a record.
     Inline,
-    /// In the column `data`; `None`: nothing is left there.
+    /// In the cell of the column `data`, concatenated. Parsing removes them from the front; `None`
+    /// means that nothing is left.
     InColumn(Option<Buffer>),
-    /// They were not read.
+    /// Nowhere: the column `data` was not read, and data payloads get no bytes.
     NotRead,
 }
 
-/// Takes a cell apart, copying nothing. `None`: it is not sound, or knows more kinds than this
-/// program.
-pub(crate) fn payloads(cell: &Buffer, data: DataBytes) -> Option<Vec<Payload>> {
-    payloads_at(cell, (0, cell.len()), data)
+/// Parses a cell without copying bytes. Returns `None` if the cell is invalid or has a payload of a
+/// kind that this program does not know.
+pub(crate) fn parse_payloads(cell: &Buffer, data: DataBytes) -> Option<Vec<Payload>> {
+    parse_payloads_at(cell, (0, cell.len()), data)
 }
 
-/// The same with the cell that stands at `start`, `len` bytes of `page`.
-pub(crate) fn payloads_at(
+/// Parses the cell of `len` bytes at offset `start` of `page`, as [`parse_payloads`] does.
+pub(crate) fn parse_payloads_at(
     page: &Buffer,
     (start, len): (usize, usize),
     mut data: DataBytes,
 ) -> Option<Vec<Payload>> {
     let cell = page.get(start..start.checked_add(len)?)?;
-    let mut all = Vec::new();
+    let mut payloads = Vec::new();
     let mut at = 0;
     while at < cell.len() {
         let (head, _) = PayloadHeader::read_from_prefix(&cell[at..]).ok()?;
@@ -37,8 +38,8 @@ pub(crate) fn payloads_at(
         let len = head.len as usize;
         let kind = PayloadKind::from_number(head.kind)?;
         let bytes = match &mut data {
-            DataBytes::InColumn(rest) if kind == PayloadKind::Data => cut(rest, len)?,
-            DataBytes::NotRead if kind == PayloadKind::Data => empty(),
+            DataBytes::InColumn(rest) if kind == PayloadKind::Data => split_front(rest, len)?,
+            DataBytes::NotRead if kind == PayloadKind::Data => empty_buffer(),
             _ => {
                 let end = at.checked_add(len).filter(|end| *end <= cell.len())?;
                 let payload = page.slice_with_length(start + at, len);
@@ -46,7 +47,7 @@ pub(crate) fn payloads_at(
                 payload
             }
         };
-        all.push(Payload {
+        payloads.push(Payload {
             arg: head.arg,
             kind,
             flags: head.flags,
@@ -55,13 +56,13 @@ pub(crate) fn payloads_at(
             bytes,
         });
     }
-    Some(all)
+    Some(payloads)
 }
 
-/// The first `len` bytes, which are taken off.
-fn cut(rest: &mut Option<Buffer>, len: usize) -> Option<Buffer> {
+/// Removes the first `len` bytes from `rest` and returns them. Returns `None` if there are fewer.
+fn split_front(rest: &mut Option<Buffer>, len: usize) -> Option<Buffer> {
     match rest.as_ref().map_or(0, Buffer::len) {
-        0 if len == 0 => Some(empty()),
+        0 if len == 0 => Some(empty_buffer()),
         all if all == len => rest.take(),
         all if all > len => {
             let whole = rest.as_mut()?;
@@ -73,6 +74,6 @@ fn cut(rest: &mut Option<Buffer>, len: usize) -> Option<Buffer> {
     }
 }
 
-fn empty() -> Buffer {
+fn empty_buffer() -> Buffer {
     Buffer::from(&[])
 }

@@ -1,92 +1,94 @@
-//! The columns of the tables that a trace is made of: names, types, order. docs/trace-schema.md
-//! says what each means; writer and reader both take them from here.
+//! The columns of a trace's Parquet tables: names, types and order. docs/trace-schema.md says what
+//! each one means. The writer and the reader both use these definitions.
 //!
-//! Columns that answer questions come first, those that make a row lossless after them, bulk data
-//! last.
+//! Columns for queries come first, then the columns that make a row lossless, then bulk data.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 
-fn field(name: &str, of: DataType) -> Field {
-    Field::new(name, of, false)
+fn required_field(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, false)
 }
-fn nullable(name: &str, of: DataType) -> Field {
-    Field::new(name, of, true)
+fn nullable_field(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, true)
 }
-fn time(name: &str) -> Field {
-    field(name, DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())))
+fn timestamp_field(name: &str) -> Field {
+    required_field(name, DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())))
 }
 
-/// Names of the six raw arguments.
+/// The names of the columns with the six argument registers.
 pub(crate) const ARGS: [&str; 6] = ["a0", "a1", "a2", "a3", "a4", "a5"];
 
-fn args() -> impl Iterator<Item = Field> {
-    ARGS.iter().map(|name| field(name, DataType::UInt64))
+fn argument_fields() -> impl Iterator<Item = Field> {
+    ARGS.iter().map(|name| required_field(name, DataType::UInt64))
 }
 
-/// `calls-NNNNN.parquet`, `calls-NNNNN-late.parquet`.
+/// Returns the schema of `calls-NNNNN.parquet` and `calls-NNNNN-late.parquet`: one row per call.
 pub(crate) fn calls() -> SchemaRef {
     use DataType::{BinaryView, Int32, Int64, UInt8, UInt32, UInt64, Utf8};
-    let word = || DataType::Dictionary(Box::new(UInt32), Box::new(Utf8));
+    let dictionary = || DataType::Dictionary(Box::new(UInt32), Box::new(Utf8));
     let mut fields = vec![
-        field("seq", UInt64),
-        time("time"),
-        field("entered", Int64),
-        nullable("duration", Int64),
-        field("pid", UInt32),
-        field("tid", UInt32),
-        field("call", word()),
-        nullable("variant", word()),
-        nullable("result", Int64),
-        nullable("error", word()),
-        nullable("fd", Int32),
-        nullable("file", word()),
-        nullable("path", word()),
-        nullable("path2", word()),
-        nullable("offset", Int64),
-        nullable("bytes", Int64),
-        field("nr", UInt32),
-        field("flags", UInt8),
-        field("cpu", UInt32),
-        nullable("dev", UInt32),
-        nullable("ino", UInt64),
-        nullable("mode", UInt32),
-        nullable("fd_offset", UInt64),
+        required_field("seq", UInt64),
+        timestamp_field("time"),
+        required_field("entered", Int64),
+        nullable_field("duration", Int64),
+        required_field("pid", UInt32),
+        required_field("tid", UInt32),
+        required_field("call", dictionary()),
+        nullable_field("variant", dictionary()),
+        nullable_field("result", Int64),
+        nullable_field("error", dictionary()),
+        nullable_field("fd", Int32),
+        nullable_field("file", dictionary()),
+        nullable_field("path", dictionary()),
+        nullable_field("path2", dictionary()),
+        nullable_field("offset", Int64),
+        nullable_field("bytes", Int64),
+        required_field("nr", UInt32),
+        required_field("flags", UInt8),
+        required_field("cpu", UInt32),
+        nullable_field("dev", UInt32),
+        nullable_field("ino", UInt64),
+        nullable_field("mode", UInt32),
+        nullable_field("fd_offset", UInt64),
     ];
-    fields.extend(args());
-    fields.push(field("pieces", BinaryView));
-    fields.push(nullable("data", BinaryView));
+    fields.extend(argument_fields());
+    fields.push(required_field("pieces", BinaryView));
+    fields.push(nullable_field("data", BinaryView));
     Arc::new(Schema::new(fields))
 }
 
-/// `events.parquet`, `events-late.parquet`.
+/// Returns the schema of `events.parquet` and `events-late.parquet`: one row per event.
 pub(crate) fn events() -> SchemaRef {
-    let mut fields =
-        vec![time("time"), field("at", DataType::Int64), field("event", DataType::Utf8)];
+    let mut fields = vec![
+        timestamp_field("time"),
+        required_field("at", DataType::Int64),
+        required_field("event", DataType::Utf8),
+    ];
     fields.extend([
-        field("kind", DataType::UInt8),
-        field("pid", DataType::UInt32),
-        field("tid", DataType::UInt32),
+        required_field("kind", DataType::UInt8),
+        required_field("pid", DataType::UInt32),
+        required_field("tid", DataType::UInt32),
     ]);
-    fields.extend(args());
-    fields.push(field("pieces", DataType::BinaryView));
+    fields.extend(argument_fields());
+    fields.push(required_field("pieces", DataType::BinaryView));
     Arc::new(Schema::new(fields))
 }
 
-/// `processes.parquet`: one row per thread.
+/// Returns the schema of `processes.parquet`: one row per thread.
 pub(crate) fn processes() -> SchemaRef {
     use DataType::{Binary, Int64, UInt32, UInt64, Utf8};
     Arc::new(Schema::new(vec![
-        field("pid", UInt32),
-        field("tid", UInt32),
-        nullable("parent", UInt32),
-        field("new_process", DataType::Boolean),
-        field("started", Int64),
-        nullable("ended", Int64),
-        nullable("status", Int64),
-        nullable("program", Utf8),
-        nullable("command", Binary),
-        field("calls", UInt64),
-        field("bytes", UInt64),
+        required_field("pid", UInt32),
+        required_field("tid", UInt32),
+        nullable_field("parent", UInt32),
+        required_field("new_process", DataType::Boolean),
+        required_field("started", Int64),
+        nullable_field("ended", Int64),
+        nullable_field("status", Int64),
+        nullable_field("program", Utf8),
+        nullable_field("command", Binary),
+        required_field("calls", UInt64),
+        required_field("bytes", UInt64),
     ]))
 }

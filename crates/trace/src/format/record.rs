@@ -1,53 +1,60 @@
-//! The record: what an engine emits for one call or one event, and what the journal holds.
+//! The record: what an engine writes for one call or one event, and what a journal holds.
 //!
-//! A record is a [`Header`], then [`Header::payloads`] payloads, each a [`PayloadHeader`],
-//! [`PayloadHeader::len`] bytes, and zeros up to a multiple of 8. All numbers are little-endian.
-//! Every record of a stream carries the stream's next sequence number, so that a gap shows.
+//! A record is a [`Header`], then [`Header::payloads`] payloads. A payload is a [`PayloadHeader`],
+//! [`PayloadHeader::len`] bytes, and zero bytes up to a multiple of 8. All numbers are
+//! little-endian. The records of a stream have consecutive sequence numbers, so that a missing
+//! record is noticed.
 
 mod layout;
 
-pub(crate) use layout::{Payloads, complete, put_payload, whole};
+pub(crate) use layout::{Payloads, append_payload, fill_in_header, valid_header};
 pub use layout::{RING_DISCARD, RING_HEAD, SEQ, padded, ring_step};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What a record tells of, in [`Header::kind`]. For events, `entered` is the time, `left` equals
-/// it, `nr` and `ret` are 0, and `args` hold what is said here.
+/// What a record describes ([`Header::kind`]). In the record of an event, `entered` is the time of
+/// the event, `left` equals it, `nr` and `ret` are 0, and `args` hold what the variant lists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum RecordKind {
-    /// A call.
+    /// A system call.
     Call = 0,
-    /// Payloads of a call whose `Call` record follows (same tid and `entered`): a payload longer
-    /// than [`PART_BYTES`] comes in several, in order.
+    /// Payloads of a call whose `Call` record follows later (it has the same `tid` and `entered`).
+    /// A payload longer than [`PART_BYTES`] is split into several such records, in order.
     Part = 1,
-    /// A thread begins: args = parent pid, parent tid, clone flags, 1 if it is a new process.
-    /// Parent 0: it was there when recording began.
+    /// A thread starts. args = pid of the parent, tid of the parent, clone flags, 1 if it is a new
+    /// process. A parent of 0 means that the thread existed when recording began.
     Start = 2,
-    /// A thread's process replaced its program: args = the tid that called (it now has `tid` =
-    /// `pid`), euid, egid, 1 if these two are known: a set-user-ID or set-group-ID program changes
-    /// them. The other threads are gone. Payload: String (executable).
+    /// A process replaced its program. args = the tid of the thread that called execve(2)
+    /// (afterwards its tid is the pid), the effective uid, the effective gid, 1 if these two ids
+    /// are known (a set-user-ID or set-group-ID program changes them). The other threads of the
+    /// process have ended. Payload: a String, the path of the executable.
     Exec = 3,
-    /// A thread ended: args = wait status (as `waitpid` gives it), 1 if it was the process's last.
+    /// A thread ended. args = wait status as returned by waitpid(2), 1 if it was the last thread of
+    /// its process.
     Exit = 4,
-    /// A signal was delivered: args = signal, `si_code`, sender pid.
+    /// A signal was delivered. args = signal number, `si_code`, pid of the sender.
     Signal = 5,
-    /// A descriptor that was open when recording began: args = descriptor, `FD_CLOEXEC`, open file
-    /// key (equal for descriptors that share an offset). Payload: Identity. With -1 as descriptor:
-    /// a file that was mapped shared and writable then: args = -1, 0, 0, first address, end.
+    /// A descriptor that was open when recording began. args = descriptor, `FD_CLOEXEC` or 0, a key
+    /// of the open file (equal for descriptors that share one offset). Payload: an Identity. If the
+    /// descriptor is -1, the event describes a writable shared file mapping instead: args = -1, 0,
+    /// 0, first address, end address.
     Descriptor = 6,
-    /// What a process was when recording began: args = umask, uid, gid, euid, egid, 1 if fsuid is
-    /// not root. Payloads: Identity with argument `WORKING_DIRECTORY` and `ROOT_DIRECTORY`, StrVec
-    /// (argument 0: the command line; 1: supplementary groups in decimal), String (the executable).
+    /// The state of a process when recording began. args = umask, uid, gid, effective uid,
+    /// effective gid, 1 if the file system uid is not root. Payloads: an Identity for each of
+    /// `WORKING_DIRECTORY` and `ROOT_DIRECTORY`, a StrVec with argument 0 (the command line), a
+    /// StrVec with argument 1 (the supplementary groups in decimal), a String (the path of the
+    /// executable).
     State = 7,
-    /// Records were lost here: args = first missing sequence number, how many, CPU.
+    /// Records are missing here. args = first missing sequence number, number of missing records,
+    /// CPU.
     Gap = 8,
-    /// The engine says something to the user: args = a code. Payload: String.
+    /// A message from the engine to the user. args = a code. Payload: a String.
     Note = 9,
 }
 
 impl RecordKind {
-    /// The kind with this number.
+    /// Returns the kind that is stored as `n`, or `None` if there is none.
     pub const fn from_number(n: u8) -> Option<Self> {
         Some(match n {
             0 => Self::Call,
@@ -66,7 +73,7 @@ impl RecordKind {
 }
 
 impl RecordKind {
-    /// The word for it in tables.
+    /// Returns the name of the kind, as it stands in the column `event`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Call => "call",
@@ -83,114 +90,120 @@ impl RecordKind {
     }
 }
 
-/// Engines split a payload that is longer than this into [`RecordKind::Part`] records.
+/// The longest payload, in bytes, that a `Call` record may hold. Engines split a longer one into
+/// [`RecordKind::Part`] records.
 pub const PART_BYTES: usize = 8 << 20;
 
-/// [`Header::flags`]: the call did not return while we watched (its process died, or we left);
-/// `left` and `ret` mean nothing.
+/// In [`Header::flags`]: the call did not return while it was recorded, because its thread ended or
+/// recording stopped. `left` and `ret` are meaningless.
 pub const NO_EXIT: u8 = 1;
-/// [`Header::flags`]: the call was already under way when we came; `entered` is when we came.
+/// In [`Header::flags`]: the call had already been entered when recording began. `entered` is the
+/// time at which recording began.
 pub const NO_ENTRY: u8 = 2;
-/// [`Header::flags`]: made through a 32-bit entry; `nr` is of that table and nothing was decoded.
+/// In [`Header::flags`]: the call came through a 32-bit entry point. `nr` is a number of the 32-bit
+/// table, and no argument was decoded.
 pub const COMPAT: u8 = 4;
-/// [`Header::flags`]: the kernel did not carry the call out. A seccomp filter, or the program
-/// behind one, answered in its place, and `ret` is what the program was given. With [`NO_EXIT`]
-/// there is no such result: the filter sent SIGSYS. Arguments were read as they stood when the call
-/// was refused.
-pub const NOT_MADE: u8 = 8;
+/// In [`Header::flags`]: the kernel did not execute the call, because a seccomp filter, or a
+/// supervisor of the filter, refused it or answered it. `ret` is the result that the program
+/// received. Together with [`NO_EXIT`] there is no result: the filter sent SIGSYS. The arguments
+/// were captured when the call was refused.
+pub const NOT_EXECUTED: u8 = 8;
 
-/// The fixed part of a record: 128 bytes.
+/// The fixed part of a record, 128 bytes.
 #[derive(
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
 )]
 #[repr(C)]
 pub struct Header {
-    /// Bytes of the whole record, a multiple of 8.
+    /// The length of the whole record in bytes, a multiple of 8.
     pub len: u32,
     /// A [`RecordKind`].
     pub kind: u8,
-    /// [`NO_EXIT`], [`NO_ENTRY`], [`COMPAT`], [`NOT_MADE`].
+    /// A set of [`NO_EXIT`], [`NO_ENTRY`], [`COMPAT`] and [`NOT_EXECUTED`].
     pub flags: u8,
-    /// How many payloads follow.
+    /// The number of payloads that follow.
     pub payloads: u16,
-    /// Position in its stream, from 0, without gaps.
+    /// The sequence number in the stream. It starts at 0 and has no gaps.
     pub seq: u64,
-    /// The process (thread group) in the recorder's pid namespace.
+    /// The process (thread group id) in the recorder's pid namespace.
     pub pid: u32,
     /// The thread.
     pub tid: u32,
-    /// The call's x86-64 number (above the kernel's for operations that are no system calls).
+    /// The x86-64 number of the call. Operations that are not system calls have numbers above the
+    /// kernel's.
     pub nr: u32,
     /// The CPU, or the number of the stream.
     pub cpu: u32,
-    /// When it was entered: nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time of entry, in nanoseconds of `CLOCK_MONOTONIC`.
     pub entered: u64,
-    /// When it returned.
+    /// The time at which the call returned, in nanoseconds of `CLOCK_MONOTONIC`.
     pub left: u64,
-    /// The result: negative errno from -4095.
+    /// The result. A value from -4095 to -1 is a negated errno.
     pub ret: i64,
     /// The six argument registers at entry.
     pub args: [u64; 6],
-    /// What the call's descriptor led to when it was entered.
+    /// What the call's first descriptor referred to at entry.
     pub fd_snapshot: FdSnapshot,
 }
 
-/// What the first descriptor among a call's arguments led to, as the engine saw it in the process
-/// itself when the call was entered: 24 bytes. A number that names no open file has none, nor has a
-/// call whose engine does not look (ptrace: it would cost two more looks at `/proc` a call).
+/// What the first descriptor among a call's arguments referred to when the call was entered, as the
+/// engine saw it inside the kernel. 24 bytes. It is empty ([`FdSnapshot::mode`] is 0) if the
+/// descriptor was not open, and for the ptrace engine, which would have to read `/proc` twice more
+/// per call.
 #[derive(
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
 )]
 #[repr(C)]
 pub struct FdSnapshot {
-    /// Inode.
+    /// The inode number.
     pub ino: u64,
-    /// The descriptor's offset (`struct file`'s `f_pos`).
+    /// The file offset of the open file (`f_pos` of `struct file`).
     pub offset: u64,
-    /// Device of the file system's superblock (`makedev` form, which has 32 bits).
+    /// The device of the file system's superblock, encoded by `makedev` in 32 bits.
     pub dev: u32,
-    /// Type and mode (`st_mode`); 0: nothing was seen, and the rest means nothing.
+    /// The file type and mode (`st_mode`). 0 means that there is no snapshot and that the other
+    /// fields are meaningless.
     pub mode: u16,
-    /// Zero.
+    /// Always 0.
     pub pad: u16,
 }
 
 impl FdSnapshot {
-    /// The same, if something was seen.
+    /// Returns the snapshot, or `None` if it is empty.
     pub fn known(self) -> Option<Self> {
         (self.mode != 0).then_some(self)
     }
 }
 
-/// What a payload holds.
+/// What the bytes of a payload are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum PayloadKind {
-    /// Bulk data that the call moved (for vectors: the buffers one after the other, as many bytes
-    /// as moved).
+    /// Data that the call moved. For a vector: its buffers, concatenated, as many bytes as were
+    /// moved.
     Data = 0,
-    /// The bytes of a struct or of another buffer that the argument points to.
+    /// A struct or another buffer that the argument points to.
     Bytes = 1,
-    /// A string without its NUL.
+    /// A string without its terminating NUL.
     String = 2,
-    /// Strings, each with its NUL.
+    /// Strings, each with its terminating NUL.
     StrVec = 3,
-    /// `struct iovec[]` as the program gave them (addresses and lengths), 16 bytes each.
+    /// `struct iovec[]` as the program passed it: addresses and lengths, 16 bytes each.
     Iovecs = 4,
-    /// `struct msghdr` (56 bytes), or `struct mmsghdr[]` (64 bytes each).
+    /// One `struct msghdr` (56 bytes), or `struct mmsghdr[]` (64 bytes each).
     Msg = 5,
-    /// The `msg_name`s, one after the other.
+    /// The `msg_name` buffers of the messages, concatenated.
     Name = 6,
-    /// The `msg_control`s, one after the other.
+    /// The `msg_control` buffers of the messages, concatenated.
     Control = 7,
     /// `struct iocb[]`, 64 bytes each.
     Iocbs = 8,
-    /// An [`Identity`], then the path as `/proc/PID/fd/N` shows it to the recorder.
+    /// An [`Identity`], then the path of the file as `/proc/PID/fd/N` showed it to the recorder.
     Identity = 9,
 }
 
 impl PayloadKind {
-    /// The kind with this number.
+    /// Returns the kind that is stored as `n`, or `None` if there is none.
     pub const fn from_number(n: u8) -> Option<Self> {
         Some(match n {
             0 => Self::Data,
@@ -208,104 +221,111 @@ impl PayloadKind {
     }
 }
 
-/// [`PayloadHeader::flags`]: read after the call (else before it).
+/// In [`PayloadHeader::flags`]: the payload was read when the call returned. Otherwise it was read
+/// at entry.
 pub const AT_EXIT: u8 = 1;
-/// [`PayloadHeader::flags`]: memory could not be read; `len` bytes could, `wanted` were due. Never
-/// zero-filled.
+/// In [`PayloadHeader::flags`]: `wanted` bytes should have been read, but only `len` bytes of the
+/// memory were readable. The rest is not filled with zeros.
 pub const UNREADABLE: u8 = 2;
-/// [`PayloadHeader::flags`]: cut on request (`--data N`); `wanted` were there.
+/// In [`PayloadHeader::flags`]: the payload had `wanted` bytes and was shortened to `len`, because
+/// the user limited the data (`--data N`) or because it was too long for a row.
 pub const CUT: u8 = 4;
-/// [`PayloadHeader::flags`]: read from the source file, as the kernel moved the data itself.
+/// In [`PayloadHeader::flags`]: the kernel moved the data without passing user memory, so that the
+/// engine read it from one of the files.
 pub const FROM_FILE: u8 = 8;
 
-/// The head of a payload: 16 bytes.
+/// The head of a payload, 16 bytes.
 #[derive(
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
 )]
 #[repr(C)]
 pub struct PayloadHeader {
-    /// The argument that led to it, or `abi::plan::RESULT`, `WORKING_DIRECTORY`, `ROOT_DIRECTORY`.
+    /// The number of the argument that the payload belongs to, or `RESULT`, `WORKING_DIRECTORY` or
+    /// `ROOT_DIRECTORY` of `abi::plan`.
     pub arg: u8,
     /// A [`PayloadKind`].
     pub kind: u8,
-    /// [`AT_EXIT`], [`UNREADABLE`], [`CUT`], [`FROM_FILE`].
+    /// A set of [`AT_EXIT`], [`UNREADABLE`], [`CUT`] and [`FROM_FILE`].
     pub flags: u8,
-    /// Zero.
+    /// Always 0.
     pub pad: u8,
-    /// Bytes that follow.
+    /// The number of bytes that follow, without padding.
     pub len: u32,
-    /// Bytes that were due.
+    /// The number of bytes that a complete payload would have.
     pub wanted: u64,
 }
 
-/// [`Identity::created`]: the engine saw what the kernel noted in the open file, so that
-/// [`CREATED`] means something.
+/// In [`Identity::created`]: the engine could read whether the open created the file, so that
+/// [`CREATED`] is meaningful.
 pub const CREATED_KNOWN: u64 = 1;
-/// [`Identity::created`]: this open made the file (`FMODE_CREATED`, `include/linux/fs.h`).
+/// In [`Identity::created`]: this open created the file (`FMODE_CREATED`, `include/linux/fs.h`).
 pub const CREATED: u64 = 2;
 
-/// [`Identity::created`]: an importer made it up: of it only the type, device, inode, offset and
-/// path mean something.
-pub const MADE_UP: u64 = 4;
+/// In [`Identity::created`]: an importer or the recorder invented this identity. Only its type,
+/// device, inode, offset and path are meaningful.
+pub const SYNTHETIC: u64 = 4;
 
-/// What the kernel puts behind the path of a file that has lost its name (`d_path` in fs/d_path.c).
-pub const GONE: &[u8] = b" (deleted)";
-/// [`Identity::created`]: the name is gone: ` (deleted)` stands behind the path that it was.
-pub const UNNAMED: u64 = 8;
+/// What the kernel appends to the path of an open file whose name was removed (`d_path` in
+/// fs/d_path.c).
+pub const DELETED_SUFFIX: &[u8] = b" (deleted)";
+/// In [`Identity::created`]: the name of the file was removed. The path is its last name followed
+/// by [`DELETED_SUFFIX`].
+pub const NAME_REMOVED: u64 = 8;
 
-/// What a descriptor or a directory is, as `statx` tells it right after the call: 88 bytes, then
-/// the path.
+/// What a descriptor or a directory refers to, as statx(2) reports it right after the call. 88
+/// bytes, followed by the path.
 #[derive(
     Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq,
 )]
 #[repr(C)]
 pub struct Identity {
-    /// Device (`makedev` form).
+    /// The device (`makedev` form).
     pub dev: u64,
-    /// Inode.
+    /// The inode number.
     pub ino: u64,
-    /// Size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The descriptor's offset.
+    /// The file offset of the open file.
     pub offset: u64,
-    /// Birth: nanoseconds of `CLOCK_REALTIME`, 0 if the file system does not say.
+    /// The birth time in nanoseconds of `CLOCK_REALTIME`, or 0 if the file system does not report
+    /// it.
     pub born: u64,
-    /// `struct file`'s flags (`O_*`), from `/proc/PID/fdinfo`; for descriptors present at the start
-    /// only, else 0.
+    /// The status flags of the open file (`O_*`) from `/proc/PID/fdinfo`. They are only recorded
+    /// for descriptors that were open when recording began; otherwise 0.
     pub status: u32,
-    /// Type and mode (`st_mode`); 0: could not be found out.
+    /// The file type and mode (`st_mode`), or 0 if the file could not be examined.
     pub mode: u32,
-    /// Links.
+    /// The number of hard links.
     pub links: u32,
-    /// Owner.
+    /// The owner.
     pub uid: u32,
-    /// Group.
+    /// The group.
     pub gid: u32,
-    /// File system type (`statfs.f_type`), 0 if unknown.
-    pub magic: u32,
-    /// Device number of a device node.
+    /// The file system type (`statfs.f_type`), or 0 if it is unknown.
+    pub fs_type: u32,
+    /// The device number that a device node stands for.
     pub rdev: u64,
-    /// Of an open: whether it made the file it opened: [`CREATED_KNOWN`], [`CREATED`]. 0: the
-    /// engine cannot tell. [`MADE_UP`]. [`UNNAMED`].
+    /// A set of [`CREATED_KNOWN`], [`CREATED`], [`SYNTHETIC`] and [`NAME_REMOVED`].
     pub created: u64,
-    /// Reserved, zero.
-    pub spare: u64,
+    /// Always 0.
+    pub reserved: u64,
 }
 
 impl Identity {
-    /// Whether an importer made it up.
-    pub const fn is_made_up(&self) -> bool {
-        self.created & MADE_UP != 0
+    /// Returns whether an importer or the recorder invented this identity.
+    pub const fn is_synthetic(&self) -> bool {
+        self.created & SYNTHETIC != 0
     }
-    /// The name that the file had, if it has lost it; `path` is what the kernel showed. The text
-    /// behind it proves nothing, as a file may be called so: what counts is that the engine saw
-    /// the name gone, or that no links are left.
+    /// Returns the last name of the file if that name was removed, else `None`. `path` is the path
+    /// that the kernel showed. A path that ends in [`DELETED_SUFFIX`] is not enough, since a file
+    /// may have such a name: either the engine must have found the name gone, or no hard link may
+    /// be left.
     pub fn lost_name<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        let told = self.ino != 0 && self.mode != 0 && !self.is_made_up();
-        let gone = self.created & UNNAMED != 0 || told && self.links == 0;
-        path.strip_suffix(GONE).filter(|_| gone)
+        let reliable = self.ino != 0 && self.mode != 0 && !self.is_synthetic();
+        let name_is_gone = self.created & NAME_REMOVED != 0 || reliable && self.links == 0;
+        path.strip_suffix(DELETED_SUFFIX).filter(|_| name_is_gone)
     }
-    /// Whether this open made the file, if the engine could tell.
+    /// Returns whether this open created the file, or `None` if the engine could not tell.
     pub const fn was_created(&self) -> Option<bool> {
         if self.created & CREATED_KNOWN != 0 { Some(self.created & CREATED != 0) } else { None }
     }

@@ -1,7 +1,8 @@
-//! Bytes as text and back, without loss: `\xNN` for what is not UTF-8 or not printable, `\\` for a
-//! backslash. JSON documents and people's columns use it.
+//! Converts arbitrary bytes to text and back without loss. A byte that is not part of valid UTF-8,
+//! and each byte of a control character, becomes `\xNN`; a backslash becomes `\\`. JSON documents
+//! and the text columns of tables use this form.
 
-/// The text of `bytes`.
+/// Returns `bytes` as escaped text.
 pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -9,24 +10,26 @@ pub fn escape(bytes: &[u8]) -> String {
             match c {
                 '\\' => out.push_str("\\\\"),
                 c if c.is_control() => {
-                    c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push(&mut out, b));
+                    c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push_hex_escape(&mut out, b));
                 }
                 c => out.push(c),
             }
         }
-        chunk.invalid().iter().for_each(|&b| push(&mut out, b));
+        chunk.invalid().iter().for_each(|&b| push_hex_escape(&mut out, b));
     }
     out
 }
 
-fn push(out: &mut String, byte: u8) {
+/// Appends `\xNN` for one byte.
+fn push_hex_escape(out: &mut String, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push_str("\\x");
     out.push(char::from(DIGITS[usize::from(byte >> 4)]));
     out.push(char::from(DIGITS[usize::from(byte & 15)]));
 }
 
-/// The bytes of `text`; a backslash that begins no escape stands for itself.
+/// Returns the bytes that escaped `text` stands for. A backslash that does not begin an escape
+/// stands for itself.
 pub fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -47,7 +50,7 @@ pub fn unescape(text: &str) -> Vec<u8> {
     out
 }
 
-/// `#[serde(with = ...)]` for lists of operating-system strings.
+/// Serialises a list of operating-system strings as escaped text, for `#[serde(with = ...)]`.
 pub(crate) mod os_strings {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::ffi::OsString;
@@ -64,7 +67,7 @@ pub(crate) mod os_strings {
     }
 }
 
-/// `#[serde(with = ...)]` for bytes.
+/// Serialises bytes as escaped text, for `#[serde(with = ...)]`.
 pub(crate) mod bytes {
     use serde::{Deserialize, Deserializer, Serializer};
 

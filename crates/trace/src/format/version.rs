@@ -1,8 +1,10 @@
 //! The versions of the formats that this program writes.
 
-/// That of a trace. A reader refuses one above its own.
+/// The major version of the trace format. A reader refuses a trace with a higher one.
 pub const MAJOR: u32 = 1;
-/// Grows when something is added that older readers may ignore.
+/// The minor version of the trace format. It grows with each addition that older readers may
+/// ignore.
 pub const MINOR: u32 = 3;
-/// That of a journal, which is read by the same version only.
+/// The version of the journal format, an ASCII digit. A journal is only read by a program with the
+/// same version.
 pub(crate) const JOURNAL: u8 = b'3';

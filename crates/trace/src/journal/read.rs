@@ -1,17 +1,17 @@
-//! Reading a journal back, whatever happened to it: every whole frame counts, what is damaged is
-//! stepped over and counted.
+//! Reads a journal, even a damaged one: every valid frame counts, and the bytes that are skipped
+//! are counted.
 //!
-//! Invariant: a record is given only if its frame's CRC is right, it lies wholly in the frame, and
-//! its payloads lie wholly in it. After damage the search for the next frame goes on byte by byte,
-//! so one bad sector costs the frames that it lies in and no more; numbers say how many records
-//! were lost in between. A record that is none in a frame that is right costs itself alone. While a
-//! journal grows, nothing is damage: what is no whole frame may become one, and is looked at again.
+//! Invariant: a record is only returned if the CRC of its frame is right, the record lies in the
+//! frame, and its payloads lie in the record. After damage the search for the next frame proceeds
+//! byte by byte, so that a bad sector costs only the frames on it; sequence numbers tell how many
+//! records were lost. An invalid record in a valid frame only costs itself. While a journal grows,
+//! nothing counts as damage: an incomplete frame may be completed, and is read again later.
 
 mod record_at;
 mod running_crc;
 
 use super::repeats::{self, DataHash, REFERENCE, Reference};
-use super::{Frame, HEAD, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_MAGIC};
+use super::{Frame, HEAD_BYTES, MAGIC, RECORD_BYTES, REFERRING_MAGIC, RING_MAGIC};
 use crate::format::record::{Header, PayloadHeader, RING_HEAD, UNREADABLE, padded};
 use crate::format::version::JOURNAL;
 use record_at::AtRecord;
@@ -23,87 +23,90 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// The longest frame: what was waiting, and one record.
+/// The longest valid frame: records below [`super::FRAME_BYTES`], and one of the longest records.
 const MAX_FRAME_BYTES: usize = super::FRAME_BYTES + RECORD_BYTES;
 
-/// What was wrong with a stream.
+/// What is damaged or missing in a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Damage {
-    /// Bytes that belong to no whole frame.
+    /// The number of bytes that belong to no valid frame.
     pub bytes: u64,
-    /// Records missing between those that are there. What was lost at the end cannot be known.
+    /// The number of records missing before the last one that was found. Records lost at the end
+    /// are not counted.
     pub records: u64,
-    /// Bytes at the end that are the beginning of a frame: the recorder was killed while it wrote.
+    /// The number of bytes in an incomplete frame at the end, as a recorder leaves it that was
+    /// killed while it wrote.
     pub torn: u64,
 }
 
-/// The records of one stream, in order.
+/// Reads the records of one stream in order.
 pub(crate) struct Records {
     file: File,
     stream: u32,
     recording: u64,
-    /// Bytes of the file before `buffer`.
+    /// The number of bytes of the file before `buffer`.
     base: u64,
-    /// A window of the file: consumed up to `at`, filled up to `end`.
+    /// A part of the file: bytes before `at` were consumed, bytes from `end` on are unused.
     buffer: Vec<u8>,
     at: usize,
     end: usize,
-    /// Records of the current frame lie before this; 0: there is none.
+    /// The end of the current frame in `buffer`, or 0 if there is none.
     frame: usize,
-    /// Its records stand behind heads of a ring.
+    /// Whether each record of the frame follows a ring buffer head.
     ring: bool,
-    /// They may refer to data earlier in the file.
+    /// Whether records of the frame may refer to data earlier in the file.
     refers: bool,
-    /// A record's body with the data that it refers to.
+    /// The body of the current record after its reference was resolved.
     body: Vec<u8>,
-    /// Bytes that the record at `at` takes up, with its ring's head.
+    /// The number of bytes from the record at `at` to the next one.
     step: usize,
-    /// Records that stood between the last one that was taken and `at`, and were no good.
-    bad: u64,
+    /// The number of invalid records since the last record that was returned.
+    invalid: u64,
     next: u64,
     damage: Damage,
     ended: bool,
-    /// The file is being written.
-    grows: bool,
-    /// What was dropped from the page cache again.
+    /// Whether the file is still being written.
+    is_growing: bool,
+    /// The bytes before this offset were dropped from the page cache.
     dropped: u64,
-    /// The buffer reaches to the end of a file that does not grow.
+    /// Whether the buffer extends to the end of a file that does not grow.
     whole: bool,
-    /// Since a frame's CRC was wrong: many may be, and each must not cost its length.
+    /// Running checksums, used after the first frame with a wrong CRC: there may be many, and each
+    /// would cost its length.
     running_crc: Option<RunningCrc>,
-    /// Bytes read, moved and summed up so far.
+    /// The number of bytes read, moved and checksummed so far.
     #[cfg(test)]
     work: u64,
 }
 
-/// Pages are dropped so many bytes at a time.
-const STEP: u64 = 8 << 20;
+/// How many bytes are dropped from the page cache at once.
+const DROP_BYTES: u64 = 8 << 20;
 
-/// What stands where a frame should begin.
+/// What is at the position of the next frame.
 enum FrameState {
-    /// A whole one.
+    /// A valid frame.
     Whole,
-    /// Not even a head.
+    /// Fewer bytes than a head has.
     TooShort,
-    /// A head, and less than it promises.
+    /// A valid head, but fewer bytes than it announces.
     Cut,
-    /// Something else.
+    /// Anything else.
     Other,
 }
 
-/// A record: its head, and its payloads as they lie in the journal.
+/// A record: its head, and its payloads as they are in the journal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     pub header: Header,
     pub body: &'a [u8],
-    /// The data of its only payload, which stand for themselves: `body` ends behind the payload's
-    /// head.
-    pub known: Option<DataHash>,
+    /// The hash of the data of the only payload, if the caller has these data already. `body` then
+    /// ends after the head of the payload.
+    pub omitted_data: Option<DataHash>,
 }
 
 impl Records {
-    /// Reads `file`, the journal of stream number `stream` of the recording with this random
-    /// number.
+    /// Reads `file`, the journal of stream number `stream`. `recording` is the recording's random
+    /// id.
     pub fn new(file: File, stream: u32, recording: u64) -> Self {
         Self {
             file,
@@ -118,11 +121,11 @@ impl Records {
             refers: false,
             body: Vec::new(),
             step: 0,
-            bad: 0,
+            invalid: 0,
             next: 0,
             damage: Damage::default(),
             ended: false,
-            grows: false,
+            is_growing: false,
             dropped: 0,
             whole: false,
             running_crc: None,
@@ -131,12 +134,12 @@ impl Records {
         }
     }
 
-    /// Notes that records are missing: at most all that there can be.
+    /// Adds to the number of missing records.
     fn count_lost(&mut self, records: u64) {
         self.damage.records = self.damage.records.saturating_add(records);
     }
 
-    /// Notes work on so many bytes.
+    /// Adds to the number of bytes processed, which only tests use.
     fn count_work(&mut self, _bytes: usize) {
         #[cfg(test)]
         {
@@ -144,83 +147,85 @@ impl Records {
         }
     }
 
-    /// Says whether the file is still being written: its end is not the stream's then.
-    pub fn grows(&mut self, grows: bool) {
-        self.grows = grows;
+    /// Says whether the file is still being written. If so, its end is not the end of the stream.
+    pub fn set_growing(&mut self, growing: bool) {
+        self.is_growing = growing;
         self.whole = false;
     }
 
-    /// Bytes of the file.
+    /// Returns the length of the file in bytes.
     pub fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
-    /// What was wrong so far.
+    /// Returns the damage found so far.
     pub fn damage(&self) -> Damage {
         self.damage
     }
 
-    /// Bytes of the file behind us.
+    /// Returns how many bytes of the file were consumed.
     pub fn position(&self) -> u64 {
         self.base + self.at as u64
     }
 
-    /// Head of the record that [`Records::take`] gives next; `None` at the end.
+    /// Returns the head of the record that [`Records::next_record`] returns next, or `None` at the
+    /// end.
     pub fn peek(&mut self) -> io::Result<Option<Header>> {
         loop {
             if self.at < self.frame {
-                match self.at_record() {
+                match self.classify_record() {
                     AtRecord::Record(header) => return Ok(Some(header)),
                     AtRecord::Discarded => {}
-                    // The CRC was right and the record is not: a writer's mistake. It is passed
-                    // over alone, if it says how long it is.
+                    // The CRC of the frame is right, so that the writer made a mistake. Only this
+                    // record is skipped if its length can be read.
                     AtRecord::Invalid => {
                         self.damage.bytes += self.step as u64;
-                        self.bad += 1;
+                        self.invalid += 1;
                     }
                 }
                 self.at += self.step;
                 continue;
             }
             if self.ended || !self.next_frame()? {
-                self.ended = !self.grows;
+                self.ended = !self.is_growing;
                 if self.ended {
-                    let bad = std::mem::take(&mut self.bad);
-                    self.count_lost(bad);
+                    let invalid = std::mem::take(&mut self.invalid);
+                    self.count_lost(invalid);
                 }
                 return Ok(None);
             }
         }
     }
 
-    /// The record that [`Records::peek`] told of. Data that it refers to and that are `known` are
-    /// not read.
-    pub fn take(&mut self, known: impl FnOnce(&Header, &DataHash) -> bool) -> Record<'_> {
+    /// Returns the record that [`Records::peek`] announced. If it refers to data for which
+    /// `is_known` returns true, the data are not read.
+    pub fn next_record(&mut self, is_known: impl FnOnce(&Header, &DataHash) -> bool) -> Record<'_> {
         let begin = self.at + if self.ring { RING_HEAD } else { 0 };
         let (header, _) = Header::read_from_prefix(&self.buffer[begin..self.frame])
             .expect("peek has seen this record");
         let body = begin + size_of::<Header>()..begin + header.len as usize;
         self.at += self.step;
         // Invalid records count as having had numbers.
-        let bad = std::mem::take(&mut self.bad);
-        self.count_lost(header.seq.saturating_sub(self.next).max(bad));
+        let invalid = std::mem::take(&mut self.invalid);
+        self.count_lost(header.seq.saturating_sub(self.next).max(invalid));
         self.next = header.seq + 1;
         match self.reference(&self.buffer[body.clone()]) {
-            Some((mut payload, reference)) if known(&header, &reference.data_hash()) => {
+            Some((mut payload, reference)) if is_known(&header, &reference.data_hash()) => {
                 payload.flags &= !REFERENCE;
                 payload.len = reference.len as u32;
                 self.body.clear();
                 self.body.extend_from_slice(payload.as_bytes());
-                Record { header, body: &self.body, known: Some(reference.data_hash()) }
+                Record { header, body: &self.body, omitted_data: Some(reference.data_hash()) }
             }
             Some((payload, reference)) => {
-                self.follow(payload, reference);
-                Record { header, body: &self.body, known: None }
+                self.resolve(payload, reference);
+                Record { header, body: &self.body, omitted_data: None }
             }
-            None => Record { header, body: &self.buffer[body], known: None },
+            None => Record { header, body: &self.buffer[body], omitted_data: None },
         }
     }
 
+    /// Returns the payload head and the reference of a record that refers to data, else `None`.
     fn reference(&self, body: &[u8]) -> Option<(PayloadHeader, Reference)> {
         let (payload, rest) = PayloadHeader::read_from_prefix(body)
             .ok()
@@ -228,41 +233,43 @@ impl Records {
         Some((payload, Reference::read_from_prefix(rest).ok()?.0))
     }
 
-    /// Makes the body of a record whose payload refers to data. If they are no longer what they
-    /// were, they could not be read.
-    fn follow(&mut self, mut payload: PayloadHeader, to: Reference) {
-        const HEAD: usize = size_of::<PayloadHeader>();
+    /// Builds the body of a record whose payload refers to earlier data. If these have changed, the
+    /// payload is marked as unreadable.
+    fn resolve(&mut self, mut payload: PayloadHeader, to: Reference) {
+        const HEAD_BYTES: usize = size_of::<PayloadHeader>();
         let len = to.len.min(repeats::MAX_BYTES) as usize;
         self.body.clear();
-        self.body.resize(padded(HEAD + len), 0);
-        let there = self.file.read_exact_at(&mut self.body[HEAD..HEAD + len], to.at).is_ok();
-        let sound = there && to.means(&self.body[HEAD..HEAD + len], self.recording);
+        self.body.resize(padded(HEAD_BYTES + len), 0);
+        let readable =
+            self.file.read_exact_at(&mut self.body[HEAD_BYTES..HEAD_BYTES + len], to.at).is_ok();
+        let valid =
+            readable && to.matches(&self.body[HEAD_BYTES..HEAD_BYTES + len], self.recording);
         payload.flags &= !REFERENCE;
-        payload.len = if sound { len as u32 } else { 0 };
-        if !sound {
+        payload.len = if valid { len as u32 } else { 0 };
+        if !valid {
             payload.flags |= UNREADABLE;
             self.damage.bytes += to.len.min(repeats::MAX_BYTES);
-            self.body.truncate(HEAD);
+            self.body.truncate(HEAD_BYTES);
         }
-        self.body[..HEAD].copy_from_slice(payload.as_bytes());
+        self.body[..HEAD_BYTES].copy_from_slice(payload.as_bytes());
     }
 
-    /// What stands at `at`, within the frame.
-    fn at_record(&mut self) -> AtRecord {
-        let (stands, step) =
+    /// Classifies the bytes at the current position in the frame.
+    fn classify_record(&mut self) -> AtRecord {
+        let (found, step) =
             record_at::record_at(&self.buffer[self.at..self.frame], self.ring, self.next);
         self.step = step;
-        stands
+        found
     }
 
-    /// Goes to the next whole frame. False: there is none.
+    /// Moves to the next valid frame. Returns false if there is none.
     fn next_frame(&mut self) -> io::Result<bool> {
         self.frame = 0;
         let mut searching = false;
         loop {
-            match self.find_frame()? {
+            match self.enter_frame()? {
                 FrameState::Whole => return Ok(true),
-                _ if self.grows => {
+                _ if self.is_growing => {
                     // Read again what may have been read while it was written.
                     self.end = self.at;
                     return Ok(false);
@@ -289,56 +296,56 @@ impl Records {
         }
     }
 
-    /// Goes into the frame that begins here, if there is a whole one.
-    fn find_frame(&mut self) -> io::Result<FrameState> {
-        if !self.fill(HEAD)? {
+    /// Checks the frame at the current position and moves to its first record if it is valid.
+    fn enter_frame(&mut self) -> io::Result<FrameState> {
+        if !self.fill(HEAD_BYTES)? {
             return Ok(FrameState::TooShort);
         }
         let (frame, _) = Frame::read_from_prefix(&self.buffer[self.at..self.end]).expect("filled");
         let len = frame.len as usize;
         let refers = frame.magic == REFERRING_MAGIC;
         let ring = refers || frame.magic == RING_MAGIC;
-        let ours = (ring || frame.magic == MAGIC)
+        let matches = (ring || frame.magic == MAGIC)
             && frame.stream == self.stream
             && frame.recording == self.recording;
-        if !ours || len > MAX_FRAME_BYTES || frame.first < self.next {
+        if !matches || len > MAX_FRAME_BYTES || frame.first < self.next {
             return Ok(FrameState::Other);
         }
-        if !self.fill(HEAD + len)? {
+        if !self.fill(HEAD_BYTES + len)? {
             return Ok(FrameState::Cut);
         }
-        let (from, to) = (self.at + 8, self.at + HEAD + len);
+        let (from, to) = (self.at + 8, self.at + HEAD_BYTES + len);
         let (crc, cost) = match &mut self.running_crc {
-            Some(running_crc) => running_crc.of(&self.buffer, from, to),
+            Some(running_crc) => running_crc.crc_of(&self.buffer, from, to),
             None => (crc_fast::crc32_iscsi(&self.buffer[from..to]), to - from),
         };
         self.count_work(cost);
         if crc != frame.crc {
-            if !self.grows {
+            if !self.is_growing {
                 self.running_crc.get_or_insert_with(RunningCrc::new);
             }
             return Ok(FrameState::Other);
         }
-        self.frame = self.at + HEAD + len;
+        self.frame = self.at + HEAD_BYTES + len;
         (self.ring, self.refers) = (ring, refers);
-        self.at += HEAD;
+        self.at += HEAD_BYTES;
         Ok(FrameState::Whole)
     }
 
-    /// Whether the head of a frame stands in what is left: then the length before it was damaged,
-    /// and not the file cut.
+    /// Returns whether the buffer holds the magic of another frame. If so, the length of this one
+    /// is wrong, and the file was not cut.
     fn another_frame_follows(&self) -> bool {
         self.buffer[self.at + 1..self.end].windows(4).any(is_magic)
     }
 
-    /// What its writer had dropped from the page cache, and we have read again, is not to stay
-    /// there: the program has more use for the memory.
+    /// Drops pages from the page cache that the writer had dropped and that were read again, since
+    /// the recorded program needs the memory.
     fn drop_behind(&mut self) -> io::Result<()> {
-        if self.base - self.dropped < STEP {
+        if self.base - self.dropped < DROP_BYTES {
             return Ok(());
         }
-        if self.len()? - self.base > crate::storage::window() {
-            let _best = rustix::fs::fadvise(
+        if self.len()? - self.base > crate::storage::cached_bytes() {
+            let _ignored = rustix::fs::fadvise(
                 &self.file,
                 self.dropped,
                 NonZeroU64::new(self.base - self.dropped),
@@ -349,7 +356,8 @@ impl Records {
         Ok(())
     }
 
-    /// Sees to it that `n` bytes from `at` are in the buffer, if the file has them.
+    /// Reads until `n` bytes from the current position are in the buffer. Returns whether the file
+    /// has them.
     fn fill(&mut self, n: usize) -> io::Result<bool> {
         if self.end - self.at >= n || self.whole {
             return Ok(self.end - self.at >= n);
@@ -364,10 +372,10 @@ impl Records {
         self.at = 0;
         // As much again: what is read and moved now is not moved for the next head.
         let want = n + n.max(2 * super::FRAME_BYTES);
-        if self.grows {
+        if self.is_growing {
             self.drop_behind()?;
         }
-        // What a length promises need not be there: grow with what comes.
+        // A wrong length must not make the buffer larger than the file.
         let left = self.file.metadata()?.len().saturating_sub(self.base) as usize;
         let size = want.min(left.max(self.end)).max(n.min(left.max(self.end)));
         if self.buffer.len() < size {
@@ -385,12 +393,13 @@ impl Records {
                 Err(e) => return Err(e),
             }
         }
-        self.whole = !self.grows && self.end as u64 >= left as u64;
+        self.whole = !self.is_growing && self.end as u64 >= left as u64;
         Ok(self.end - self.at >= n)
     }
 }
 
-/// The version of the journal in `file`, if it begins as journals of another version do.
+/// Returns the version of the journal in `file` if it is one of another version of this program,
+/// else `None`.
 pub(crate) fn other_version(file: &File) -> io::Result<Option<char>> {
     let mut magic = [0; 4];
     match file.read_exact_at(&mut magic, 0) {
@@ -403,6 +412,7 @@ pub(crate) fn other_version(file: &File) -> io::Result<Option<char>> {
     Ok((ours && magic[3] != JOURNAL).then_some(char::from(magic[3])))
 }
 
+/// Returns whether these four bytes begin a frame.
 fn is_magic(bytes: &[u8]) -> bool {
     bytes == MAGIC || bytes == RING_MAGIC || bytes == REFERRING_MAGIC
 }

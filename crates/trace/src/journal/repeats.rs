@@ -1,10 +1,9 @@
-//! Data that a journal holds already: a record refers to them in place of holding them again.
-//! Programs mostly read what they have read before, and the trace's disk is slower than their
-//! memory.
+//! Replaces data that a journal already holds by references to them. Programs mostly read what they
+//! have read before, and writing it again would cost more than finding it.
 //!
-//! Invariant: a reference leads to bytes that stand before it in the same file, and bears their
-//! hash: a reader sees whether they are still the same. What is remembered is bounded, and
-//! newer data take the place of older. Where nothing repeats, only some stretches are looked at.
+//! Invariant: a reference leads to earlier bytes of the same file and holds their hash, so that a
+//! reader notices if they have changed. The number of remembered references is bounded; newer ones
+//! replace older ones. If nothing repeats, most ring spans are not searched.
 
 use crate::format::record::{
     Header, PayloadHeader, PayloadKind, RING_DISCARD, RING_HEAD, ring_step,
@@ -14,145 +13,154 @@ use std::ops::Range;
 use twox_hash::XxHash3_128;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// [`PayloadHeader::flags`], in frames with references only: the payload's bytes are a
+/// In [`PayloadHeader::flags`], only in frames with references: the bytes of the payload are a
 /// [`Reference`].
 pub(super) const REFERENCE: u8 = 128;
-/// The longest data that are referred to: engines copy no more at once.
+/// The longest data, in bytes, that a reference may stand for. Engines copy no more at once.
 pub(super) const MAX_BYTES: u64 = 1 << 20;
-/// Shorter data are written again.
+/// Data shorter than this many bytes are not replaced.
 const MIN_BYTES: usize = 512;
-/// So many different data are remembered.
+/// The number of references that are remembered.
 const SLOTS: usize = 1 << 15;
-/// After stretches without repetitions, so many are passed over at most before the next look.
-const MAX_PASSES: u32 = 15;
+/// After ring spans without repeated data, at most this many are skipped before one is searched
+/// again.
+const MAX_SKIPPED: u32 = 15;
 
-/// Where the data stand: 32 bytes.
+/// Where data are in the file, 32 bytes.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub(super) struct Reference {
-    /// From the beginning of the file.
+    /// The offset from the beginning of the file.
     pub at: u64,
     pub len: u64,
-    /// XXH3-128 with the recording's number as seed, low half first.
+    /// The XXH3-128 hash with the recording's random id as seed, low half first.
     pub hash: [u64; 2],
 }
 
-/// By which equal data are told: hash and length.
+/// The hash and the length of data. Data for which both are equal are taken as equal.
 pub(crate) type DataHash = (u128, u64);
 
-/// What tells these data from others of the recording with this number.
+/// Returns the hash and the length of `data`. `recording` is the recording's random id.
 pub(crate) fn data_hash(data: &[u8], recording: u64) -> DataHash {
     (XxHash3_128::oneshot_with_seed(recording, data), data.len() as u64)
 }
 
 impl Reference {
-    fn to(bytes: &[u8], at: u64, seed: u64) -> Self {
+    /// Returns a reference to `bytes`, which are at offset `at` of the file.
+    fn new(bytes: &[u8], at: u64, seed: u64) -> Self {
         let (hash, len) = data_hash(bytes, seed);
         Self { at, len, hash: [hash as u64, (hash >> 64) as u64] }
     }
-    /// What tells the data from others.
+    /// Returns the hash and the length of the data.
     pub fn data_hash(&self) -> DataHash {
         (u128::from(self.hash[1]) << 64 | u128::from(self.hash[0]), self.len)
     }
-    /// Whether these are the bytes.
-    pub fn means(&self, bytes: &[u8], seed: u64) -> bool {
+    /// Returns whether `bytes` are the data that the reference stands for.
+    pub fn matches(&self, bytes: &[u8], seed: u64) -> bool {
         self.data_hash() == data_hash(bytes, seed)
     }
 }
 
-/// Bytes of the coming frame, in order.
+/// A range of bytes of the next frame.
 #[derive(Debug, PartialEq)]
 enum Stretch {
-    /// As they are in the ring.
+    /// A range of the ring buffer, unchanged.
     Ring(Range<usize>),
-    /// Records that were made shorter.
-    Made(Range<usize>),
+    /// A range of [`Repeats::rewritten`]: records with references.
+    Rewritten(Range<usize>),
 }
 
-/// What is remembered of a file's data.
+/// Remembers where data are in a journal's file, and prepares the next frame.
 pub(super) struct Repeats {
     seed: u64,
-    known: Vec<Reference>,
+    recent: Vec<Reference>,
     stretches: Vec<Stretch>,
-    made: Vec<u8>,
+    rewritten: Vec<u8>,
     len: usize,
-    /// Stretches to pass over, and how many were the last time.
-    pass: u32,
-    passed: u32,
+    /// How many ring spans to skip now, and how many were skipped the last time.
+    skip: u32,
+    last_skipped: u32,
 }
 
 impl Repeats {
-    /// Nothing; `seed` is the recording's number.
+    /// Remembers nothing yet. `seed` is the recording's random id.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            known: Vec::new(),
+            recent: Vec::new(),
             stretches: Vec::new(),
-            made: Vec::new(),
+            rewritten: Vec::new(),
             len: 0,
-            pass: 0,
-            passed: 0,
+            skip: 0,
+            last_skipped: 0,
         }
     }
 
-    /// Looks for repetitions in a stretch of a ring that will stand at byte `at` of the file.
-    /// Whether there are any.
-    pub fn look(&mut self, ring: &[u8], at: u64) -> bool {
+    /// Searches a span of a ring buffer for data that the file has already. The span will be
+    /// written at offset `at` of the file. Returns whether data were replaced;
+    /// [`Repeats::stretches`] then returns the bytes to write.
+    pub fn find_repeats(&mut self, ring: &[u8], at: u64) -> bool {
         self.stretches.clear();
-        self.made.clear();
+        self.rewritten.clear();
         self.len = 0;
-        if self.pass > 0 {
-            self.pass -= 1;
-            self.keep(0..ring.len());
+        if self.skip > 0 {
+            self.skip -= 1;
+            self.copy_range(0..ring.len());
             return false;
         }
-        if self.known.is_empty() {
-            self.known.resize(SLOTS, Reference { at: 0, len: 0, hash: [0; 2] });
+        if self.recent.is_empty() {
+            self.recent.resize(SLOTS, Reference { at: 0, len: 0, hash: [0; 2] });
         }
         let mut next = 0;
-        while let Some(step) = ring.get(next..).and_then(record) {
-            let whole = next..next + step;
-            next = whole.end;
-            let Some(data) = data(&ring[whole.clone()])
+        while let Some(step) = ring.get(next..).and_then(record_len) {
+            let record = next..next + step;
+            next = record.end;
+            let Some(data) = data_range(&ring[record.clone()])
                 .filter(|d| (MIN_BYTES..=MAX_BYTES as usize).contains(&d.len()))
             else {
-                self.keep(whole);
+                self.copy_range(record);
                 continue;
             };
-            let begin = whole.start + data.start;
-            let here = Reference::to(
-                &ring[begin..whole.start + data.end],
+            let begin = record.start + data.start;
+            let here = Reference::new(
+                &ring[begin..record.start + data.end],
                 at + (self.len + data.start) as u64,
                 self.seed,
             );
             let slot = here.hash[0] as usize % SLOTS;
-            if self.known[slot].data_hash() == here.data_hash() {
-                self.refer(&ring[whole.start..begin], slot);
+            if self.recent[slot].data_hash() == here.data_hash() {
+                self.replace_by_reference(&ring[record.start..begin], slot);
             } else {
-                self.known[slot] = here;
-                self.keep(whole);
+                self.recent[slot] = here;
+                self.copy_range(record);
             }
         }
-        self.keep(next..ring.len());
-        self.passed = if self.made.is_empty() { (2 * self.passed + 1).min(MAX_PASSES) } else { 0 };
-        self.pass = self.passed;
-        !self.made.is_empty()
+        self.copy_range(next..ring.len());
+        self.last_skipped = if self.rewritten.is_empty() {
+            (2 * self.last_skipped + 1).min(MAX_SKIPPED)
+        } else {
+            0
+        };
+        self.skip = self.last_skipped;
+        !self.rewritten.is_empty()
     }
 
-    fn keep(&mut self, more: Range<usize>) {
-        self.len += more.len();
+    /// Adds a range of the ring buffer to the next frame.
+    fn copy_range(&mut self, range: Range<usize>) {
+        self.len += range.len();
         match self.stretches.last_mut() {
-            Some(Stretch::Ring(last)) if last.end == more.start => last.end = more.end,
-            _ => self.stretches.push(Stretch::Ring(more)),
+            Some(Stretch::Ring(last)) if last.end == range.start => last.end = range.end,
+            _ => self.stretches.push(Stretch::Ring(range)),
         }
     }
 
-    /// Writes a record anew whose heads are these: with a reference in place of its data.
-    fn refer(&mut self, heads: &[u8], slot: usize) {
-        let begin = self.made.len();
-        self.made.extend_from_slice(heads);
-        self.made.extend_from_slice(self.known[slot].as_bytes());
-        let record = &mut self.made[begin..];
+    /// Adds a copy of a record to the next frame, with a reference from `slot` instead of its data.
+    /// `heads` are its ring head, record head and payload head.
+    fn replace_by_reference(&mut self, heads: &[u8], slot: usize) {
+        let begin = self.rewritten.len();
+        self.rewritten.extend_from_slice(heads);
+        self.rewritten.extend_from_slice(self.recent[slot].as_bytes());
+        let record = &mut self.rewritten[begin..];
         let len = (record.len() - RING_HEAD) as u32;
         record[..4].copy_from_slice(&len.to_le_bytes());
         record[RING_HEAD + offset_of!(Header, len)..][..4].copy_from_slice(&len.to_le_bytes());
@@ -162,33 +170,34 @@ impl Repeats {
             .copy_from_slice(&(size_of::<Reference>() as u32).to_le_bytes());
         self.len += record.len();
         match self.stretches.last_mut() {
-            Some(Stretch::Made(last)) => last.end = self.made.len(),
-            _ => self.stretches.push(Stretch::Made(begin..self.made.len())),
+            Some(Stretch::Rewritten(last)) => last.end = self.rewritten.len(),
+            _ => self.stretches.push(Stretch::Rewritten(begin..self.rewritten.len())),
         }
     }
 
-    /// Bytes of the coming frame.
+    /// Returns the number of bytes of records in the next frame.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Those bytes, in order; `ring` is what was looked at.
+    /// Returns the bytes of the next frame in order. `ring` is the span that was searched.
     pub fn stretches<'a>(&'a self, ring: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.stretches.iter().map(move |stretch| match stretch {
             Stretch::Ring(range) => &ring[range.clone()],
-            Stretch::Made(range) => &self.made[range.clone()],
+            Stretch::Rewritten(range) => &self.rewritten[range.clone()],
         })
     }
 }
 
-/// Bytes of the record at the beginning, with the ring's head.
-fn record(ring: &[u8]) -> Option<usize> {
+/// Returns the length of the first record in a span, including its ring head; `None` if it extends
+/// past the end.
+fn record_len(ring: &[u8]) -> Option<usize> {
     let step = ring_step(u32::from_le_bytes(*ring.first_chunk()?));
     (step <= ring.len()).then_some(step)
 }
 
-/// Where the data of a record are, if it holds nothing else.
-fn data(record: &[u8]) -> Option<Range<usize>> {
+/// Returns where the data of a record are, or `None` if it is discarded or has other payloads.
+fn data_range(record: &[u8]) -> Option<Range<usize>> {
     if u32::from_le_bytes(*record.first_chunk()?) & RING_DISCARD != 0 {
         return None;
     }
@@ -235,7 +244,7 @@ mod tests {
         for datas in stretches {
             let first = seq;
             let bytes: Vec<u8> = datas.iter().flat_map(|d| (ring(seq, d), seq += 1).0).collect();
-            journal.span(&bytes, first, seq).unwrap();
+            journal.write_ring(&bytes, first, seq).unwrap();
         }
         journal.finish().unwrap();
         std::fs::read(dir.join("00000")).unwrap()
@@ -247,7 +256,8 @@ mod tests {
         let mut records = Records::new(File::open(dir.join("again")).unwrap(), 0, 0);
         let (mut all, mut unreadable) = (Vec::new(), 0);
         while records.peek().unwrap().is_some() {
-            let (payload, data) = Payloads::new(records.take(|_, _| false).body).next().unwrap();
+            let (payload, data) =
+                Payloads::new(records.next_record(|_, _| false).body).next().unwrap();
             assert!(payload.len as usize == data.len() && payload.flags & super::REFERENCE == 0);
             unreadable += usize::from(payload.flags & UNREADABLE != 0);
             all.push(data.to_vec());
@@ -275,7 +285,7 @@ mod tests {
         let page = |n: u8| vec![n; 4096];
         let stretches: Vec<Vec<_>> = (0..100).map(|_| (0..4).map(page).collect()).collect();
         let file = written(dir.path(), &stretches);
-        // The second stretch was passed over, as the first had no repetitions.
+        // The second stretch was last_skipped over, as the first had no repetitions.
         assert!(file.len() < 8 * 4096 + 400 * 200 + 100 * 40, "{}", file.len());
         assert_eq!(read(dir.path(), &file).0, stretches.concat());
     }
@@ -287,8 +297,8 @@ mod tests {
             dir.path(),
             &[vec![vec![7; 4096]], vec![vec![8; 100]], vec![vec![9; 100], vec![7; 4096]]],
         );
-        let (whole, unreadable, _) = read(dir.path(), &file);
-        assert_eq!((whole.len(), unreadable), (4, 0));
+        let (record, unreadable, _) = read(dir.path(), &file);
+        assert_eq!((record.len(), unreadable), (4, 0));
         // The first frame's data: its record is lost, and the one that refers to it has none.
         file[1000] ^= 1;
         let (left, unreadable, damage) = read(dir.path(), &file);
@@ -310,7 +320,7 @@ mod tests {
             let frame = crate::journal::Frame::read_from_prefix(&forged).unwrap().0;
             let crc = crc_fast::crc32_iscsi(&forged[8..]);
             forged[4..8].copy_from_slice(&crc.to_le_bytes());
-            assert_eq!(frame.len as usize + super::super::HEAD, forged.len());
+            assert_eq!(frame.len as usize + super::super::HEAD_BYTES, forged.len());
             let (all, unreadable, _) = read(dir.path(), &forged);
             assert_eq!((all.len(), all[1].len(), unreadable), (2, 0, 1), "{field} {value}");
         }

@@ -1,5 +1,5 @@
-//! A file of a trace as the Parquet reader sees it: reads at offsets, so that no position is
-//! shared.
+//! Gives the Parquet reader access to a file of a trace, by reads at offsets that share no file
+//! position.
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
@@ -16,7 +16,7 @@ pub(super) struct TraceFile {
     len: u64,
 }
 
-/// Reads from an offset on.
+/// Reads a file sequentially from an offset.
 pub(super) struct TraceFileReader {
     source: TraceFile,
     at: u64,
@@ -28,12 +28,13 @@ impl TraceFile {
         Ok(Self { file: Arc::new(file), len })
     }
 
-    /// Bytes of the file.
+    /// Returns the length of the file in bytes.
     pub fn bytes(&self) -> u64 {
         self.len
     }
 
-    /// `len` bytes at `start`; more than the file has is an error before any memory is taken.
+    /// Reads `len` bytes at offset `start`. Fails, without allocating memory, if the file is
+    /// shorter.
     pub fn at(&self, start: u64, len: usize) -> io::Result<Vec<u8>> {
         if start.checked_add(len as u64).is_none_or(|end| end > self.len) {
             return Err(io::ErrorKind::UnexpectedEof.into());

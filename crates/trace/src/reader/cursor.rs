@@ -1,15 +1,15 @@
-//! Files of a trace, row by row, decoded a batch at a time.
+//! Decodes the rows of one file, or of several in sequence, one batch at a time.
 
 use super::Trace;
 use super::chunk_reader::TraceFile;
 use super::guard::{self, Checked, catch_panics, check_hash};
-use crate::call::payloads::{DataBytes, payloads_at};
+use crate::call::payloads::{DataBytes, parse_payloads_at};
 use crate::call::{Call, Event, Item};
 use crate::document::Sealed;
 use crate::error::Error;
 use crate::format::columns::ARGS;
 use crate::format::record::{FdSnapshot, NO_EXIT, RecordKind};
-use crate::storage::file_at;
+use crate::storage::open_file_at;
 use arrow::array::{
     Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array,
 };
@@ -22,11 +22,12 @@ use parquet::arrow::arrow_reader::{
 };
 use std::sync::Arc;
 
-/// Bytes that a batch should hold.
+/// The target size of a batch in bytes.
 const BATCH_BYTES: u64 = 4 << 20;
-/// Rows that it may hold.
+/// The largest number of rows in a batch.
 const BATCH_ROWS: u64 = 4 << 10;
 
+/// The columns that are read from a file with calls.
 const OF_CALLS: [&str; 20] = [
     "seq",
     "entered",
@@ -49,59 +50,60 @@ const OF_CALLS: [&str; 20] = [
     "pieces",
     "data",
 ];
+/// The columns that are read from a file with events.
 const OF_EVENTS: [&str; 11] =
     ["at", "kind", "pid", "tid", "a0", "a1", "a2", "a3", "a4", "a5", "pieces"];
 
-/// What a reader is to give.
+/// What a reader decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Want {
-    /// The bytes of data payloads, too. Without, the column is not read, and data payloads have a
-    /// length and no bytes.
+pub struct ReadOptions {
+    /// Whether the bytes of data payloads are read. If not, the column is skipped, and data
+    /// payloads have a length but no bytes.
     pub data: bool,
 }
 
-/// What a file holds.
+/// The kind of rows in a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Calls,
     Events,
 }
 
-/// What decodes batches.
+/// A source of decoded batches.
 pub(super) trait Batches {
-    /// The next batch; `None`: that was all.
+    /// Returns the next batch, or `None` at the end.
     fn next(&mut self) -> Result<Option<Batch>, Error>;
 }
 
-/// Rows in their order.
+/// Iterates over the rows of a source of batches.
 pub(super) struct Cursor {
     from: Box<dyn Batches>,
     batch: Option<Batch>,
     row: usize,
-    /// Bytes of the longest page of what is open for it.
+    /// The decoded size, in bytes, of the longest page of the file that is open.
     pub page: u64,
 }
 
 impl Cursor {
-    /// The rows of these batches.
+    /// `page` is the decoded size of the longest page in bytes.
     pub fn new(from: Box<dyn Batches>, page: u64) -> Self {
         Self { from, batch: None, row: 0, page }
     }
 
-    /// Time of the next item.
+    /// Returns the time of the next item, or `None` at the end.
     pub fn peek(&mut self) -> Result<Option<u64>, Error> {
         loop {
             if let Some(time) = self.batch.as_ref().and_then(|b| b.time(self.row)) {
                 return Ok(Some(time));
             }
-            // The old batch goes before the next one comes.
+            // Free the old batch before the next one is decoded.
             self.batch = None;
             let Some(batch) = self.from.next()? else { return Ok(None) };
             (self.batch, self.row) = (Some(batch), 0);
         }
     }
 
-    /// The item that [`Cursor::peek`] told of.
+    /// Returns the item that [`Cursor::peek`] announced.
     pub fn take(&mut self) -> Result<Item, Error> {
         let batch = self.batch.as_ref().expect("peek has seen a row");
         self.row += 1;
@@ -109,33 +111,38 @@ impl Cursor {
     }
 }
 
-/// A file that is being read.
+/// A file that is being decoded.
 pub(super) struct Decoder {
     name: String,
     table: Table,
-    want: Want,
+    options: ReadOptions,
     reader: ParquetRecordBatchReader,
-    /// Bytes of its longest page.
+    /// The decoded size, in bytes, of the longest page.
     pub page: u64,
 }
 
 impl Decoder {
-    /// Opens and checks a file.
-    pub fn open(trace: &Trace, sealed: &Sealed, table: Table, want: Want) -> Result<Self, Error> {
+    /// Opens a file and checks its hash and its structure (see [`guard`]).
+    pub fn open(
+        trace: &Trace,
+        sealed: &Sealed,
+        table: Table,
+        options: ReadOptions,
+    ) -> Result<Self, Error> {
         let name = sealed.file.clone();
         if name.contains('/') {
             return Err(Error::damaged(crate::document::NAME, "it names a file outside the trace"));
         }
-        let file = file_at(trace.dir(), &name).map_err(Error::io("open", &name))?;
+        let file = open_file_at(trace.dir(), &name).map_err(Error::io("open", &name))?;
         if !trace.inner.checked {
             check_hash(&file, sealed)?;
         }
         let columns: &[&str] = if table == Table::Calls { &OF_CALLS } else { &OF_EVENTS };
-        let wanted = |column: &str| columns.contains(&column) && (want.data || column != "data");
+        let wanted = |column: &str| columns.contains(&column) && (options.data || column != "data");
         let source = TraceFile::new(file).map_err(Error::io("read", &name))?;
         let Checked { source, metadata, page } = guard::check(&name, source, &wanted)?;
         let reader = catch_panics(&name, || reader(&name, source, &metadata, &wanted))?;
-        Ok(Self { name, table, want, reader, page })
+        Ok(Self { name, table, options, reader, page })
     }
 }
 
@@ -145,7 +152,7 @@ impl Batches for Decoder {
         let next = catch_panics(name, || {
             reader.next().transpose().map_err(|e| Error::damaged(&*name, e.to_string()))
         })?;
-        let batch = next.map(|next| Batch::new(&self.name, &next, self.table, self.want));
+        let batch = next.map(|next| Batch::new(&self.name, &next, self.table, self.options));
         batch
             .map(|b| {
                 b.ok_or_else(|| {
@@ -156,6 +163,7 @@ impl Batches for Decoder {
     }
 }
 
+/// Creates a Parquet reader for the columns for which `wanted` returns true.
 fn reader(
     name: &str,
     source: TraceFile,
@@ -163,8 +171,8 @@ fn reader(
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<ParquetRecordBatchReader, Error> {
     let damaged = |e: parquet::errors::ParquetError| Error::damaged(name, e.to_string());
-    // Binary columns as views: a value is a payload of its page, not copied, and a
-    // dictionary's entry is there once.
+    // Binary columns are read as views: a value refers to its page and is not copied, and an entry
+    // of a dictionary exists once.
     let view = |f: &Arc<Field>| match f.data_type() {
         DataType::Binary => Arc::new(f.as_ref().clone().with_data_type(DataType::BinaryView)),
         _ => f.clone(),
@@ -195,9 +203,9 @@ fn reader(
         .map_err(damaged)
 }
 
-/// A decoded batch.
+/// Decoded rows of one file.
 pub(super) struct Batch {
-    /// Of its file.
+    /// The name of the file, for errors.
     name: String,
     rows: usize,
     entered: Int64Array,
@@ -206,12 +214,14 @@ pub(super) struct Batch {
     args: [UInt64Array; 6],
     payloads: BinaryViewArray,
     data: Option<BinaryViewArray>,
-    /// Of events.
+    /// The kinds of events; `None` for calls.
     kind: Option<UInt8Array>,
+    /// The columns that only calls have.
     call: Option<CallColumns>,
 }
 
-/// What descriptors led to: recorded since version 1.2, by engines that look.
+/// The columns of fd snapshots, which exist since version 1.2 and are only filled by engines that
+/// take snapshots.
 struct FdSnapshotColumns {
     dev: UInt32Array,
     ino: UInt64Array,
@@ -220,6 +230,7 @@ struct FdSnapshotColumns {
 }
 
 impl FdSnapshotColumns {
+    /// Returns `None` if the batch has no fd snapshots.
     fn of(batch: &RecordBatch) -> Option<Self> {
         let mode: UInt32Array =
             column(batch, "mode").filter(|mode: &UInt32Array| mode.null_count() < mode.len())?;
@@ -254,16 +265,20 @@ struct CallColumns {
     flags: UInt8Array,
 }
 
+/// Returns the column `name`, or `None` if it is missing or has another type.
 fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Option<A> {
     batch.column_by_name(name).and_then(|c: &ArrayRef| c.as_any().downcast_ref::<A>()).cloned()
 }
 
+/// Returns the column `name` as [`column`] does, but `None` if it has nulls.
 fn full<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Option<A> {
     column::<A>(batch, name).filter(|c| c.null_count() == 0)
 }
 
 impl Batch {
-    fn new(name: &str, batch: &RecordBatch, table: Table, want: Want) -> Option<Self> {
+    /// Takes the columns of a batch. Returns `None` if one is missing, has another type, or has
+    /// nulls where none are allowed.
+    fn new(name: &str, batch: &RecordBatch, table: Table, options: ReadOptions) -> Option<Self> {
         let calls = table == Table::Calls;
         let args = ARGS.map(|name| full::<UInt64Array>(batch, name));
         let [Some(a0), Some(a1), Some(a2), Some(a3), Some(a4), Some(a5)] = args else {
@@ -287,23 +302,24 @@ impl Batch {
             tid: full(batch, "tid")?,
             args: [a0, a1, a2, a3, a4, a5],
             payloads: full(batch, "pieces")?,
-            data: if calls && want.data { Some(column(batch, "data")?) } else { None },
+            data: if calls && options.data { Some(column(batch, "data")?) } else { None },
             kind: if calls { None } else { Some(full(batch, "kind")?) },
             call: if calls { Some(call()?) } else { None },
         })
     }
 
-    /// When row `i` began, if there is one.
+    /// Returns the time of row `i`, or `None` if there is no such row.
     pub fn time(&self, i: usize) -> Option<u64> {
         (i < self.rows).then(|| self.entered.value(i) as u64)
     }
 
-    /// Row `i`.
+    /// Converts row `i` to a call or an event. Fails if its payloads are invalid.
     pub fn item(&self, i: usize) -> Result<Item, Error> {
         self.understood(i)
             .ok_or_else(|| Error::damaged(&self.name, "the data pieces of a row are invalid"))
     }
 
+    /// Converts row `i`, or returns `None` if its payloads are invalid.
     fn understood(&self, i: usize) -> Option<Item> {
         let entered = self.entered.value(i) as u64;
         let (pid, tid) = (self.pid.value(i), self.tid.value(i));
@@ -317,7 +333,7 @@ impl Batch {
                 pid,
                 tid,
                 args,
-                payloads: payloads_at(page, place, DataBytes::Inline)?,
+                payloads: parse_payloads_at(page, place, DataBytes::Inline)?,
             }));
         }
         let call = self.call.as_ref()?;
@@ -337,7 +353,7 @@ impl Batch {
         let left = (flags & NO_EXIT == 0 && !call.duration.is_null(i))
             .then(|| entered.wrapping_add(call.duration.value(i) as u64));
         let ret = if call.result.is_null(i) { 0 } else { call.result.value(i) };
-        let payloads = payloads_at(page, place, data)?;
+        let payloads = parse_payloads_at(page, place, data)?;
         Some(Item::Call(Call {
             seq: call.seq.value(i),
             entered,
@@ -354,8 +370,8 @@ impl Batch {
     }
 }
 
-/// Where the value of row `i` stands, and its length: short ones lie in the view itself, others in
-/// the page that they came from.
+/// Returns the buffer that holds the value of row `i`, and its offset and length there. A short
+/// value is stored in the view itself, a longer one in a page.
 fn cell(column: &BinaryViewArray, i: usize) -> Option<(&Buffer, (usize, usize))> {
     let view = *column.views().get(i)?;
     let len = view as u32 as usize;

@@ -1,11 +1,11 @@
-//! A file of a trace is believed only so far: what stands here is checked before the Parquet reader
-//! sees it.
+//! Checks a file of a trace before the Parquet reader sees it.
 //!
-//! A trace may come from anyone. The Parquet reader takes memory as a file's numbers demand, before
-//! it has seen whether the bytes are there, and panics on some of the impossible. So: the file's
-//! hash must be the one in `trace.json` (this finds damage); footer and page heads must be sound
-//! and their numbers within what this program writes (this bounds the memory that a forger can make
-//! us take); and what still panics is caught and becomes an error.
+//! A trace may come from an untrusted source. The Parquet reader allocates memory as the numbers in
+//! a file demand, before it knows whether the bytes exist, and panics on some invalid input.
+//! Therefore the file's hash must be the one in `trace.json` (this finds damage), the footer and
+//! the page headers must be well-formed and their numbers within the limits of this program (this
+//! bounds the memory that a forged file can make us use), and remaining panics are caught and
+//! become errors.
 
 use super::chunk_reader::TraceFile;
 use super::thrift::Walk;
@@ -18,28 +18,29 @@ use std::os::unix::fs::FileExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-/// Bytes of footer.
+/// The largest footer in bytes.
 const MAX_FOOTER_BYTES: usize = 1 << 20;
-/// Rows of a row group.
+/// The largest number of rows in a row group.
 const MAX_ROWS: i64 = 1 << 20;
-/// Elements of all lists in a column of a row group.
+/// The largest number of elements in all lists of a column of a row group.
 const MAX_VALUES: i64 = 16 << 20;
-/// Row groups of a file.
+/// The largest number of row groups in a file.
 const MAX_ROW_GROUPS: usize = 1 << 12;
-/// Bytes of one column of one row group when decoded: the longest row and a whole window more.
+/// The largest decoded size, in bytes, of one column of a row group: the longest row and a full
+/// window.
 const MAX_COLUMN_BYTES: u64 = 384 << 20;
-/// Bytes of all columns of one row group when decoded.
+/// The largest decoded size, in bytes, of all columns of a row group.
 const MAX_GROUP_BYTES: u64 = 640 << 20;
 
-/// What a file needs when it is read.
+/// A file that passed the checks.
 pub(super) struct Checked {
     pub source: TraceFile,
     pub metadata: ArrowReaderMetadata,
-    /// Bytes of the longest page when decoded.
+    /// The decoded size, in bytes, of the longest page.
     pub page: u64,
 }
 
-/// Whether the bytes are those that were sealed.
+/// Fails if the length or the hash of the file differs from those in `sealed`.
 pub(crate) fn check_hash(file: &std::fs::File, sealed: &Sealed) -> Result<(), Error> {
     let damaged = |what: &str| Error::damaged(&sealed.file, what);
     let read = |e| Error::io("read", &sealed.file)(e);
@@ -64,29 +65,30 @@ pub(crate) fn check_hash(file: &std::fs::File, sealed: &Sealed) -> Result<(), Er
 }
 
 thread_local! {
-    /// A panic in this thread is about to be caught, and must not be reported.
-    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+    /// Whether panics of this thread are caught, so that they must not be reported.
+    static SILENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs what may panic on impossible bytes. The panic becomes an error, and is not reported as one
-/// of this program.
+/// Runs `work`, which may panic on invalid input. A panic becomes an [`Error::Damaged`] for `file`
+/// and is not reported on standard error.
 pub fn catch_panics<T>(file: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let report = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !CAUGHT.get() {
+            if !SILENT.get() {
                 report(info);
             }
         }));
     });
-    let outer = CAUGHT.replace(true);
+    let outer = SILENT.replace(true);
     let done = panic::catch_unwind(AssertUnwindSafe(work));
-    CAUGHT.set(outer);
+    SILENT.set(outer);
     done.unwrap_or_else(|_| Err(Error::damaged(file, "it cannot be decoded")))
 }
 
-/// Checks footer and pages of the columns for which `wanted` holds.
+/// Checks the footer, and the pages of the columns for which `wanted` returns true. Fails if they
+/// are malformed or exceed a limit.
 pub(super) fn check(
     name: &str,
     source: TraceFile,
@@ -144,7 +146,8 @@ pub(super) fn check(
     Ok(Checked { source, metadata, page: longest })
 }
 
-/// The footer: its Thrift structure, its length, `PAR1`.
+/// Checks the footer: its Thrift structure, its length, and `PAR1`. Returns `None` if it is
+/// invalid.
 fn check_footer(source: &TraceFile) -> Option<()> {
     let end = source.bytes().checked_sub(8)?;
     let tail = source.at(end, 8).ok()?;
@@ -156,12 +159,13 @@ fn check_footer(source: &TraceFile) -> Option<()> {
     Walk::new(&footer).structure(&mut |_, _| {}).ok().map(drop)
 }
 
-/// The pages of a column: bytes of all of them and of the longest when decoded.
+/// Checks the page headers of a column of `len` bytes at offset `start`. Returns the decoded size
+/// in bytes of all pages and of the longest page, or `None` if a header is invalid.
 fn check_pages(source: &TraceFile, start: u64, len: u64, rows: i64) -> Option<(u64, u64)> {
     let end = start.checked_add(len).filter(|end| *end <= source.bytes())?;
     let (mut at, mut all, mut longest) = (start, 0u64, 0);
     while at < end {
-        // Heads of our pages have no statistics and some 30 bytes.
+        // The page headers that this program writes have no statistics and some 30 bytes.
         let head = source.at(at, (end - at).min(512) as usize).ok()?;
         let (mut decoded, mut stored, mut values, mut least) = (-1, -1, 0, 0);
         let len = Walk::new(&head)

@@ -1,12 +1,12 @@
-//! Reading calls and events in the order of their entry.
+//! Reads calls and events in the order of their entry.
 //!
-//! Segments follow each other, decoded ahead ([`decode_ahead`]); late segments and the events are
-//! merged in. Invariant: of the files that are not late one is open at a time, and a late file is
-//! open only from the time of its first row to that of its last, so memory depends on how many
-//! calls were under way at once, not on how long the trace is.
+//! Segments are read one after the other and decoded ahead ([`decode_ahead`]); late segments and
+//! events are merged in. Invariant: one segment is open at a time, and a late file is open only
+//! from the time of its first row to that of its last. Memory therefore depends on how many calls
+//! ran concurrently, not on the length of the trace.
 
 use super::Trace;
-use super::cursor::{Cursor, Decoder, Table, Want};
+use super::cursor::{Cursor, Decoder, ReadOptions, Table};
 use super::decode_ahead;
 use crate::call::Item;
 use crate::document::{Sealed, Segment};
@@ -14,28 +14,31 @@ use crate::error::Error;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-/// Bytes of pages that late files may make us hold at once: only a forger needs more.
+/// The largest sum of the page sizes of open late files, in bytes. Only a forged trace needs more.
 const LATE_BYTES: u64 = 512 << 20;
 
-/// Calls and events in the order of their entry. After an error there is nothing more.
+/// Iterates over the calls and events of a trace in the order of entry. The iteration ends after
+/// the first error.
 pub struct Reader {
     trace: Trace,
-    want: Want,
+    options: ReadOptions,
     /// Files to come, in the order of their first row.
+    // Files that are not open yet, in the order of their first row.
     events: VecDeque<Sealed>,
     segments: Vec<Segment>,
     late: VecDeque<Segment>,
     open: Vec<Option<Cursor>>,
-    /// The next item of each cursor: when, whose (events before calls, late calls before others),
-    /// and where in `open`.
+    /// The next item of each open cursor: its time, its rank, and the cursor's index in `open`.
     heap: BinaryHeap<Reverse<(u64, Rank, usize)>>,
+    /// The time of the last item, for the check of the order.
     time: u64,
-    /// What comes after the last item that was given.
+    /// The error to return after the item that was returned last.
     failed: Option<Error>,
     begun: bool,
     ended: bool,
 }
 
+/// The order of items with equal times: events, then calls of late segments, then other calls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Rank {
     Event,
@@ -44,7 +47,8 @@ enum Rank {
 }
 
 impl Reader {
-    pub(super) fn new(trace: Trace, want: Want) -> Self {
+    /// Prepares to read; files are opened by the first call of `next`.
+    pub(super) fn new(trace: Trace, options: ReadOptions) -> Self {
         let document = &trace.inner.document;
         // All of them are open at once: those that we write, and no more.
         let events = document.tables.iter().filter(|t| crate::document::EVENTS.contains(&&*t.file));
@@ -55,7 +59,7 @@ impl Reader {
         let late = late.into();
         Self {
             trace,
-            want,
+            options,
             events,
             segments,
             late,
@@ -68,20 +72,21 @@ impl Reader {
         }
     }
 
-    /// Events only.
+    /// Reads only events.
     pub(super) fn of_events(trace: Trace) -> Self {
-        let reader = Self::new(trace, Want { data: false });
+        let reader = Self::new(trace, ReadOptions { data: false });
         Self { segments: Vec::new(), late: VecDeque::new(), ..reader }
     }
 
+    /// Returns the next item, or `None` at the end.
     fn step(&mut self) -> Result<Option<Item>, Error> {
         if !self.begun {
             self.begun = true;
             while let Some(sealed) = self.events.pop_front() {
-                self.enter(&sealed, Table::Events, Rank::Event)?;
+                self.open_file(&sealed, Table::Events, Rank::Event)?;
             }
             let segments = std::mem::take(&mut self.segments);
-            let calls = decode_ahead::calls(self.trace.clone(), segments, self.want)?;
+            let calls = decode_ahead::calls(self.trace.clone(), segments, self.options)?;
             self.add(Cursor::new(calls, 0), Rank::Call)?;
         }
         if let Some(e) = self.failed.take() {
@@ -93,7 +98,7 @@ impl Reader {
         {
             let sealed = late.sealed.clone();
             self.late.pop_front();
-            self.enter(&sealed, Table::Calls, Rank::Late)?;
+            self.open_file(&sealed, Table::Calls, Rank::Late)?;
             if next.is_none() {
                 break;
             }
@@ -111,15 +116,15 @@ impl Reader {
         match cursor.peek() {
             Ok(Some(time)) => self.heap.push(Reverse((time, rank, index))),
             Ok(None) => self.open[index] = None,
-            // This item is sound.
+            // The item that was just read is valid.
             Err(e) => self.failed = Some(e),
         }
         Ok(Some(item))
     }
 
-    /// Opens a file that is read along.
-    fn enter(&mut self, sealed: &Sealed, table: Table, rank: Rank) -> Result<(), Error> {
-        let decoder = Decoder::open(&self.trace, sealed, table, self.want)?;
+    /// Opens a late segment or a file with events, to be merged.
+    fn open_file(&mut self, sealed: &Sealed, table: Table, rank: Rank) -> Result<(), Error> {
+        let decoder = Decoder::open(&self.trace, sealed, table, self.options)?;
         let pages: u64 = self.open.iter().flatten().map(|c| c.page).sum();
         if rank == Rank::Late && pages + decoder.page > LATE_BYTES {
             return Err(Error::damaged(&sealed.file, "too much late data at once"));
@@ -128,6 +133,7 @@ impl Reader {
         self.add(Cursor::new(Box::new(decoder), page), rank)
     }
 
+    /// Adds a cursor to the merge unless it has no rows.
     fn add(&mut self, mut cursor: Cursor, rank: Rank) -> Result<(), Error> {
         let Some(time) = cursor.peek()? else { return Ok(()) };
         let index = self.open.iter().position(Option::is_none).unwrap_or_else(|| {

@@ -1,46 +1,53 @@
-//! Walking over the Thrift structures of a Parquet file (compact protocol), to judge their numbers
-//! before the Parquet reader believes them.
+//! Walks over the Thrift structures (compact protocol) of a Parquet file, so that their numbers can
+//! be checked before the Parquet reader uses them.
 //!
-//! Invariant: never more memory than the structure has bytes, never deeper than [`DEEPEST`] structs
-//! and lists. A list that claims more elements than bytes are left is refused.
+//! Invariant: the walk uses at most as much memory as the structure has bytes, and at most
+//! [`MAX_DEPTH`] levels of nested structs and lists. A list that claims more elements than there
+//! are bytes left is refused.
 
-/// No structure of Parquet is nested deeper.
-const DEEPEST: usize = 12;
+/// The deepest nesting that is accepted. Structures of Parquet are less deep.
+const MAX_DEPTH: usize = 12;
 
-/// Why a structure is refused.
+/// The structure is invalid or nested too deeply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Where an integer stands: the numbers of the fields that lead to it, outermost first; elements of
-/// lists have none.
-pub(super) type Place<'a> = &'a [i16];
+/// The position of an integer: the ids of the fields that lead to it, the outermost first. An
+/// element of a list adds no id.
+pub(super) type FieldPath<'a> = &'a [i16];
 
-/// A structure under examination.
+/// A walk over one structure.
 pub(super) struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
-    place: Vec<i16>,
-    /// Structs and lists around what is read now.
+    field_path: Vec<i16>,
+    /// The number of structs and lists around the current position.
     depth: usize,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, place: Vec::with_capacity(DEEPEST), depth: 0 }
+        Self { bytes, at: 0, field_path: Vec::with_capacity(MAX_DEPTH), depth: 0 }
     }
 
-    /// Walks over one struct, tells `see` of every integer, and gives the struct's length in bytes.
-    pub fn structure(mut self, see: &mut dyn FnMut(Place<'_>, i64)) -> Result<usize, Malformed> {
-        self.nested(|walk| walk.fields(see))?;
+    /// Walks over one struct, calls `visit` for each integer, and returns the length of the struct
+    /// in bytes.
+    pub fn structure(
+        mut self,
+        visit: &mut dyn FnMut(FieldPath<'_>, i64),
+    ) -> Result<usize, Malformed> {
+        self.nested(|walk| walk.fields(visit))?;
         Ok(self.at)
     }
 
+    /// Reads one byte.
     fn byte(&mut self) -> Result<u8, Malformed> {
         let b = *self.bytes.get(self.at).ok_or(Malformed)?;
         self.at += 1;
         Ok(b)
     }
 
+    /// Reads an unsigned LEB128 integer.
     fn number(&mut self) -> Result<u64, Malformed> {
         let mut n = 0u64;
         for shift in (0..64).step_by(7) {
@@ -53,22 +60,24 @@ impl<'a> Walk<'a> {
         Err(Malformed)
     }
 
+    /// Reads a zigzag-encoded integer.
     fn integer(&mut self) -> Result<i64, Malformed> {
         let n = self.number()?;
         Ok((n >> 1) as i64 ^ -((n & 1) as i64))
     }
 
+    /// Skips `n` bytes.
     fn skip(&mut self, n: usize) -> Result<(), Malformed> {
         self.at = self.at.checked_add(n).filter(|at| *at <= self.bytes.len()).ok_or(Malformed)?;
         Ok(())
     }
 
-    /// Reads what is nested one level deeper.
+    /// Calls `read` for what is nested one level deeper. Fails if that is too deep.
     fn nested(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
-        if self.depth >= DEEPEST {
+        if self.depth >= MAX_DEPTH {
             return Err(Malformed);
         }
         self.depth += 1;
@@ -77,7 +86,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn fields(&mut self, see: &mut dyn FnMut(Place<'_>, i64)) -> Result<(), Malformed> {
+    /// Walks over the fields of a struct up to its end.
+    fn fields(&mut self, visit: &mut dyn FnMut(FieldPath<'_>, i64)) -> Result<(), Malformed> {
         let mut id = 0i16;
         loop {
             let head = self.byte()?;
@@ -88,21 +98,26 @@ impl<'a> Walk<'a> {
                 0 => i16::try_from(self.integer()?).map_err(|_| Malformed)?,
                 delta => id.checked_add(i16::from(delta)).ok_or(Malformed)?,
             };
-            self.place.push(id);
+            self.field_path.push(id);
             // A boolean field is its type.
             if !matches!(head & 15, 1 | 2) {
-                self.value(head & 15, see)?;
+                self.value(head & 15, visit)?;
             }
-            self.place.pop();
+            self.field_path.pop();
         }
     }
 
-    fn value(&mut self, of: u8, see: &mut dyn FnMut(Place<'_>, i64)) -> Result<(), Malformed> {
+    /// Walks over a value whose compact-protocol type is `of`.
+    fn value(
+        &mut self,
+        of: u8,
+        visit: &mut dyn FnMut(FieldPath<'_>, i64),
+    ) -> Result<(), Malformed> {
         match of {
             1..=3 => self.skip(1),
             4..=6 => {
                 let n = self.integer()?;
-                see(&self.place, n);
+                visit(&self.field_path, n);
                 Ok(())
             }
             7 => self.skip(8),
@@ -116,9 +131,9 @@ impl<'a> Walk<'a> {
                 if count > (self.bytes.len() - self.at) as u64 {
                     return Err(Malformed);
                 }
-                self.nested(|walk| (0..count).try_for_each(|_| walk.value(head & 15, see)))
+                self.nested(|walk| (0..count).try_for_each(|_| walk.value(head & 15, visit)))
             }
-            12 => self.nested(|walk| walk.fields(see)),
+            12 => self.nested(|walk| walk.fields(visit)),
             _ => Err(Malformed),
         }
     }
@@ -136,8 +151,9 @@ mod tests {
             0x15, 5, 0x11, 0x39, 0x25, 2, 4, 0x18, 2, b'a', b'b', 0x1c, 0x06, 40, 0x80, 1, 0, 0, 99,
         ];
         let mut seen = Vec::new();
-        let len =
-            Walk::new(&bytes).structure(&mut |place, n| seen.push((place.to_vec(), n))).unwrap();
+        let len = Walk::new(&bytes)
+            .structure(&mut |field_path, n| seen.push((field_path.to_vec(), n)))
+            .unwrap();
         assert_eq!(len, bytes.len() - 1);
         assert_eq!(seen, [(vec![1], -3), (vec![5], 1), (vec![5], 2), (vec![7, 20], 64)]);
     }

@@ -1,13 +1,12 @@
-//! Sealing along: what the journals hold is sealed while they are being written, so that little is
-//! left to do when the recording ends.
+//! Seals what the journals hold while they are being written, so that little is left to do when
+//! recording ends.
 //!
-//! Invariant: what is sealed along is provisional. It is not in `trace.json`, the journals keep
-//! everything, and recovery of the trace removes it and begins anew; it counts from the moment
-//! that the sealing which takes it over is durable, as all else that is sealed. What goes wrong
-//! here costs the time that it was to save.
+//! Invariant: what is sealed ahead is provisional. It is not listed in `trace.json`, the journals
+//! keep all records, and recovery removes the files and starts again. The files count once the
+//! final sealing has used them and is durable. An error here only costs time.
 
 use super::state::SealState;
-use super::{Limits, Place};
+use super::{Limits, OutputDir};
 use crate::document::Document;
 use crate::error::Error;
 use crate::semantics::Inference;
@@ -18,14 +17,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The least room that is left on the disk, for the journals and for other programs.
+/// Free space, in bytes, that sealing ahead leaves on the disk for the journals and other programs.
 const MIN_FREE_BYTES: u64 = 256 << 20;
-/// The same as a share of the disk.
+/// Sealing ahead also leaves one part in this many of the disk free.
 const MIN_FREE_SHARE: u64 = 16;
 
-/// A sealing that goes along with a recording.
+/// Seals a trace while it is recorded.
 pub struct SealAhead {
-    work: SealState,
+    state: SealState,
     files: Arc<Provisional>,
     dir: OwnedFd,
     path: PathBuf,
@@ -41,73 +40,82 @@ impl SealAhead {
         inference: Box<dyn Inference>,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let place = Place { storage: &*files, dir: dir.as_fd(), path: &path };
-        let work = SealState::new(&place, document, inference, true)?;
-        Ok(Self { work, files, dir, path, limits })
+        let output = OutputDir { storage: &*files, dir: dir.as_fd(), path: &path };
+        let state = SealState::new(&output, document, inference, true)?;
+        Ok(Self { state, files, dir, path, limits })
     }
 
-    /// Bytes of the journals that are not merged yet.
+    /// Returns how many bytes of the journals were not read yet.
     pub fn bytes_behind(&self) -> Result<u64, Error> {
-        Ok(self.work.total()?.saturating_sub(self.work.position()))
+        Ok(self.state.journal_bytes()?.saturating_sub(self.state.position()))
     }
 
-    /// Goes on with what was recorded until then (ns of CLOCK_MONOTONIC): until then the journals'
-    /// files hold everything. Ends early when `go_on` says so, which is asked often. After an error
-    /// there is nothing to go on with, and nothing left of it.
+    /// Seals the records that were written up to the time `until` (`CLOCK_MONOTONIC`, nanoseconds).
+    /// The journal files must hold all records up to then. Stops early when `go_on`, which is
+    /// called often, returns false. After an error the files are removed, and this must not be
+    /// called again.
     pub fn seal_until(&mut self, until: u64, go_on: impl FnMut() -> bool) -> Result<(), Error> {
         let sealed = self.seal(until, go_on);
         if sealed.is_err() {
-            self.files.take_back();
+            self.files.discard();
         }
         sealed
     }
 
+    /// Does the work of [`SealAhead::seal_until`].
     fn seal(&mut self, until: u64, mut go_on: impl FnMut() -> bool) -> Result<(), Error> {
-        self.work.refresh()?;
+        self.state.refresh()?;
         loop {
             self.check_free_space()?;
-            let place = Place { storage: &*self.files, dir: self.dir.as_fd(), path: &self.path };
-            let mut asked = self.work.position();
-            let full = self.work.fill(&place, self.limits, until, |position| {
-                if position - asked < ASK_EVERY {
+            let output =
+                OutputDir { storage: &*self.files, dir: self.dir.as_fd(), path: &self.path };
+            let mut last_asked = self.state.position();
+            let full = self.state.fill(&output, self.limits, until, |position| {
+                if position - last_asked < ASK_EVERY {
                     return true;
                 }
-                asked = position;
+                last_asked = position;
                 go_on()
             })?;
             if !full {
                 return Ok(());
             }
-            let window = self.work.window();
-            self.work.segments.write(&place, self.work.clock_offset, &window)?;
+            let window = self.state.take_window();
+            self.state.segments.write(&output, self.state.clock_offset, &window)?;
         }
     }
 
-    /// Gives everything back if the disk is nearly full: no other write is to fail because of this.
+    /// Fails, and removes all files, if the disk is nearly full, so that no other write fails
+    /// because of them.
     fn check_free_space(&self) -> Result<(), Error> {
         let StatVfs { f_bavail, f_blocks, f_frsize, .. } =
             rustix::fs::fstatvfs(&self.dir).map_err(|e| Error::io("read", &self.path)(e.into()))?;
         if f_bavail * f_frsize < MIN_FREE_BYTES.max(f_blocks * f_frsize / MIN_FREE_SHARE) {
-            self.files.take_back();
+            self.files.discard();
         }
-        if self.files.is_taken_back() {
+        if self.files.is_discarded() {
             Err(Error::Full { trace: self.path.clone() })
         } else {
             Ok(())
         }
     }
 
-    /// What is done so far, to be finished, and whether space was wanting. `None`: it is of no
-    /// use.
-    pub(super) fn take_over(mut self, place: &Place<'_>, document: &Document) -> Option<SealState> {
+    /// Returns the state, so that the final sealing continues from it, or `None` if the files were
+    /// removed.
+    pub(super) fn take_over(
+        mut self,
+        output: &OutputDir<'_>,
+        document: &Document,
+    ) -> Option<SealState> {
         let kept = self.files.keep().is_ok_and(|kept| kept);
-        (kept && self.work.finish_growing(place, document).is_ok()).then_some(self.work)
+        (kept && self.state.finish_growing(output, document).is_ok()).then_some(self.state)
     }
 
-    pub(super) fn full(&self) -> Arc<AtomicBool> {
-        self.files.full()
+    /// Returns the flag that is set when the disk is full.
+    pub(super) fn full_flag(&self) -> Arc<AtomicBool> {
+        self.files.full_flag()
     }
 }
 
-/// Whether to go on is asked after so many bytes of journal.
+/// `go_on` is called each time this many bytes of journal were read.
 const ASK_EVERY: u64 = 256 << 10;

@@ -1,11 +1,11 @@
-//! `events.parquet`: what happened that is no call, in the order of time.
+//! Writes `events.parquet`: the events in the order of time.
 //!
-//! Events come in order except where an engine learns of one late; those that come after a later
-//! one was written go to `events-late.parquet`, as with calls.
+//! Events arrive in this order unless an engine learns of one late. An event that is older than one
+//! that was already written goes to `events-late.parquet`, as late calls do.
 
-use super::Place;
-use super::segment::Views;
-use super::table::{ROW, Table, properties};
+use super::OutputDir;
+use super::segment::BinaryViewColumn;
+use super::table::{ROW_OVERHEAD_BYTES, Table, writer_properties};
 use crate::document::Sealed;
 use crate::error::Error;
 use crate::format::columns;
@@ -18,14 +18,16 @@ use arrow::array::{
 use arrow::buffer::Buffer;
 use std::sync::Arc;
 
-/// Events per row group.
-const ROWS: usize = 16 << 10;
-const BYTES: usize = 16 << 20;
-/// Late events wait for the end. No engine makes so many; what a forged journal has more is counted
-/// as lost.
+/// A row group is written when this many events wait,
+const GROUP_ROWS: usize = 16 << 10;
+/// or when their payloads have this many bytes.
+const GROUP_BYTES: usize = 16 << 20;
+/// Late events are kept in memory until the end. No engine produces more than this many; further
+/// ones, in a forged journal, are counted as lost.
 const LATE_ROWS: usize = 256 << 10;
 const LATE_BYTES: usize = 64 << 20;
 
+/// Events that are not written yet, and the bytes of their payloads.
 #[derive(Default)]
 struct Waiting {
     rows: Vec<(Header, (u32, u32))>,
@@ -39,26 +41,26 @@ impl Waiting {
     }
 }
 
-/// Events on their way into the table.
+/// Writes events to their tables.
 #[derive(Default)]
 pub(super) struct Events {
     waiting: Waiting,
     late: Waiting,
-    /// Time of the last event written.
+    /// The time of the last event written.
     last: u64,
     table: Option<Table>,
     late_table: Option<Table>,
     pub count: u64,
-    /// Late events beyond what memory is given to.
+    /// The number of late events that were dropped because of the limits.
     pub dropped: u64,
 }
 
 impl Events {
-    /// Adds an event.
+    /// Adds an event, and writes a row group if enough events wait.
     pub fn add(
         &mut self,
         record: &Record<'_>,
-        place: &Place<'_>,
+        output: &OutputDir<'_>,
         clock_offset: i64,
     ) -> Result<(), Error> {
         let late = record.header.entered < self.last;
@@ -69,33 +71,37 @@ impl Events {
         self.count += 1;
         let to = if late { &mut self.late } else { &mut self.waiting };
         to.add(record.header, record.body);
-        if self.waiting.rows.len() >= ROWS || self.waiting.payloads.len() >= BYTES {
-            self.flush(place, clock_offset)
+        if self.waiting.rows.len() >= GROUP_ROWS || self.waiting.payloads.len() >= GROUP_BYTES {
+            self.flush(output, clock_offset)
         } else {
             Ok(())
         }
     }
 
-    /// Writes what is waiting as a row group.
-    pub fn flush(&mut self, place: &Place<'_>, clock_offset: i64) -> Result<(), Error> {
+    /// Writes the waiting events as a row group.
+    pub fn flush(&mut self, output: &OutputDir<'_>, clock_offset: i64) -> Result<(), Error> {
         let waiting = std::mem::take(&mut self.waiting);
         self.last = waiting.rows.iter().map(|(h, _)| h.entered).max().unwrap_or(self.last);
-        write(&mut self.table, "events.parquet", waiting, place, clock_offset)
+        write_group(&mut self.table, "events.parquet", waiting, output, clock_offset)
     }
 
-    /// Ends the tables; none is made of nothing.
-    pub fn finish(mut self, place: &Place<'_>, clock_offset: i64) -> Result<Vec<Sealed>, Error> {
-        self.flush(place, clock_offset)?;
-        write(&mut self.late_table, "events-late.parquet", self.late, place, clock_offset)?;
+    /// Writes what is left and finishes the tables. A table without events is not created.
+    pub fn finish(
+        mut self,
+        output: &OutputDir<'_>,
+        clock_offset: i64,
+    ) -> Result<Vec<Sealed>, Error> {
+        self.flush(output, clock_offset)?;
+        write_group(&mut self.late_table, "events-late.parquet", self.late, output, clock_offset)?;
         self.table.into_iter().chain(self.late_table).map(Table::finish).collect()
     }
 }
 
-fn write(
+fn write_group(
     table: &mut Option<Table>,
     name: &str,
     mut waiting: Waiting,
-    place: &Place<'_>,
+    output: &OutputDir<'_>,
     clock_offset: i64,
 ) -> Result<(), Error> {
     if waiting.rows.is_empty() {
@@ -105,23 +111,30 @@ fn write(
     let table = match table {
         Some(table) => table,
         none => none.insert(Table::create(
-            place.storage,
-            place.dir,
-            place.path,
+            output.storage,
+            output.dir,
+            output.path,
             name,
             columns::events(),
-            properties((waiting.rows.len() * ROW + waiting.payloads.len()) as u64)
-                .set_write_batch_size(64)
-                .build(),
+            writer_properties(
+                (waiting.rows.len() * ROW_OVERHEAD_BYTES + waiting.payloads.len()) as u64,
+            )
+            .set_write_batch_size(64)
+            .build(),
         )?),
     };
-    table.write(&batch(&waiting.rows, &Buffer::from_vec(waiting.payloads), clock_offset))
+    table.write(&build_batch(&waiting.rows, &Buffer::from_vec(waiting.payloads), clock_offset))
 }
 
-fn batch(rows: &[(Header, (u32, u32))], arena: &Buffer, clock_offset: i64) -> RecordBatch {
-    let word = |h: &Header| RecordKind::from_number(h.kind).map_or("unknown", RecordKind::name);
-    let mut payloads = Views::new(arena, rows.len());
-    rows.iter().for_each(|(_, place)| payloads.push(Some(*place)));
+fn build_batch(
+    rows: &[(Header, (u32, u32))],
+    payload_bytes: &Buffer,
+    clock_offset: i64,
+) -> RecordBatch {
+    let kind_name =
+        |h: &Header| RecordKind::from_number(h.kind).map_or("unknown", RecordKind::name);
+    let mut payloads = BinaryViewColumn::new(payload_bytes, rows.len());
+    rows.iter().for_each(|(_, range)| payloads.push(Some(*range)));
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(
             TimestampNanosecondArray::from_iter_values(
@@ -130,7 +143,7 @@ fn batch(rows: &[(Header, (u32, u32))], arena: &Buffer, clock_offset: i64) -> Re
             .with_timezone("UTC"),
         ),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|(h, _)| h.entered as i64))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|(h, _)| word(h)))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|(h, _)| kind_name(h)))),
         Arc::new(UInt8Array::from_iter_values(rows.iter().map(|(h, _)| h.kind))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|(h, _)| h.pid))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|(h, _)| h.tid))),

@@ -1,10 +1,9 @@
-//! The records of all streams in one order.
+//! Merges the records of all streams.
 //!
-//! Invariant: records of one stream keep their order, and the streams are merged by the time at
-//! which a record was made, as far as it is known: a call's return, an event's time. A call that
-//! did not return, and a part of a call, say when they were made too; if they do not, they count as
-//! made when the record before them was. While streams grow, records are given up to a moment until
-//! which the files hold everything: a stream that has none then has none of before that moment.
+//! Invariant: the records of one stream keep their order, and streams are merged by the time at
+//! which a record was written: the return of a call, or the time of an event. A record without such
+//! a time counts as written at the time of the record before it. While streams grow, only records
+//! up to a given time are returned: every journal must hold all records up to that time.
 
 use crate::format::record::{Header, RecordKind};
 use crate::journal::{Damage, Records};
@@ -15,20 +14,20 @@ use std::io;
 /// The streams of a recording.
 pub(super) struct Streams {
     streams: Vec<Records>,
-    /// When the last record of each stream was made.
-    made: Vec<u64>,
-    /// The next record of each stream: when, and which stream.
+    /// The time of the last record of each stream.
+    times: Vec<u64>,
+    /// The next record of each stream: its time, and the index of the stream.
     next: BinaryHeap<Reverse<(u64, usize)>>,
-    /// Streams that had no next record when they were looked at.
+    /// The streams that had no next record when they were last read.
     exhausted: Vec<usize>,
 }
 
 impl Streams {
-    /// `grow`: the files are being written.
+    /// `grow`: whether the files are still being written.
     pub fn new(streams: Vec<Records>, grow: bool) -> io::Result<Self> {
         let mut all = Self {
             streams: Vec::new(),
-            made: Vec::new(),
+            times: Vec::new(),
             next: BinaryHeap::new(),
             exhausted: Vec::new(),
         };
@@ -36,65 +35,67 @@ impl Streams {
         Ok(all)
     }
 
-    /// More streams; from now on they all grow, or none does.
+    /// Adds streams, and sets whether all of them are still being written.
     pub fn add(&mut self, streams: Vec<Records>, grow: bool) -> io::Result<()> {
         self.exhausted.extend(self.streams.len()..self.streams.len() + streams.len());
-        self.made.resize(self.streams.len() + streams.len(), 0);
+        self.times.resize(self.streams.len() + streams.len(), 0);
         self.streams.extend(streams);
-        self.streams.iter_mut().for_each(|s| s.grows(grow));
+        self.streams.iter_mut().for_each(|s| s.set_growing(grow));
         self.refresh()
     }
 
-    /// Looks what has come to streams that had nothing more. To be asked after it was learnt until
-    /// when the files hold everything.
+    /// Reads the streams that had no next record again. Call this after determining the time up to
+    /// which the files are complete.
     pub fn refresh(&mut self) -> io::Result<()> {
         std::mem::take(&mut self.exhausted).into_iter().try_for_each(|i| self.peek(i))
     }
 
+    /// Reads the next record of stream `i` and adds it to the merge.
     fn peek(&mut self, i: usize) -> io::Result<()> {
         match self.streams[i].peek()? {
             Some(header) => {
-                self.made[i] = when(&header, self.made[i]);
-                self.next.push(Reverse((self.made[i], i)));
+                self.times[i] = record_time(&header, self.times[i]);
+                self.next.push(Reverse((self.times[i], i)));
             }
             None => self.exhausted.push(i),
         }
         Ok(())
     }
 
-    /// Lets `see` take the next record that was made until then; false if there is none.
+    /// Calls `handle` with the stream whose record is next, if that record was written no later
+    /// than `until`. Returns false if there is no such record.
     pub fn next<E: From<io::Error>>(
         &mut self,
         until: u64,
-        see: impl FnOnce(&mut Records) -> Result<(), E>,
+        handle: impl FnOnce(&mut Records) -> Result<(), E>,
     ) -> Result<bool, E> {
         let Some(Reverse((_, i))) =
-            self.next.peek().copied().filter(|Reverse((made, _))| *made <= until)
+            self.next.peek().copied().filter(|Reverse((times, _))| *times <= until)
         else {
             return Ok(false);
         };
         self.next.pop();
-        see(&mut self.streams[i])?;
+        handle(&mut self.streams[i])?;
         self.peek(i)?;
         Ok(true)
     }
 
-    /// How many there are.
+    /// Returns the number of streams.
     pub fn count(&self) -> usize {
         self.streams.len()
     }
 
-    /// Bytes of journal in all.
+    /// Returns the total size of the journals in bytes.
     pub fn bytes(&self) -> io::Result<u64> {
         self.streams.iter().map(Records::len).sum()
     }
 
-    /// Bytes of journal behind us.
+    /// Returns how many bytes of the journals were read.
     pub fn position(&self) -> u64 {
         self.streams.iter().map(Records::position).sum()
     }
 
-    /// What was wrong with the streams.
+    /// Returns the sum of the damage of all streams.
     pub fn damage(&self) -> Damage {
         self.streams.iter().map(Records::damage).fold(Damage::default(), |a, b| Damage {
             bytes: a.bytes.saturating_add(b.bytes),
@@ -104,7 +105,8 @@ impl Streams {
     }
 }
 
-fn when(header: &Header, before: u64) -> u64 {
+/// Returns the time at which a record was written, at least `before`.
+fn record_time(header: &Header, before: u64) -> u64 {
     let own = match RecordKind::from_number(header.kind) {
         Some(RecordKind::Call | RecordKind::Part) => header.left,
         None => 0,

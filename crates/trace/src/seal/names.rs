@@ -1,15 +1,15 @@
-//! The columns that people ask for: the call's name, the file behind a descriptor, absolute paths,
-//! the offset. Derived from what is stored losslessly beside them.
+//! Derives the columns that people query: the name of the call, the file behind a descriptor,
+//! absolute paths, the offset. All of it follows from columns that are stored without loss.
 //!
-//! Inference goes on window by window, with the rows and events of a window in the order of time. A
-//! call whose window ended before it returned is late, and meets the processes as they are when its
-//! own window begins: of such a call the file is right as long as its descriptor was not used again
-//! meanwhile.
+//! Inference proceeds window by window, with the calls and events of a window in the order of time.
+//! A call that returned after its window was written is late. For such a call the inference uses
+//! the state of the processes at the beginning of the window that holds it, so that its file is
+//! right unless its descriptor was reused in between.
 
 use super::window::Row;
-use crate::call::payloads::{DataBytes, payloads};
+use crate::call::payloads::{DataBytes, parse_payloads};
 use crate::call::{Call, Event, Item};
-use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE};
+use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_EXECUTED};
 use crate::semantics::Inference;
 use abi::{Ret, Shape};
 use ahash::HashMap;
@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What is derived for one row. Texts are numbers in the window's table of texts.
+/// The derived columns of one row. A `u32` is the index of a text in the table of texts.
 #[derive(Default)]
 pub(super) struct Derived {
     pub call: Cow<'static, str>,
@@ -32,24 +32,26 @@ pub(super) struct Derived {
     pub bytes: Option<i64>,
 }
 
-/// The answers about a window's rows.
+/// The derived columns of the rows of a window.
 pub(super) struct DerivedColumns {
     rows: Vec<Derived>,
     texts: ArrayRef,
 }
 
-/// Those about some of them.
+/// The derived columns of some rows of a window.
 pub(super) struct DerivedPart<'a> {
     pub rows: &'a [Derived],
     pub texts: &'a ArrayRef,
 }
 
 impl DerivedColumns {
+    /// Returns the derived columns of the rows in `range`.
     pub fn part(&self, range: Range<usize>) -> DerivedPart<'_> {
         DerivedPart { rows: &self.rows[range], texts: &self.texts }
     }
 }
 
+/// A table of distinct texts.
 #[derive(Default)]
 struct Texts {
     numbers: HashMap<Box<[u8]>, u32>,
@@ -57,17 +59,18 @@ struct Texts {
     bytes: usize,
 }
 
-/// Texts are cut after so many bytes,
-const LONG: usize = 4 * 4096;
-/// and after so many once a window's texts have this many together: calls of a few bytes in a deep
-/// directory have long names, each.
-const SHORT: usize = 256;
-const MANY: usize = 64 << 20;
+/// A text is shortened to this many bytes,
+const MAX_TEXT_BYTES: usize = 4 * 4096;
+/// or to this many once the texts of the window have `MANY_BYTES` bytes: short calls in a deep
+/// directory could otherwise have long names, each a different one.
+const MAX_TEXT_BYTES_WHEN_MANY: usize = 256;
+const MANY_BYTES: usize = 64 << 20;
 
 impl Texts {
-    fn number(&mut self, bytes: &[u8]) -> u32 {
-        let most = if self.bytes < MANY { LONG } else { SHORT };
-        let bytes = &bytes[..bytes.len().min(most)];
+    /// Returns the index of the text for `bytes`, which is added if it is new.
+    fn index_of(&mut self, bytes: &[u8]) -> u32 {
+        let limit = if self.bytes < MANY_BYTES { MAX_TEXT_BYTES } else { MAX_TEXT_BYTES_WHEN_MANY };
+        let bytes = &bytes[..bytes.len().min(limit)];
         if let Some(n) = self.numbers.get(bytes) {
             return *n;
         }
@@ -79,29 +82,30 @@ impl Texts {
     }
 }
 
-/// The answers about `rows`, which are in the order of entry; `events` happened meanwhile.
+/// Derives the columns of `rows`, which are in the order of entry. `events` are those of the same
+/// window.
 pub(super) fn derive(
     inference: &mut dyn Inference,
     rows: &[Row],
-    arena: &Buffer,
+    payload_bytes: &Buffer,
     mut events: Vec<Event>,
 ) -> DerivedColumns {
     events.sort_by_key(|e| e.time);
-    let mut derived: Vec<Derived> = rows.iter().map(|r| plain(&r.header)).collect();
+    let mut derived: Vec<Derived> = rows.iter().map(|r| derive_from_header(&r.header)).collect();
     let mut texts = Texts::default();
-    inference.columns(&mut items(rows, arena, events), &mut |row, found| {
+    inference.derive_columns(&mut items(rows, payload_bytes, events), &mut |row, columns| {
         let row_derived = &mut derived[row as usize];
-        row_derived.file = found.file.map(|path| texts.number(path));
-        for (slot, path) in row_derived.paths.iter_mut().zip(&found.paths) {
-            *slot = path.as_deref().map(|path| texts.number(path));
+        row_derived.file = columns.file.map(|path| texts.index_of(path));
+        for (slot, path) in row_derived.paths.iter_mut().zip(&columns.paths) {
+            *slot = path.as_deref().map(|path| texts.index_of(path));
         }
-        row_derived.offset = found.offset.map(|o| o as i64);
+        row_derived.offset = columns.offset.map(|o| o as i64);
     });
     DerivedColumns { rows: derived, texts: Arc::new(StringArray::from(texts.texts)) }
 }
 
-/// Rows and events in the order of time; a call bears its row's number.
-fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item = Item> {
+/// Returns calls and events in the order of time. The `seq` of a call is the index of its row.
+fn items(rows: &[Row], payload_bytes: &Buffer, events: Vec<Event>) -> impl Iterator<Item = Item> {
     let mut events = events.into_iter().peekable();
     let mut rows = rows.iter().enumerate().peekable();
     std::iter::from_fn(move || {
@@ -111,9 +115,10 @@ fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item
         }
         let (i, row) = rows.next()?;
         let h = &row.header;
-        let cell = arena.slice_with_length(row.payloads.0 as usize, row.payloads.1 as usize);
+        let cell =
+            payload_bytes.slice_with_length(row.payloads.0 as usize, row.payloads.1 as usize);
         let left = (h.flags & NO_EXIT == 0).then_some(h.left);
-        let payloads = payloads(&cell, DataBytes::NotRead).unwrap_or_default();
+        let payloads = parse_payloads(&cell, DataBytes::NotRead).unwrap_or_default();
         Some(Item::Call(Call {
             seq: i as u64,
             entered: h.entered,
@@ -130,14 +135,14 @@ fn items(rows: &[Row], arena: &Buffer, events: Vec<Event>) -> impl Iterator<Item
     })
 }
 
-/// What needs no world.
-fn plain(header: &Header) -> Derived {
+/// Derives the columns that do not depend on earlier calls.
+fn derive_from_header(header: &Header) -> Derived {
     let returned = header.flags & NO_EXIT == 0;
-    let made = header.flags & NOT_MADE == 0;
+    let made = header.flags & NOT_EXECUTED == 0;
     let errno = abi::errno_of(header.ret).filter(|_| returned);
     let error = errno.map(|errno| abi::errno_name(errno).unwrap_or("unknown"));
-    let known = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
-    let Some(known) = known else {
+    let row = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
+    let Some(row) = row else {
         let compat = if header.flags & COMPAT == 0 { "" } else { "compat_" };
         return Derived {
             call: format!("{compat}syscall_{}", header.nr).into(),
@@ -145,20 +150,21 @@ fn plain(header: &Header) -> Derived {
             ..Derived::default()
         };
     };
-    let shape = known.shape(&header.args);
+    let shape = row.shape(&header.args);
     Derived {
-        call: known.name().into(),
-        variant: (shape.name != known.name()).then_some(shape.name),
+        call: row.name().into(),
+        variant: (shape.name != row.name()).then_some(shape.name),
         error,
-        fd: descriptor(header, shape),
+        fd: first_descriptor(header, shape),
         bytes: (shape.ret == Ret::Bytes && made && returned && header.ret >= 0)
             .then_some(header.ret),
         ..Derived::default()
     }
 }
 
-/// The first descriptor among the arguments, else the one that the call returned.
-fn descriptor(header: &Header, shape: &Shape) -> Option<i32> {
+/// Returns the first descriptor among the arguments, else the one that the call returned, else
+/// `None`.
+fn first_descriptor(header: &Header, shape: &Shape) -> Option<i32> {
     let argument = shape.uses.fd.map(|i| header.args[usize::from(i)] as i32);
     argument.or_else(|| {
         (shape.ret == Ret::Fd && header.flags & NO_EXIT == 0 && header.ret >= 0)

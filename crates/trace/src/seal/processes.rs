@@ -1,8 +1,8 @@
-//! `processes.parquet`: one row per thread, for people. Numbers of processes and
-//! threads are used again; a `Start` begins a new row.
+//! Writes `processes.parquet`: one row per thread. The kernel reuses the ids of processes and
+//! threads, so that a `Start` event always begins a new row.
 
-use super::Place;
-use super::table::{ROW, Table, properties};
+use super::OutputDir;
+use super::table::{ROW_OVERHEAD_BYTES, Table, writer_properties};
 use crate::document::Sealed;
 use crate::error::Error;
 use crate::format::columns;
@@ -30,10 +30,10 @@ struct Thread {
     bytes: u64,
 }
 
-/// Rows of the table.
+/// The largest number of rows in the table.
 const MAX_ROWS: usize = 1 << 20;
 
-/// The threads seen so far.
+/// The threads found so far.
 #[derive(Default)]
 pub(super) struct ThreadTable {
     threads: Vec<Thread>,
@@ -41,7 +41,8 @@ pub(super) struct ThreadTable {
 }
 
 impl ThreadTable {
-    fn thread(&mut self, header: &Header) -> &mut Thread {
+    /// Returns the row of the thread in `header`. Adds one if the thread is new.
+    fn get_or_add(&mut self, header: &Header) -> &mut Thread {
         if self.threads.len() >= MAX_ROWS {
             // Only a forged journal has so many: the last row stands for the rest.
             return self.threads.last_mut().expect("there are many");
@@ -60,15 +61,15 @@ impl ThreadTable {
         &mut self.threads[index]
     }
 
-    /// Counts a call.
-    pub fn call(&mut self, header: &Header, bytes: u64) {
-        let thread = self.thread(header);
+    /// Counts a call and its captured bytes for its thread.
+    pub fn add_call(&mut self, header: &Header, bytes: u64) {
+        let thread = self.get_or_add(header);
         thread.calls += 1;
         thread.bytes = thread.bytes.saturating_add(bytes);
     }
 
-    /// Takes note of an event.
-    pub fn event(&mut self, record: &Record<'_>) {
+    /// Updates the rows of threads from an event.
+    pub fn add_event(&mut self, record: &Record<'_>) {
         let header = &record.header;
         let text = |kind: PayloadKind, arg: Option<u8>| {
             Payloads::new(record.body)
@@ -78,7 +79,7 @@ impl ThreadTable {
         match RecordKind::from_number(header.kind) {
             Some(RecordKind::Start) => {
                 self.alive.remove(&header.tid);
-                let thread = self.thread(header);
+                let thread = self.get_or_add(header);
                 thread.parent = (header.args[0] != 0).then_some(header.args[0] as u32);
                 thread.new_process = header.args[3] != 0;
             }
@@ -91,17 +92,17 @@ impl ThreadTable {
                     self.threads[index].ended = Some(header.entered);
                 }
                 let program = text(PayloadKind::String, None);
-                self.thread(header).program = program.map(|p| crate::format::text::escape(&p));
+                self.get_or_add(header).program = program.map(|p| crate::format::text::escape(&p));
             }
             Some(RecordKind::State) => {
                 let (program, command) =
                     (text(PayloadKind::String, None), text(PayloadKind::StrVec, Some(0)));
-                let thread = self.thread(header);
+                let thread = self.get_or_add(header);
                 thread.program = program.map(|p| crate::format::text::escape(&p));
                 thread.command = command;
             }
             Some(RecordKind::Exit) => {
-                let thread = self.thread(header);
+                let thread = self.get_or_add(header);
                 thread.ended = Some(header.entered);
                 thread.status = Some(header.args[0]);
                 self.alive.remove(&header.tid);
@@ -110,13 +111,14 @@ impl ThreadTable {
         }
     }
 
-    /// Threads.
-    pub fn threads(&self) -> u64 {
+    /// Returns the number of threads.
+    pub fn thread_count(&self) -> u64 {
         self.threads.len() as u64
     }
 
-    /// Processes: threads that began one, and processes of which only other threads were seen.
-    pub fn processes(&self) -> u64 {
+    /// Returns the number of processes: threads that began one, and processes whose first thread
+    /// was not recorded.
+    pub fn process_count(&self) -> u64 {
         let began = self.threads.iter().filter(|t| t.new_process).count();
         let firsts: std::collections::HashSet<u32> =
             self.threads.iter().filter(|t| t.new_process).map(|t| t.pid).collect();
@@ -125,8 +127,8 @@ impl ThreadTable {
         (began + others.len()) as u64
     }
 
-    /// Writes `processes.parquet`.
-    pub fn write(&self, place: &Place<'_>) -> Result<Sealed, Error> {
+    /// Writes the table.
+    pub fn write(&self, output: &OutputDir<'_>) -> Result<Sealed, Error> {
         let t = &self.threads;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from_iter_values(t.iter().map(|t| t.pid))),
@@ -144,12 +146,12 @@ impl ThreadTable {
         let batch = RecordBatch::try_new(columns::processes(), columns)
             .expect("the columns are those of the schema, equally long");
         let mut table = Table::create(
-            place.storage,
-            place.dir,
-            place.path,
+            output.storage,
+            output.dir,
+            output.path,
             "processes.parquet",
             columns::processes(),
-            properties((batch.num_rows() * ROW) as u64).build(),
+            writer_properties((batch.num_rows() * ROW_OVERHEAD_BYTES) as u64).build(),
         )?;
         table.write(&batch)?;
         table.finish()

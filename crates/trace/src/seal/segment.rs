@@ -1,12 +1,12 @@
-//! A window's rows become a segment, and its late rows a sibling of it.
+//! Writes the rows of a window as a segment, and its late rows as a second file.
 //!
-//! Invariant: the segments that are not late follow each other in the order of entry, in themselves
-//! and from one to the next. A call that was entered before the last row of the segment before it
-//! is late.
+//! Invariant: the segments that are not late are in the order of entry, within each file and from
+//! one file to the next. A call that was entered before the last row of the previous segment is
+//! late.
 
-use super::Place;
+use super::OutputDir;
 use super::names::{Derived, DerivedColumns, DerivedPart, derive};
-use super::table::{ROW, Table, properties};
+use super::table::{ROW_OVERHEAD_BYTES, Table, writer_properties};
 use super::window::{ROW_BYTES, Row, Window};
 use crate::document::Segment;
 use crate::error::Error;
@@ -23,10 +23,10 @@ use arrow::datatypes::UInt32Type;
 use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 
-/// Bytes of data in one page: a reader that wants one row decodes a page.
+/// The target size of a data page in bytes. A reader that wants one row decodes a whole page.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// A window that takes no more rows: in the order of entry, and with what is derived for them.
+/// A window that is complete: its rows are in the order of entry and have their derived columns.
 pub(super) struct FilledWindow {
     rows: Vec<Row>,
     data: Buffer,
@@ -35,7 +35,8 @@ pub(super) struct FilledWindow {
 }
 
 impl FilledWindow {
-    /// Windows must come in their order: each moves inference on.
+    /// Sorts the rows and derives their columns. Windows must be passed in their order, since each
+    /// one advances the inference.
     pub fn new(window: Window, inference: &mut dyn Inference) -> Self {
         let Window { mut rows, data, payloads, events, .. } = window;
         rows.sort_by_key(|r| r.header.entered);
@@ -45,21 +46,21 @@ impl FilledWindow {
     }
 }
 
-/// Writes the segments one after the other.
+/// Writes segments one after the other.
 #[derive(Default)]
 pub(super) struct Segments {
     number: usize,
-    /// Entry of the last row that is not late.
+    /// The entry of the last row that is not late.
     last: u64,
     seq: u64,
     pub done: Vec<Segment>,
 }
 
 impl Segments {
-    /// Writes a window.
+    /// Writes the rows of a window.
     pub fn write(
         &mut self,
-        place: &Place<'_>,
+        output: &OutputDir<'_>,
         clock_offset: i64,
         window: &FilledWindow,
     ) -> Result<(), Error> {
@@ -76,29 +77,30 @@ impl Segments {
             let data_bytes: u64 =
                 rows.iter().filter_map(|r| r.data).map(|(_, len)| u64::from(len)).sum();
             let bytes = data_bytes + rows.iter().map(|r| u64::from(r.payloads.1)).sum::<u64>();
-            // The writer looks at a page's length after each so many rows.
+            // The Parquet writer checks the size of a page each time it has written this many rows.
             let step = (PAGE_BYTES / 4 * rows.len())
                 .checked_div(bytes as usize)
                 .unwrap_or(1024)
                 .clamp(1, 1024);
-            let mut properties = properties(bytes + (rows.len() * ROW) as u64)
-                .set_write_batch_size(step)
-                .set_data_page_size_limit(PAGE_BYTES);
-            if repeats(rows) {
+            let mut properties =
+                writer_properties(bytes + (rows.len() * ROW_OVERHEAD_BYTES) as u64)
+                    .set_write_batch_size(step)
+                    .set_data_page_size_limit(PAGE_BYTES);
+            if has_repeated_data(rows) {
                 let column = ColumnPath::from("data");
                 properties = properties
                     .set_column_dictionary_enabled(column.clone(), true)
                     .set_column_dictionary_page_size_limit(column, 1 << 30);
             }
             let mut table = Table::create(
-                place.storage,
-                place.dir,
-                place.path,
+                output.storage,
+                output.dir,
+                output.path,
                 &name,
                 columns::calls(),
                 properties.build(),
             )?;
-            table.write(&batch(rows, data, payloads, clock_offset, self.seq, &derived))?;
+            table.write(&build_batch(rows, data, payloads, clock_offset, self.seq, &derived))?;
             let sealed = table.finish()?;
             let (first, last) = (first.header.entered, last.header.entered);
             self.done.push(Segment {
@@ -120,22 +122,23 @@ impl Segments {
     }
 }
 
-/// Whether enough of the data repeats for a dictionary to pay: a quarter of the bytes, or so many
-/// that without one there would be more than a window may hold. A dictionary without repetitions
-/// costs half of the writing speed (docs/decisions/0018-one-column-for-data.md).
-fn repeats(rows: &[Row]) -> bool {
+/// Returns whether a dictionary for the column `data` pays: a quarter of the bytes repeats, or the
+/// bytes without a dictionary would exceed the size of a window. A dictionary without repeated data
+/// halves the writing speed (docs/decisions/0018-one-column-for-data.md).
+fn has_repeated_data(rows: &[Row]) -> bool {
     let mut seen = HashSet::with_capacity_and_hasher(rows.len(), Default::default());
-    let (mut all, mut again) = (0, 0);
-    for place in rows.iter().filter_map(|r| r.data) {
-        all += u64::from(place.1);
-        if !seen.insert(place) {
-            again += u64::from(place.1);
+    let (mut total, mut repeated) = (0, 0);
+    for range in rows.iter().filter_map(|r| r.data) {
+        total += u64::from(range.1);
+        if !seen.insert(range) {
+            repeated += u64::from(range.1);
         }
     }
-    again > 0 && (again >= all / 4 || all > ROW_BYTES as u64)
+    repeated > 0 && (repeated >= total / 4 || total > ROW_BYTES as u64)
 }
 
-fn batch(
+/// Builds the Arrow columns of some rows. `seq` is the number of the first one.
+fn build_batch(
     rows: &[Row],
     data: &Buffer,
     payloads: &Buffer,
@@ -147,8 +150,8 @@ fn batch(
     let mut call = StringDictionaryBuilder::<UInt32Type>::new();
     let mut variant = StringDictionaryBuilder::<UInt32Type>::new();
     let mut error = StringDictionaryBuilder::<UInt32Type>::new();
-    let mut payloads_column = Views::new(payloads, n);
-    let mut data_column = Views::new(data, n);
+    let mut payloads_column = BinaryViewColumn::new(payloads, n);
+    let mut data_column = BinaryViewColumn::new(data, n);
     for (row, row_derived) in rows.iter().zip(derived.rows) {
         call.append_value(&row_derived.call);
         variant.append_option(row_derived.variant);
@@ -160,12 +163,12 @@ fn batch(
         let keys = UInt32Array::from_iter(derived.rows.iter().map(of));
         Arc::new(
             DictionaryArray::try_new(keys, derived.texts.clone())
-                .expect("each row_derived's text is in the table of texts"),
+                .expect("each row's text is in the table of texts"),
         )
     };
     let header = |i: usize| &rows[i].header;
     let returned = |i: usize| (header(i).flags & NO_EXIT == 0).then_some(header(i));
-    let seen = |i: usize| header(i).fd_snapshot.known();
+    let fd_snapshot = |i: usize| header(i).fd_snapshot.known();
     let numbers = |f: &dyn Fn(usize) -> u32| -> ArrayRef {
         Arc::new(UInt32Array::from_iter_values((0..n).map(f)))
     };
@@ -192,10 +195,10 @@ fn batch(
         numbers(&|i| header(i).nr),
         Arc::new(UInt8Array::from_iter_values((0..n).map(|i| header(i).flags))),
         numbers(&|i| header(i).cpu),
-        Arc::new(UInt32Array::from_iter((0..n).map(|i| seen(i).map(|s| s.dev)))),
-        Arc::new(UInt64Array::from_iter((0..n).map(|i| seen(i).map(|s| s.ino)))),
-        Arc::new(UInt32Array::from_iter((0..n).map(|i| seen(i).map(|s| u32::from(s.mode))))),
-        Arc::new(UInt64Array::from_iter((0..n).map(|i| seen(i).map(|s| s.offset)))),
+        Arc::new(UInt32Array::from_iter((0..n).map(|i| fd_snapshot(i).map(|s| s.dev)))),
+        Arc::new(UInt64Array::from_iter((0..n).map(|i| fd_snapshot(i).map(|s| s.ino)))),
+        Arc::new(UInt32Array::from_iter((0..n).map(|i| fd_snapshot(i).map(|s| u32::from(s.mode))))),
+        Arc::new(UInt64Array::from_iter((0..n).map(|i| fd_snapshot(i).map(|s| s.offset)))),
     ];
     for a in 0..6 {
         columns.push(Arc::new(UInt64Array::from_iter_values((0..n).map(|i| header(i).args[a]))));
@@ -206,24 +209,24 @@ fn batch(
         .expect("the columns are those of the schema, equally long")
 }
 
-/// A binary column whose values lie in an arena.
-pub(super) struct Views {
+/// Builds a binary column whose values are ranges of one buffer.
+pub(super) struct BinaryViewColumn {
     builder: BinaryViewBuilder,
     block: u32,
 }
 
-impl Views {
-    pub fn new(arena: &Buffer, rows: usize) -> Self {
+impl BinaryViewColumn {
+    pub fn new(bytes: &Buffer, rows: usize) -> Self {
         let mut builder = BinaryViewBuilder::with_capacity(rows);
-        let block = builder.append_block(arena.clone());
+        let block = builder.append_block(bytes.clone());
         Self { builder, block }
     }
-    pub fn push(&mut self, place: Option<(u32, u32)>) {
-        match place {
+    pub fn push(&mut self, range: Option<(u32, u32)>) {
+        match range {
             Some((start, len)) => self
                 .builder
                 .try_append_view(self.block, start, len)
-                .expect("the arena holds what its rows point to"),
+                .expect("the bytes holds what its rows point to"),
             None => self.builder.append_null(),
         }
     }

@@ -1,8 +1,9 @@
-//! Writing one Parquet file of a trace: hashed as it goes, durable when it is finished.
+//! Writes one Parquet file of a trace. The file is hashed while it is written, and durable when it
+//! is finished.
 
 use crate::document::Sealed;
 use crate::error::Error;
-use crate::storage::{Sink, Storage, file_at};
+use crate::storage::{Sink, Storage, open_file_at};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
@@ -17,18 +18,19 @@ use std::path::{Path, PathBuf};
 
 /// A Parquet file that is being written.
 pub(super) struct Table {
-    writer: ArrowWriter<Hashing>,
+    writer: ArrowWriter<HashingSink>,
     name: String,
     path: PathBuf,
 }
 
-struct Hashing {
+/// Passes bytes on to a sink, hashes them and counts them.
+struct HashingSink {
     sink: Box<dyn Sink>,
     hasher: blake3::Hasher,
     bytes: u64,
 }
 
-impl Write for Hashing {
+impl Write for HashingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.sink.write(bytes)?;
         self.hasher.update(&bytes[..n]);
@@ -40,11 +42,12 @@ impl Write for Hashing {
     }
 }
 
-/// About so many bytes has a row, besides its payloads and its data.
-pub(super) const ROW: usize = 128;
+/// The approximate size of a row in bytes, without its payloads and its data.
+pub(super) const ROW_OVERHEAD_BYTES: usize = 128;
 
-/// How a table of about so many bytes is compressed. What a compressor needs for each column, to
-/// write and to read it, costs more than a small table saves.
+/// Returns the compression for a table of about `bytes` bytes. A small table is not compressed:
+/// setting up the compressor for each column, for writing and for reading, costs more than it
+/// saves.
 pub fn compression(bytes: u64) -> Compression {
     if bytes < 64 << 10 {
         return Compression::UNCOMPRESSED;
@@ -52,9 +55,9 @@ pub fn compression(bytes: u64) -> Compression {
     Compression::ZSTD(ZstdLevel::try_new(1).expect("zstd has a level 1"))
 }
 
-/// What all tables have in common, for about so many bytes: no dictionaries for what rarely
-/// repeats, no statistics about bulk data.
-pub(super) fn properties(bytes: u64) -> WriterPropertiesBuilder {
+/// Returns the properties that all tables have in common, for a table of about `bytes` bytes.
+/// Columns that rarely repeat get no dictionary, and bulk data get no statistics.
+pub(super) fn writer_properties(bytes: u64) -> WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
         .set_compression(compression(bytes))
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -73,7 +76,8 @@ pub(super) fn properties(bytes: u64) -> WriterPropertiesBuilder {
 }
 
 impl Table {
-    /// A new file `name` in the trace `path`, whose directory is `dir`.
+    /// Creates the file `name`. `dir` is the trace's directory and `path` its path in error
+    /// messages.
     pub fn create(
         storage: &dyn Storage,
         dir: BorrowedFd<'_>,
@@ -84,27 +88,27 @@ impl Table {
     ) -> Result<Self, Error> {
         let path = path.join(name);
         let sink = storage.create(dir, name).map_err(Error::io("create", &path))?;
-        let sink = Hashing { sink, hasher: blake3::Hasher::new(), bytes: 0 };
+        let sink = HashingSink { sink, hasher: blake3::Hasher::new(), bytes: 0 };
         // Without Arrow's own schema in the file, every reader sees the plain types of the Parquet
         // schema.
         let options =
             ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(sink, schema, options)
-            .map_err(|e| writing(&path, e))?;
+            .map_err(|e| write_error(&path, e))?;
         Ok(Self { writer, name: name.to_owned(), path })
     }
 
-    /// Adds rows, as one row group of their own.
+    /// Writes the rows of `batch` as one row group.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         self.writer
             .write(batch)
             .and_then(|()| self.writer.flush())
-            .map_err(|e| writing(&self.path, e))
+            .map_err(|e| write_error(&self.path, e))
     }
 
-    /// Ends the file; it is durable then.
+    /// Finishes and syncs the file. Returns its name, length and hash.
     pub fn finish(self) -> Result<Sealed, Error> {
-        let mut inner = self.writer.into_inner().map_err(|e| writing(&self.path, e))?;
+        let mut inner = self.writer.into_inner().map_err(|e| write_error(&self.path, e))?;
         inner.sink.sync().map_err(Error::io("write", &self.path))?;
         Ok(Sealed {
             file: self.name,
@@ -114,9 +118,9 @@ impl Table {
     }
 }
 
-/// The file `name`, which is durable, as it goes into `trace.json`.
-pub(super) fn hash(dir: BorrowedFd<'_>, name: &str) -> io::Result<Sealed> {
-    let file = file_at(dir, name)?;
+/// Returns the name, length and hash of a file that is already written and durable.
+pub(super) fn hash_file(dir: BorrowedFd<'_>, name: &str) -> io::Result<Sealed> {
+    let file = open_file_at(dir, name)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(&file)?;
     Ok(Sealed {
@@ -126,8 +130,9 @@ pub(super) fn hash(dir: BorrowedFd<'_>, name: &str) -> io::Result<Sealed> {
     })
 }
 
-/// The operating system's error within, so that a full disk can be told from others.
-fn writing(path: &Path, error: ParquetError) -> Error {
+/// Converts an error of the Parquet writer. The I/O error in it is kept, so that a full disk is
+/// recognised.
+fn write_error(path: &Path, error: ParquetError) -> Error {
     let source = match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {
             Ok(e) => *e,

@@ -1,15 +1,17 @@
-//! Whether everything is there, and what is not. The verdict follows from numbers: what sequence
-//! numbers, frames and the engine itself say is missing.
+//! Decides whether a trace is complete and what is missing. The verdict follows from sequence
+//! numbers, from frames, and from what the engine reported as missing.
 
 use super::window::Counts;
-use crate::document::{End, Summary, Verdict};
-use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_MADE, PayloadKind, Payloads, RecordKind};
+use crate::document::{RecordingEnd, Summary, Verdict};
+use crate::format::record::{
+    COMPAT, Header, NO_EXIT, NOT_EXECUTED, PayloadKind, Payloads, RecordKind,
+};
 use crate::journal::{Damage, Record};
 
-/// So many of an engine's notes go into `trace.json`; all of them are events.
+/// The largest number of an engine's notes that go into `trace.json`. All of them are events.
 const MAX_NOTES: usize = 20;
 
-/// What was found on the way.
+/// Counts of calls, damage and missing records, and notes, collected while the journals are read.
 #[derive(Default)]
 pub(super) struct Findings {
     pub damage: Damage,
@@ -25,7 +27,8 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub fn times(&mut self, header: &Header) {
+    /// Updates the times of the first and the last record.
+    pub fn note_times(&mut self, header: &Header) {
         self.first = Some(self.first.map_or(header.entered, |t| t.min(header.entered)));
         let end = if header.flags & NO_EXIT == 0 && header.kind == RecordKind::Call as u8 {
             header.left
@@ -35,29 +38,31 @@ impl Findings {
         self.last = Some(self.last.map_or(end, |t| t.max(end)));
     }
 
-    pub fn call(&mut self, header: &Header) {
+    /// Counts a call.
+    pub fn count_call(&mut self, header: &Header) {
         self.calls += 1;
-        self.unreturned += u64::from(header.flags & (NO_EXIT | NOT_MADE) == NO_EXIT);
-        self.not_made += u64::from(header.flags & NOT_MADE != 0);
+        self.unreturned += u64::from(header.flags & (NO_EXIT | NOT_EXECUTED) == NO_EXIT);
+        self.not_made += u64::from(header.flags & NOT_EXECUTED != 0);
         self.compat += u64::from(header.flags & COMPAT != 0);
     }
 
-    pub fn event(&mut self, record: &Record<'_>) {
+    /// Counts missing records and collects notes.
+    pub fn note_event(&mut self, record: &Record<'_>) {
         match RecordKind::from_number(record.header.kind) {
             Some(RecordKind::Gap) => self.gaps = self.gaps.saturating_add(record.header.args[1]),
             Some(RecordKind::Note) if self.notes.len() < MAX_NOTES => {
-                self.notes.extend(note(record));
+                self.notes.extend(first_string(record));
             }
             _ => {}
         }
     }
 
-    /// The summary, as far as it follows from these; `end` is what the recorder said, if it came to
-    /// that.
-    pub fn summary(self, end: Option<&End>, counts: &Counts) -> Summary {
+    /// Returns the summary without what only the tables know. `end` is what the recorder stored
+    /// when it ended, or `None` if it died.
+    pub fn into_summary(self, end: Option<&RecordingEnd>, counts: &Counts) -> Summary {
         let mut reasons = Vec::new();
-        // A call of which only parts came is missing itself, and has left a gap, unless the
-        // recorder died.
+        // A call of which only parts were found is missing. It leaves a gap in the sequence numbers
+        // unless the recorder died.
         let lost = self.gaps.saturating_add(self.damage.records).max(self.orphans);
         match end {
             None => reasons
@@ -120,8 +125,8 @@ impl Findings {
     }
 }
 
-/// Text of an event's payload.
-fn note(record: &Record<'_>) -> Option<String> {
+/// Returns the text of the first String payload of an event.
+fn first_string(record: &Record<'_>) -> Option<String> {
     let mut payloads = Payloads::new(record.body);
     payloads
         .find(|(h, _)| h.kind == PayloadKind::String as u8)

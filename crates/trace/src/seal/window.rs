@@ -1,13 +1,14 @@
-//! The rows that are to become the next segment.
+//! The rows of the next segment.
 //!
-//! A row is complete here: the payloads of its parts have been joined. Bulk data and payloads lie
-//! in two arenas, in the order of arrival; sorting moves only the rows. Equal data lie there once.
+//! A row is complete: its payloads that came in several parts are joined. Data and other payloads
+//! are in two buffers, in the order of arrival, so that sorting only moves the rows. Equal data are
+//! stored once.
 
 use crate::call::Event;
-use crate::call::payloads::{DataBytes, payloads};
+use crate::call::payloads::{DataBytes, parse_payloads};
 use crate::format::record::{
-    AT_EXIT, CUT, Header, PayloadHeader, PayloadKind, Payloads, RecordKind, UNREADABLE, padded,
-    put_payload,
+    AT_EXIT, CUT, Header, PayloadHeader, PayloadKind, Payloads, RecordKind, UNREADABLE,
+    append_payload, padded,
 };
 use crate::journal::{DataHash, Record, data_hash};
 use ahash::HashMap;
@@ -17,9 +18,9 @@ use zerocopy::{FromBytes, IntoBytes};
 /// When a segment is full.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// At so many rows,
+    /// It is full when it has this many rows,
     pub rows: usize,
-    /// or when its bulk data and payloads come to so many bytes.
+    /// or when its data and payloads have this many bytes.
     pub bytes: usize,
 }
 
@@ -29,62 +30,63 @@ impl Default for Limits {
     }
 }
 
-/// The bytes of one row are cut here: readers need memory for the longest row.
+/// The payloads of one row are shortened to this many bytes, because a reader needs memory for the
+/// longest row.
 pub(super) const ROW_BYTES: usize = 256 << 20;
 
-/// One call.
+/// One call. A range is an offset and a length in bytes.
 pub(super) struct Row {
     pub header: Header,
-    /// In [`Window::data`], if there was a data payload.
+    /// The range in [`Window::data`], if the call has a data payload.
     pub data: Option<(u32, u32)>,
-    /// In [`Window::payloads`].
+    /// The range in [`Window::payloads`].
     pub payloads: (u32, u32),
 }
 
-/// The rows to come.
+/// The rows of the next segment.
 #[derive(Default)]
 pub(super) struct Window {
     pub rows: Vec<Row>,
     pub data: Vec<u8>,
     pub payloads: Vec<u8>,
-    /// What happened meanwhile.
+    /// The events of the same time.
     pub events: Vec<Event>,
     event_bytes: usize,
-    /// Where data begin, by their hash and length.
-    known: HashMap<DataHash, usize>,
-    /// The recording's number.
+    /// The offsets of data in `data`, by their hash and length.
+    data_index: HashMap<DataHash, usize>,
+    /// The recording's random id.
     recording: u64,
 }
 
-/// What adding rows counted.
+/// Counts of payloads.
 #[derive(Default)]
 pub(super) struct Counts {
     pub captured: u64,
     pub unreadable: u64,
-    /// Payloads cut by the engine.
+    /// The number of payloads that the engine shortened.
     pub cut: u64,
-    /// Payloads cut here: the row was too long.
+    /// The number of payloads that were shortened here, because the row was too long.
     pub shortened: u64,
 }
 
-type Part = (PayloadHeader, Vec<u8>);
+type PartPayload = (PayloadHeader, Vec<u8>);
 
-/// Payloads that came before their call, by thread and entry.
+/// Payloads that came before the record of their call, by thread and time of entry.
 #[derive(Default)]
-pub(super) struct Parts {
-    waiting: HashMap<(u32, u64), Vec<Part>>,
+pub(super) struct PendingParts {
+    waiting: HashMap<(u32, u64), Vec<PartPayload>>,
     bytes: usize,
     dropped: u64,
 }
 
-/// Calls of which parts may be waiting.
-const CALLS: usize = 1 << 16;
+/// The largest number of calls of which parts may wait. Only a forged journal has more.
+const MAX_WAITING_CALLS: usize = 1 << 16;
 
-impl Parts {
-    /// Keeps the payloads of a part until its call comes. Only a forged journal has more than
-    /// [`CALLS`] calls waiting.
+impl PendingParts {
+    /// Keeps the payloads of a `Part` record until the record of their call comes. At most
+    /// [`MAX_WAITING_CALLS`] calls and twice [`ROW_BYTES`] are kept.
     pub fn add(&mut self, record: Record<'_>, counts: &mut Counts) {
-        if self.waiting.len() >= CALLS {
+        if self.waiting.len() >= MAX_WAITING_CALLS {
             self.dropped += 1;
             return;
         }
@@ -101,12 +103,13 @@ impl Parts {
         }
     }
 
-    /// Whether payloads of this call came.
+    /// Returns whether payloads of this call wait.
     pub fn has_parts_of(&self, header: &Header) -> bool {
         !self.waiting.is_empty() && self.waiting.contains_key(&(header.tid, header.entered))
     }
 
-    fn take(&mut self, header: &Header) -> Vec<(PayloadHeader, Vec<u8>)> {
+    /// Removes and returns the payloads of a call.
+    fn remove(&mut self, header: &Header) -> Vec<(PayloadHeader, Vec<u8>)> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
@@ -115,44 +118,46 @@ impl Parts {
         parts
     }
 
-    /// Calls of which only parts came.
+    /// Returns the number of calls of which only parts were found.
     pub fn orphans(&self) -> u64 {
         self.waiting.len() as u64 + self.dropped
     }
 }
 
 impl Window {
-    /// An empty one, for the recording with this number.
+    /// Creates an empty window. `recording` is the recording's random id.
     pub fn new(recording: u64) -> Self {
         Self { recording, ..Self::default() }
     }
 
-    /// Takes what is there, and leaves an empty one.
+    /// Returns the content of the window and leaves an empty one.
     pub fn take(&mut self) -> Self {
         let next = Self::new(self.recording);
         std::mem::replace(self, next)
     }
 
-    /// Whether such data are there.
-    pub fn knows(&self, data: &DataHash) -> bool {
-        self.known.contains_key(data)
+    /// Returns whether the window holds data with this hash and length.
+    pub fn has_data(&self, data: &DataHash) -> bool {
+        self.data_index.contains_key(data)
     }
 
+    /// Returns whether the window has reached one of the limits.
     pub fn is_full(&self, limits: Limits) -> bool {
         self.rows.len().max(self.events.len()) >= limits.rows || self.bytes() >= limits.bytes
     }
 
-    /// Bytes of data and payloads.
+    /// Returns the number of bytes of data and payloads.
     pub fn bytes(&self) -> usize {
         self.data.len() + self.payloads.len() + self.event_bytes
     }
 
-    /// Adds an event, for the world to know.
+    /// Adds an event, which the inference needs.
     pub fn add_event(&mut self, record: &Record<'_>) {
         let header = &record.header;
         let Some(kind) = RecordKind::from_number(header.kind) else { return };
         self.event_bytes += record.body.len();
-        let payloads = payloads(&Buffer::from(record.body), DataBytes::Inline).unwrap_or_default();
+        let payloads =
+            parse_payloads(&Buffer::from(record.body), DataBytes::Inline).unwrap_or_default();
         self.events.push(Event {
             time: header.entered,
             kind,
@@ -163,24 +168,25 @@ impl Window {
         });
     }
 
-    /// Adds a call.
-    pub fn add(&mut self, record: Record<'_>, parts: &mut Parts, counts: &mut Counts) {
+    /// Adds a call, with its payloads and those of its parts.
+    pub fn add(&mut self, record: Record<'_>, parts: &mut PendingParts, counts: &mut Counts) {
         let mut row = RowBuilder { window: self, data: None, payloads: 0, head: None, counts };
         row.begin();
-        for (head, bytes) in &parts.take(&record.header) {
-            row.payload(*head, bytes, true);
+        for (head, bytes) in &parts.remove(&record.header) {
+            row.add_payload(*head, bytes, true);
         }
-        if let Some(data) = &record.known
+        if let Some(data) = &record.omitted_data
             && let Ok((head, _)) = PayloadHeader::read_from_prefix(record.body)
         {
-            row.refer(head, data.1);
+            row.add_omitted_data(head, data.1);
         }
         for (head, bytes) in Payloads::new(record.body) {
-            row.payload(head, bytes, false);
+            row.add_payload(head, bytes, false);
         }
         let (data, payloads) = (row.data, row.payloads);
-        let known =
-            record.known.and_then(|data| Some((*self.known.get(&data)? as u32, data.1 as u32)));
+        let known = record
+            .omitted_data
+            .and_then(|data| Some((*self.data_index.get(&data)? as u32, data.1 as u32)));
         let data = known.or_else(|| data.map(|start| self.deduplicate(start)));
         self.rows.push(Row {
             header: record.header,
@@ -190,19 +196,19 @@ impl Window {
     }
 }
 
-/// Shorter data may be there several times.
+/// Data shorter than this many bytes may be stored several times.
 const MIN_SHARED_BYTES: usize = 64;
 
 impl Window {
-    /// The place of the data that begin at `start` and are the last: that of equal ones if they
-    /// were there before.
+    /// Returns the range of the data that begin at `start` and end the buffer. If equal data were
+    /// stored before, it removes the new ones and returns the range of the old ones.
     fn deduplicate(&mut self, start: usize) -> (u32, u32) {
         let data = &self.data[start..];
         let len = data.len();
         if len < MIN_SHARED_BYTES {
             return (start as u32, len as u32);
         }
-        let first = *self.known.entry(data_hash(data, self.recording)).or_insert(start);
+        let first = *self.data_index.entry(data_hash(data, self.recording)).or_insert(start);
         if first != start {
             self.data.truncate(start);
         }
@@ -210,29 +216,33 @@ impl Window {
     }
 }
 
+/// Adds the payloads of one row to a window.
 struct RowBuilder<'a> {
     window: &'a mut Window,
     data: Option<usize>,
     payloads: usize,
-    /// Where the head of the last payload stands, if that came in a part.
+    /// The offset and the head of the last payload, if it came in a part.
     head: Option<(usize, PayloadHeader)>,
     counts: &'a mut Counts,
 }
 
 impl RowBuilder<'_> {
+    /// Starts the row.
     fn begin(&mut self) {
         self.payloads = self.window.payloads.len();
     }
 
-    /// The payload whose head this is has data that are there.
-    fn refer(&mut self, head: PayloadHeader, len: u64) {
+    /// Adds the head of a data payload whose data the window holds already.
+    fn add_omitted_data(&mut self, head: PayloadHeader, len: u64) {
         self.counts.captured += len;
         self.counts.cut += u64::from(head.flags & CUT != 0);
         self.window.payloads.extend_from_slice(head.as_bytes());
     }
 
-    fn payload(&mut self, mut head: PayloadHeader, bytes: &[u8], part: bool) {
-        let bulk = head.kind == PayloadKind::Data as u8;
+    /// Adds a payload. `is_part`: it came in a `Part` record, so that the next payload of the same
+    /// argument continues it.
+    fn add_payload(&mut self, mut head: PayloadHeader, bytes: &[u8], is_part: bool) {
+        let is_data = head.kind == PayloadKind::Data as u8;
         let room = (ROW_BYTES - (self.window.payloads.len() - self.payloads))
             .saturating_sub(self.data.map_or(0, |start| self.window.data.len() - start));
         let bytes = if bytes.len() > room {
@@ -247,7 +257,7 @@ impl RowBuilder<'_> {
         self.counts.unreadable += u64::from(head.flags & UNREADABLE != 0);
         self.counts.cut += u64::from(head.flags & CUT != 0);
         let window = &mut *self.window;
-        if bulk {
+        if is_data {
             self.data.get_or_insert(window.data.len());
             window.data.extend_from_slice(bytes);
         }
@@ -257,7 +267,7 @@ impl RowBuilder<'_> {
                 == (head.arg, head.kind, head.flags & AT_EXIT)
         {
             let body = at + size_of::<PayloadHeader>();
-            if !bulk {
+            if !is_data {
                 window.payloads.truncate(body + first.len as usize);
                 window.payloads.extend_from_slice(bytes);
                 window.payloads.resize(padded(window.payloads.len()), 0);
@@ -266,12 +276,12 @@ impl RowBuilder<'_> {
             first.wanted += head.wanted;
             first.flags |= head.flags;
             window.payloads[at..body].copy_from_slice(first.as_bytes());
-            self.head = part.then_some((at, first));
+            self.head = is_part.then_some((at, first));
             return;
         }
-        if part {
+        if is_part {
             self.head = Some((window.payloads.len(), head));
         }
-        put_payload(&mut window.payloads, head, if bulk { &[] } else { bytes });
+        append_payload(&mut window.payloads, head, if is_data { &[] } else { bytes });
     }
 }

@@ -1,8 +1,9 @@
-//! A file that is written from its beginning to its end, and that does not take the page cache from
-//! the program that is watched.
+//! A file that is written from its beginning to its end, without pushing the recorded program's
+//! pages out of the page cache.
 //!
-//! What is written is sent to the disk soon, and pages that are a window behind are dropped. The
-//! window takes bursts that the disk cannot: it is a share of the memory.
+//! Write-back starts soon after a write, and pages far enough behind the end of the file are
+//! dropped from the page cache. The distance is a share of the machine's memory, so that bursts
+//! that are faster than the disk are buffered.
 
 use super::Sink;
 use rustix::fs::{Advice, fadvise};
@@ -10,11 +11,11 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::num::NonZeroU64;
 
-/// Pages are sent on and dropped so many bytes at a time.
-const STEP: u64 = 1 << 20;
+/// How many bytes are written back or dropped at once.
+const STEP_BYTES: u64 = 1 << 20;
 
-/// What is further behind the end of a log than this is not in the page cache, or should not be.
-pub(crate) fn window() -> u64 {
+/// Returns how many bytes at the end of a log may stay in the page cache.
+pub(crate) fn cached_bytes() -> u64 {
     let memory = rustix::system::sysinfo();
     memory.totalram * u64::from(memory.mem_unit) / 32
 }
@@ -22,29 +23,31 @@ pub(crate) fn window() -> u64 {
 pub(super) struct Log {
     file: File,
     written: u64,
-    /// All before it has been sent to the disk,
+    /// Write-back of all bytes before this offset was started.
     sent: u64,
-    /// and dropped.
+    /// All bytes before this offset were dropped from the page cache.
     dropped: u64,
     window: u64,
 }
 
 impl Log {
     pub fn new(file: File) -> Self {
-        Self { file, written: 0, sent: 0, dropped: 0, window: window() }
+        Self { file, written: 0, sent: 0, dropped: 0, window: cached_bytes() }
     }
 
-    fn wrote(&mut self, n: usize) {
+    /// Counts `n` bytes that were written, starts their write-back and drops old pages.
+    fn after_write(&mut self, n: usize) {
         self.written += n as u64;
-        while self.written - self.sent >= STEP {
-            // A page that is on its way to the disk is not dropped, but sent; one that has arrived
-            // is. None of this may fail the writing.
-            let _ = fadvise(&self.file, self.sent, NonZeroU64::new(STEP), Advice::DontNeed);
-            self.sent += STEP;
+        while self.written - self.sent >= STEP_BYTES {
+            // `DontNeed` starts the write-back of a dirty page and drops a clean one. An error is
+            // ignored, since it must not fail the write.
+            let _ = fadvise(&self.file, self.sent, NonZeroU64::new(STEP_BYTES), Advice::DontNeed);
+            self.sent += STEP_BYTES;
         }
-        while self.written - self.dropped >= self.window + STEP {
-            let _ = fadvise(&self.file, self.dropped, NonZeroU64::new(STEP), Advice::DontNeed);
-            self.dropped += STEP;
+        while self.written - self.dropped >= self.window + STEP_BYTES {
+            let _ =
+                fadvise(&self.file, self.dropped, NonZeroU64::new(STEP_BYTES), Advice::DontNeed);
+            self.dropped += STEP_BYTES;
         }
     }
 }
@@ -52,12 +55,12 @@ impl Log {
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.file.write(bytes)?;
-        self.wrote(n);
+        self.after_write(n);
         Ok(n)
     }
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let n = self.file.write_vectored(parts)?;
-        self.wrote(n);
+        self.after_write(n);
         Ok(n)
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -78,13 +81,13 @@ mod tests {
     #[test]
     fn what_is_written_is_there() {
         let path = tempfile::NamedTempFile::new().expect("a file");
-        let mut log = Log { window: STEP, ..Log::new(path.reopen().expect("the file")) };
+        let mut log = Log { window: STEP_BYTES, ..Log::new(path.reopen().expect("the file")) };
         let bytes: Vec<u8> = (0..5_000_011u32).map(|i| (i * 7) as u8).collect();
         for _ in 0..5 {
             log.write_all(&bytes).expect("room");
         }
         log.sync().expect("synced");
-        assert!(log.dropped >= STEP && log.sent > log.dropped);
+        assert!(log.dropped >= STEP_BYTES && log.sent > log.dropped);
         let all = std::fs::read(path.path()).expect("the file");
         assert!(all.len() == 5 * bytes.len() && all.chunks(bytes.len()).all(|c| c == bytes));
     }

@@ -1,18 +1,18 @@
-//! Files that are of use only if all goes well: what is sealed while the recording goes on. A
-//! writer that needs the space takes it back, from any thread, and from then on nothing more can be
-//! written here.
+//! Files that are only useful if recording ends well: what is sealed while recording goes on. If
+//! the disk fills up, a writer of a journal discards them to get space, from any thread; after that
+//! nothing more can be written here.
 //!
-//! Invariant: nothing of this is durable before [`Provisional::keep`], and no thread waits for the
-//! disk before that.
+//! Invariant: none of these files is durable before [`Provisional::keep`], and no thread waits for
+//! the disk before that.
 
-use super::{Sink, Storage, file_at};
+use super::{Sink, Storage, open_file_at};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Storage in one directory that can be taken back.
+/// Storage in one directory whose files can be discarded at any time.
 pub(crate) struct Provisional {
     storage: Arc<dyn Storage>,
     dir: OwnedFd,
@@ -21,12 +21,13 @@ pub(crate) struct Provisional {
 
 #[derive(Default)]
 struct Files {
-    taken_back: bool,
-    /// There was something to take.
-    any: bool,
-    /// The recording has ended.
+    /// Whether the files were discarded.
+    discarded: bool,
+    /// Whether there were files to discard.
+    had_files: bool,
+    /// Whether the files are kept because recording has ended.
     kept: bool,
-    /// All that were made; those that are being written have a sink.
+    /// All files that were created. A file that is still being written has a sink.
     sinks: BTreeMap<String, Option<Box<dyn Sink>>>,
     full: Arc<AtomicBool>,
 }
@@ -35,7 +36,8 @@ fn lock(files: &Mutex<Files>) -> MutexGuard<'_, Files> {
     files.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn gone() -> io::Error {
+/// Returns the error of a write after the files were discarded.
+fn discarded_error() -> io::Error {
     io::Error::other("disk space was needed for the recording")
 }
 
@@ -44,45 +46,47 @@ fn is_full(e: &io::Error) -> bool {
 }
 
 impl Provisional {
-    /// Files in `dir`.
+    /// Creates storage for files in the directory `dir`.
     pub fn new(storage: Arc<dyn Storage>, dir: OwnedFd) -> Self {
         Self { storage, dir, files: Arc::default() }
     }
 
-    /// Whether an operation failed for want of space.
-    pub fn full(&self) -> Arc<AtomicBool> {
+    /// Returns the flag that is set when an operation fails because the disk is full.
+    pub fn full_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&lock(&self.files).full)
     }
 
-    /// Removes all files, those that are being written too. Whether that gave room, now or earlier;
-    /// nothing is taken once they are kept.
-    pub fn take_back(&self) -> bool {
+    /// Removes all files, including those that are being written. Returns whether this freed space,
+    /// now or in an earlier call. Once the files are kept, nothing is removed, and the result is
+    /// false.
+    pub fn discard(&self) -> bool {
         let mut files = lock(&self.files);
         if files.kept {
             return false;
         }
-        files.taken_back = true;
-        let all = std::mem::take(&mut files.sinks);
-        files.any |= !all.is_empty();
-        for (name, sink) in all {
-            // Its room is free when it is closed.
+        files.discarded = true;
+        let sinks = std::mem::take(&mut files.sinks);
+        files.had_files |= !sinks.is_empty();
+        for (name, sink) in sinks {
+            // The space of a file is free once it is closed.
             drop(sink);
-            // What stays is removed when the trace is sealed.
+            // A file that cannot be removed now is removed when the trace is sealed.
             let _ = self.storage.remove(self.dir.as_fd(), &name);
         }
-        files.any
+        files.had_files
     }
 
-    /// Whether it was.
-    pub fn is_taken_back(&self) -> bool {
-        lock(&self.files).taken_back
+    /// Returns whether the files were discarded.
+    pub fn is_discarded(&self) -> bool {
+        lock(&self.files).discarded
     }
 
-    /// From now on what was written stays, and writing is durable. False: it was taken back.
+    /// Syncs the files that are finished. From now on files cannot be discarded, and writing is
+    /// durable. Returns false if the files were discarded already.
     pub fn keep(&self) -> io::Result<bool> {
-        let done: Vec<String> = {
+        let finished: Vec<String> = {
             let mut files = lock(&self.files);
-            files.kept = !files.taken_back;
+            files.kept = !files.discarded;
             files
                 .sinks
                 .iter()
@@ -90,25 +94,27 @@ impl Provisional {
                 .map(|(name, _)| name.clone())
                 .collect()
         };
-        done.iter().try_for_each(|name| file_at(&self.dir, name)?.sync_data())?;
+        finished.iter().try_for_each(|name| open_file_at(&self.dir, name)?.sync_data())?;
         Ok(lock(&self.files).kept)
     }
 
-    /// A journal that takes the room of these files when there is no other.
+    /// Wraps the sink of a journal: if the disk is full, it discards these files and tries once
+    /// more.
     pub fn priority_sink(self: &Arc<Self>, sink: Box<dyn Sink>) -> Box<dyn Sink> {
         Box::new(PrioritySink { sink, others: Arc::clone(self), has_retried: false })
     }
 }
 
 impl Storage for Provisional {
-    /// Not read before the end, and many: they are written like logs.
+    /// Creates the file with [`Storage::create_log`], since there are many, and none is read before
+    /// recording ends.
     fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
         let mut files = lock(&self.files);
-        if files.taken_back {
-            return Err(gone());
+        if files.discarded {
+            return Err(discarded_error());
         }
-        let made = self.storage.create_log(dir, name);
-        let sink = files.note_full(made)?;
+        let created = self.storage.create_log(dir, name);
+        let sink = files.detect_full(created)?;
         files.sinks.insert(name.to_owned(), Some(sink));
         Ok(Box::new(ProvisionalSink { files: Arc::clone(&self.files), name: name.to_owned() }))
     }
@@ -125,11 +131,11 @@ impl Storage for Provisional {
 }
 
 impl Files {
-    fn note_full<T>(&self, done: io::Result<T>) -> io::Result<T> {
-        if done.as_ref().is_err_and(is_full) {
+    fn detect_full<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.as_ref().is_err_and(is_full) {
             self.full.store(true, Relaxed);
         }
-        done
+        result
     }
 }
 
@@ -139,27 +145,31 @@ struct ProvisionalSink {
 }
 
 impl ProvisionalSink {
-    fn on<T>(&self, work: impl FnOnce(&mut dyn Sink, bool) -> io::Result<T>) -> io::Result<T> {
+    fn with_sink<T>(
+        &self,
+        work: impl FnOnce(&mut dyn Sink, bool) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut files = lock(&self.files);
         let kept = files.kept;
-        let sink = files.sinks.get_mut(&self.name).and_then(Option::as_mut).ok_or_else(gone)?;
-        let done = work(&mut **sink, kept);
-        files.note_full(done)
+        let sink =
+            files.sinks.get_mut(&self.name).and_then(Option::as_mut).ok_or_else(discarded_error)?;
+        let result = work(&mut **sink, kept);
+        files.detect_full(result)
     }
 }
 
 impl Write for ProvisionalSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.on(|sink, _| sink.write(bytes))
+        self.with_sink(|sink, _| sink.write(bytes))
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.on(|sink, _| sink.flush())
+        self.with_sink(|sink, _| sink.flush())
     }
 }
 
 impl Sink for ProvisionalSink {
     fn sync(&mut self) -> io::Result<()> {
-        self.on(|sink, kept| if kept { sink.sync() } else { Ok(()) })
+        self.with_sink(|sink, kept| if kept { sink.sync() } else { Ok(()) })
     }
 }
 
@@ -171,10 +181,11 @@ impl Drop for ProvisionalSink {
     }
 }
 
+/// The sink of a journal, which takes precedence over provisional files.
 struct PrioritySink {
     sink: Box<dyn Sink>,
     others: Arc<Provisional>,
-    /// It has tried again.
+    /// Whether a write was already repeated after discarding the files. It happens only once.
     has_retried: bool,
 }
 
@@ -184,7 +195,7 @@ impl PrioritySink {
         mut write: impl FnMut(&mut dyn Sink) -> io::Result<T>,
     ) -> io::Result<T> {
         match write(&mut *self.sink) {
-            Err(e) if is_full(&e) && !self.has_retried && self.others.take_back() => {
+            Err(e) if is_full(&e) && !self.has_retried && self.others.discard() => {
                 self.has_retried = true;
                 write(&mut *self.sink)
             }

@@ -5,7 +5,7 @@ use crate::ebpf::skel::EngineSkel;
 use crate::ebpf::skel::types;
 use crate::options::NUMBER_LIMIT;
 use crate::plans::{LimitedStep, Plans};
-use abi::plan::{NONE, What};
+use abi::plan::{NONE, StepKind};
 use libbpf_rs::{MapCore, MapFlags};
 
 /// The contents of the maps. Plan 0 stands for calls that are not recorded.
@@ -26,7 +26,7 @@ const STEPS: usize = 8;
 fn step(limited: &LimitedStep) -> types::step {
     let s = limited.step;
     types::step {
-        what: s.what as u8,
+        what: s.kind as u8,
         when: s.when as u8,
         arg: s.arg,
         from: s.from as u8,
@@ -50,7 +50,7 @@ fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
             *to = step(from);
         }
     }
-    plan.begins = u32::from(steps.entry.iter().any(|t| t.step.what == What::StrVec));
+    plan.begins = u32::from(steps.entry.iter().any(|t| t.step.kind == StepKind::StrVec));
     plan.fd = steps.fd.map_or(u32::from(NONE), u32::from);
     plan
 }

@@ -69,7 +69,7 @@ impl Target {
     fn write(&self, records: &[u8], first: u64, next: u64) {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(writable) = &mut *journal
-            && let Err(e) = writable.span(records, first, next)
+            && let Err(e) = writable.write_ring(records, first, next)
         {
             *journal = Err(e);
             self.budget.fail();

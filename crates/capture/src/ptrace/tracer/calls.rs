@@ -8,7 +8,7 @@ use crate::ptrace::steps::CallAtStop;
 use crate::ptrace::stopped::{ENTRY, EXIT, ResumeUntil, SECCOMP, Stopped};
 use crate::ptrace::thread::{PendingCall, Phase, Thread};
 use crate::records::{EntrySink, RecordSize, monotonic_ns};
-use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_MADE, RecordKind};
+use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_EXECUTED, RecordKind};
 
 /// Makes the header of a call's record. `left` is when it returned, in nanoseconds.
 fn header(thread: &Thread, p: &PendingCall, left: u64, ret: i64, flags: u8) -> Header {
@@ -162,7 +162,7 @@ impl Tracer {
             return until;
         }
         if trapped {
-            let flags = NOT_MADE | NO_EXIT;
+            let flags = NOT_EXECUTED | NO_EXIT;
             self.out.begin(header(thread, &pending, left, 0, flags), RecordSize::Small);
             thread.entry_payloads.put_into(&mut self.out);
             self.out.end();

@@ -37,7 +37,7 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
     if let Some(variant) = shape.map(|s| s.name).filter(|v| *v != name) {
         object["variant"] = variant.into();
     }
-    if !call.made() {
+    if !call.was_executed() {
         object["made"] = false.into();
     }
     if let Some(file) = file {

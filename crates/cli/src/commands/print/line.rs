@@ -1,7 +1,7 @@
 //! One call as a line of strace.
 
 use super::Seen;
-use abi::print::{self, Captured, Part, Payload};
+use abi::print::{self, Captured, CapturedKind, Payload};
 use abi::{Form, Kind, Len};
 
 /// What a line shows.
@@ -41,7 +41,7 @@ pub fn call(seen: &Seen<'_>, o: &Options) -> String {
     if let Some(path) = seen.made().filter(|_| o.paths && call.succeeded()) {
         line.push_str(&format!("<{}>", named(path)));
     }
-    if !call.made() {
+    if !call.was_executed() {
         line.push_str(" (answered by a seccomp filter)");
     }
     line
@@ -76,12 +76,16 @@ struct WithPaths<'a> {
 const NOTHING: Payload<'static> = Payload { bytes: &[], more: false };
 
 impl WithPaths<'_> {
-    fn brought_nothing(&self, arg: u8, part: Part) -> bool {
+    fn brought_nothing(&self, arg: u8, part: CapturedKind) -> bool {
         let call = self.seen.call;
         let kind = call.shape().and_then(|s| s.args.get(usize::from(arg))).map(|a| a.kind);
         let of_result = match kind {
             Some(Kind::Out(Len::Ret { .. }, layout)) => {
-                part == if layout.form == Form::Data { Part::Data } else { Part::Bytes }
+                part == if layout.form == Form::Data {
+                    CapturedKind::Data
+                } else {
+                    CapturedKind::Bytes
+                }
             }
             _ => false,
         };
@@ -90,7 +94,7 @@ impl WithPaths<'_> {
 }
 
 impl Captured for WithPaths<'_> {
-    fn payload(&self, arg: u8, part: Part, after: bool) -> Option<Payload<'_>> {
+    fn payload(&self, arg: u8, part: CapturedKind, after: bool) -> Option<Payload<'_>> {
         let empty = || (after && self.brought_nothing(arg, part)).then_some(NOTHING);
         Captured::payload(self.seen.call, arg, part, after).or_else(empty)
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use model::world::{Moment, Timeline, World};
 use std::collections::HashMap;
 use std::io::Write;
-use trace::{Trace, Want};
+use trace::{ReadOptions, Trace};
 
 /// Prints what was chosen of a trace into `out`, and says how many calls that was.
 pub fn write(
@@ -27,7 +27,7 @@ pub fn write(
     let mut open = HashMap::new();
     let (filter, mut found) = (&choice.filter, 0);
     let (all, mut done) = (trace.summary().calls, 0u64);
-    for moment in Timeline::new(trace.read(Want { data: !a.count })) {
+    for moment in Timeline::new(trace.read(ReadOptions { data: !a.count })) {
         match moment.with_context(|| format!("cannot read {}", trace.path().display()))? {
             Moment::Event(event) => {
                 if choice.has(&event) {
@@ -96,7 +96,7 @@ impl Printer {
         };
         Self {
             json,
-            clock: Clock::new(style, trace.about().clock_offset),
+            clock: Clock::new(style, trace.recording_info().clock_offset),
             line: line::Options {
                 paths: a.paths,
                 values: abi::print::Options {

@@ -12,7 +12,7 @@ use model::Model;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use trace::{About, Recording};
+use trace::{Recording, RecordingInfo};
 
 pub type Watched = (&'static dyn capture::Engine, Recording, capture::Outcome);
 
@@ -60,12 +60,12 @@ pub fn watch(
     }
 }
 
-fn about(a: &Args, target: &Target, engine: &str) -> About {
+fn about(a: &Args, target: &Target, engine: &str) -> RecordingInfo {
     let (command, joined) = match target {
         Target::Command(command) => (command.argv.clone(), Vec::new()),
         Target::Processes(_) | Target::Cgroup(_) | Target::Machine => (Vec::new(), a.pid.clone()),
     };
-    About {
+    RecordingInfo {
         command,
         joined,
         engine: engine.to_owned(),

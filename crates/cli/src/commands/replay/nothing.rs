@@ -8,7 +8,7 @@ use ::replay::Report;
 use anyhow::{Result, anyhow};
 use model::Tables;
 use std::collections::BTreeSet;
-use trace::{Item, Trace, Want};
+use trace::{Item, ReadOptions, Trace};
 
 /// Names and processes that are shown as examples.
 const SOME: usize = 5;
@@ -79,7 +79,7 @@ fn some(names: impl Iterator<Item = String>) -> String {
 }
 
 fn pids(trace: &Trace) -> String {
-    let calls = trace.read(Want { data: false }).filter_map(|item| match item {
+    let calls = trace.read(ReadOptions { data: false }).filter_map(|item| match item {
         Ok(Item::Call(call)) => Some(call.pid),
         _ => None,
     });

@@ -83,7 +83,7 @@ pub fn outcome(
         text += &format!("kept         {shown}, to look at the differences (rm -r {all})\n");
     }
     if a.timing {
-        text += &timing::table(&report.latency, &trace.about().engine);
+        text += &timing::table(&report.latency, &trace.recording_info().engine);
     }
     stdout::text(&text)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use trace::journal::Journal;
 use trace::record::{AT_EXIT, Header, PayloadHeader, PayloadKind, RecordKind};
-use trace::{About, Identity, Recording};
+use trace::{Identity, Recording, RecordingInfo};
 use zerocopy::IntoBytes;
 
 /// A journal under way. Dropped, it is what a killed recorder leaves.
@@ -26,8 +26,9 @@ pub const PID: u32 = 1000;
 impl Forge {
     /// A new trace of one process that works in `/w`.
     pub fn new(path: &Path, threads: u32) -> Self {
-        let recording = Recording::create(path, About::default(), Arc::new(Model::foreign()))
-            .expect("a trace can be made here");
+        let recording =
+            Recording::create(path, RecordingInfo::default(), Arc::new(Model::foreign()))
+                .expect("a trace can be made here");
         let journal = recording.journal(0).expect("a journal can be made");
         let mut forge = Self { journal, _recording: recording, now: 1_000_000_000 };
         for tid in PID..PID + threads {
@@ -35,7 +36,7 @@ impl Forge {
         }
         let directory = |path: &[u8]| {
             [
-                Identity { mode: 0o40755, magic: 0xef53, links: 2, ..Identity::default() }
+                Identity { mode: 0o40755, fs_type: 0xef53, links: 2, ..Identity::default() }
                     .as_bytes(),
                 path,
             ]
@@ -52,7 +53,7 @@ impl Forge {
     fn put(&mut self, header: Header, parts: &[Part<'_>]) {
         self.journal.begin(header);
         for &(arg, kind, flags, bytes) in parts {
-            self.journal.payload(
+            self.journal.add_payload(
                 PayloadHeader {
                     arg,
                     kind: kind as u8,
@@ -102,7 +103,7 @@ impl Forge {
     pub fn create(&mut self, path: &[u8], fd: i64) {
         let identity = Identity {
             mode: 0o100_644,
-            magic: 0xef53,
+            fs_type: 0xef53,
             links: 1,
             ino: 77,
             dev: 1,

@@ -16,8 +16,16 @@ fn string(arg: u8, text: &[u8]) -> Part<'_> {
 }
 fn opened(path: &[u8], mode: u32) -> Vec<u8> {
     [
-        Identity { mode, magic: 0xef53, links: 1, ino: 99, dev: 1, size: 5, ..Identity::default() }
-            .as_bytes(),
+        Identity {
+            mode,
+            fs_type: 0xef53,
+            links: 1,
+            ino: 99,
+            dev: 1,
+            size: 5,
+            ..Identity::default()
+        }
+        .as_bytes(),
         path,
     ]
     .concat()
@@ -147,7 +155,7 @@ pub const ATTACKS: &[Attack] = &[
             Identity {
                 mode: 0o60666,
                 rdev: 0xfe00,
-                magic: 0xef53,
+                fs_type: 0xef53,
                 links: 1,
                 ..Identity::default()
             }

@@ -6,14 +6,14 @@ use crate::hostile::random_records::nonsense;
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fs;
 use std::path::Path;
-use trace::{Trace, Want};
+use trace::{ReadOptions, Trace};
 
 /// Recovers a trace and reads all of it. Errors are fine, panics are not.
 fn read_through(trace: &Path) {
     if model::recover(trace, &mut |_, _| {}).is_ok()
         && let Ok(trace) = Trace::open(trace)
     {
-        trace.read(Want { data: true }).for_each(drop);
+        trace.read(ReadOptions { data: true }).for_each(drop);
     }
 }
 

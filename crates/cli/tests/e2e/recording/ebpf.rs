@@ -12,7 +12,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use trace::record::{PayloadKind, RecordKind};
-use trace::{Call, Item, Trace, Want};
+use trace::{Call, Item, ReadOptions, Trace};
 
 fn count(n: u64, threads: u64) -> [String; 4] {
     [
@@ -24,7 +24,7 @@ fn count(n: u64, threads: u64) -> [String; 4] {
 }
 
 fn calls(trace: &Path) -> Vec<Call> {
-    let items = Trace::open(trace).unwrap().read(Want { data: true });
+    let items = Trace::open(trace).unwrap().read(ReadOptions { data: true });
     items
         .filter_map(|item| if let Item::Call(call) = item.unwrap() { Some(call) } else { None })
         .collect()
@@ -210,7 +210,7 @@ fn descriptors_are_seen() {
 
 /// What happened besides calls; that something is missing is no such thing.
 fn events(trace: &Path) -> u64 {
-    let items = Trace::open(trace).unwrap().read(Want { data: false });
+    let items = Trace::open(trace).unwrap().read(ReadOptions { data: false });
     items.filter(|i| matches!(i, Ok(Item::Event(e)) if e.kind != RecordKind::Gap)).count() as u64
 }
 
@@ -295,7 +295,7 @@ fn storms_of_processes_and_threads() {
         );
         let ends = Trace::open(&trace)
             .unwrap()
-            .read(Want { data: false })
+            .read(ReadOptions { data: false })
             .filter(|i| matches!(i, Ok(Item::Event(e)) if e.kind == RecordKind::Exit))
             .count();
         assert_eq!(ends as u64, n + 1);

@@ -25,7 +25,7 @@ fn check_writes(trace: &Path, when: &str) -> u64 {
     let mut next: BTreeMap<u32, Option<u64>> = BTreeMap::new();
     let mut calls = 0;
     let until = opened.summary().complete_until;
-    for item in opened.read(trace::Want { data: true }) {
+    for item in opened.read(trace::ReadOptions { data: true }) {
         let Item::Call(call) = item.unwrap_or_else(|e| panic!("{when}: {e}")) else { continue };
         calls += 1;
         // What a thread did on another CPU just before may not be written.

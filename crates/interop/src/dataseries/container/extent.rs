@@ -166,8 +166,8 @@ impl Extent {
     }
 }
 
-/// The hash of an extent's unpacked records: of the fixed part, of the variable values, and of their
-/// lengths. Fails if a length leads beyond the end.
+/// The hash of an extent's unpacked records: of the fixed part, of the variable values, and of
+/// their lengths. Fails if a length leads beyond the end.
 pub(crate) fn content_hash(fixed: &[u8], variable: &[u8], order: Order) -> Result<u32, String> {
     let mut sum = hash(hash(CONTENT, fixed), variable);
     let (mut at, mut lengths) = (4, Vec::with_capacity(4 * LENGTHS));

@@ -22,8 +22,8 @@ pub(crate) const STATFS_FIELDS: StructFields = fields! { "statfs_result_":
     "type" "bsize" "blocks" "bfree" "bavail" "files" "ffree" "fsid" "namelen" "frsize" "flags"
 };
 
-/// Adds the fields of a struct to `numbers`. `prefix`: what the names of its fields in the layout begin
-/// with.
+/// Adds the fields of a struct to `numbers`. `prefix`: what the names of its fields in the layout
+/// begin with.
 pub(crate) fn structure(
     bytes: &[u8],
     layout: &Layout,

@@ -161,7 +161,7 @@ impl CallContext<'_> {
     }
 
     fn clone3(&self) -> Option<Call> {
-        let word = |at: u8| self.call.word(0, at);
+        let word = |at: u8| self.call.struct_u64(0, at);
         let stack = word(40).wrapping_add(word(48));
         self.plain("clone", &[word(0) | word(32) & 0xff, stack, 0, 0, word(56)])
     }
@@ -201,7 +201,8 @@ impl CallContext<'_> {
         if has_others(flags, O_NONBLOCK | O_DIRECT | O_CLOEXEC) {
             return None;
         }
-        let (read, write) = (self.call.word(0, 0) as u32, (self.call.word(0, 0) >> 32) as u32);
+        let (read, write) =
+            (self.call.struct_u64(0, 0) as u32, (self.call.struct_u64(0, 0) >> 32) as u32);
         let mut calls = vec![pipe];
         for fd in [read, write].map(u64::from) {
             let set = |command: u32, value| {

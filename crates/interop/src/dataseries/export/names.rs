@@ -65,7 +65,7 @@ impl Names {
         let Some(shape) = call.shape().filter(|s| s.changes && call.succeeded()) else { return };
         let mut source = None;
         for (i, role) in
-            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path()?.role)))
+            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
         {
             let Some(path) = self.resolved(i, call, bound) else { continue };
             match role {
@@ -93,7 +93,7 @@ impl Names {
         if given.starts_with(b"/") {
             return Some(lexical(path));
         }
-        let way = call.shape()?.args[arg].kind.path()?;
+        let way = call.shape()?.args[arg].kind.path_use()?;
         let base = match way.dir.map(usize::from).filter(|d| !is_cwd(call.args[*d])) {
             Some(dir) => self.file(&bound.fds[dir].as_ref()?.file)?,
             None => self.working(bound.cwd.as_ref()?)?,
@@ -242,7 +242,7 @@ fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
         .collect();
     // A link that was created and removed is in no first or last state.
     let mut world = World::<()>::new();
-    for item in trace.read(trace::Want { data: false }).map_while(Result::ok) {
+    for item in trace.read(trace::ReadOptions { data: false }).map_while(Result::ok) {
         let call = match item {
             trace::Item::Event(event) => {
                 world.event(&event);
@@ -256,7 +256,7 @@ fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
         let text = shape.args.iter().any(|a| a.kind == abi::Kind::Str);
         let mut moved = true;
         for (i, role) in
-            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path()?.role)))
+            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
         {
             let Some(path) = bound.paths[i].as_deref().map(lexical) else { continue };
             match role {

@@ -99,7 +99,7 @@ trait Rows {
 
 impl Rows for Call {
     fn row_moves(&self) -> bool {
-        self.shape().is_some_and(|s| s.uses.moves)
+        self.shape().is_some_and(|s| s.uses.moves_data)
     }
 }
 
@@ -288,7 +288,7 @@ impl Exporter {
     fn vector(&mut self, call: &Call) -> io::Result<()> {
         let Some(shape) = call.shape() else { return Ok(()) };
         let name = shape.name;
-        let message = !shape.uses.moves;
+        let message = !shape.uses.moves_data;
         let moved = call.ret.max(0);
         let vectors = joined(call, 1, PayloadKind::Iovecs, None);
         let data = joined(call, 1, PayloadKind::Data, None);
@@ -391,8 +391,10 @@ impl Exporter {
         };
         let moved = call.ret.max(0);
         let mut data = Vec::new();
-        call.copied(&copies).for_each(|p| data.extend_from_slice(p.bytes.as_slice()));
-        let numbers = |end: abi::End| !matches!(end.at, abi::At::Field { .. } | abi::At::Start);
+        call.copied_payloads(&copies).for_each(|p| data.extend_from_slice(p.bytes.as_slice()));
+        let numbers = |end: abi::CopyEnd| {
+            !matches!(end.at, abi::CopyOffset::Field { .. } | abi::CopyOffset::Start)
+        };
         if call.shape().is_none_or(|s| s.ret != abi::Ret::Bytes)
             || data.len() as i64 != moved
             || !numbers(copies.from)
@@ -404,7 +406,7 @@ impl Exporter {
             (copies.from, "read", "pread", "data_read"),
             (copies.to, "write", "pwrite", "data_written"),
         ] {
-            let offset = call.pointed(end.at);
+            let offset = call.copy_offset(end.at);
             let mut values = self.common(call, true);
             values.extend([
                 ("descriptor", Field::Int(call.args[usize::from(end.fd)].cast_signed())),

@@ -1,5 +1,5 @@
-//! The offsets of extents in a DataSeries file, the unit of its times, and the library that wrote it,
-//! which are not in its header.
+//! The offsets of extents in a DataSeries file, the unit of its times, and the library that wrote
+//! it, which are not in its header.
 
 use super::stream::Row;
 use crate::Error;
@@ -81,8 +81,8 @@ impl Index {
         Ok(this)
     }
 
-    /// Reads the first record of a file, which has the umask. The original library writes all flags as
-    /// set.
+    /// Reads the first record of a file, which has the umask. The original library writes all flags
+    /// as set.
     fn first(&mut self, extent: &Extent) {
         let Some(row) = (0..extent.records)
             .map(|i| Row { extent, i })

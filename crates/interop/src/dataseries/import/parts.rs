@@ -202,10 +202,10 @@ fn structure(
     imported: &mut ImportedCall,
 ) {
     let mut bytes = vec![0; layout.size as usize];
-    for f in layout.fields.iter().filter(|f| f.is != abi::Is::Time) {
+    for f in layout.fields.iter().filter(|f| f.kind != abi::FieldKind::Time) {
         let name = format!("{prefix}{}", f.name.trim_start_matches(ours));
         let Some(v) = row.int(&name) else {
-            if f.is == abi::Is::Host {
+            if f.kind == abi::FieldKind::Host {
                 continue;
             }
             return;

@@ -10,7 +10,7 @@ use ::import::{Fork, Import, ImportedCall};
 use ahash::HashMap;
 use linux_raw_sys::general::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, O_RDWR};
 use std::path::Path;
-use trace::About;
+use trace::RecordingInfo;
 
 /// Bytes of a sector, whatever the device's own are.
 const SECTOR: u64 = 512;
@@ -33,11 +33,11 @@ pub fn import(
         completes |= matches!(line, Text::Event(l) if l.action == "C");
         Ok(())
     })?;
-    let about = About {
+    let about = RecordingInfo {
         engine: "blktrace".to_owned(),
         data: "none".to_owned(),
         machine: "x86_64".to_owned(),
-        ..About::default()
+        ..RecordingInfo::default()
     };
     let mut import = begin(to, about, None, HashMap::default())?;
     import.note(

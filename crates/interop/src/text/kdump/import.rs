@@ -13,7 +13,7 @@ use abi::{Form, Kind};
 use ahash::HashMap;
 use linux_raw_sys::errno::*;
 use std::path::Path;
-use trace::About;
+use trace::RecordingInfo;
 
 /// Nanoseconds between lines without times.
 const STEP: u64 = 1000;
@@ -57,13 +57,13 @@ pub fn import(
         first.add(record);
         Ok(())
     })?;
-    let about = About {
+    let about = RecordingInfo {
         engine: "kdump".to_owned(),
         data: "all".to_owned(),
         kernel: "FreeBSD".to_owned(),
         machine: "x86_64".to_owned(),
         began: first.began.unwrap_or(0),
-        ..About::default()
+        ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, first.forks.made)?;
     import.note(

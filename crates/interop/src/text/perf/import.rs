@@ -12,7 +12,7 @@ use ::import::{Import, ImportedCall};
 use abi::{AT_FDCWD, Kind};
 use ahash::HashMap;
 use std::path::Path;
-use trace::About;
+use trace::RecordingInfo;
 
 /// Imports the log `from` as the trace `to`. `directory`: the working directory of the programs
 /// when the recording began, if it is known. `progress` gets the bytes read and the bytes of the
@@ -28,12 +28,12 @@ pub fn import(
         first.add(line);
         Ok(())
     })?;
-    let about = About {
+    let about = RecordingInfo {
         engine: "perf".to_owned(),
         data: "none".to_owned(),
         machine: "x86_64".to_owned(),
         began: first.began.unwrap_or(0),
-        ..About::default()
+        ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, first.forks.made)?;
     import.note("perf records no data and few paths: calls that need them are not replayed");

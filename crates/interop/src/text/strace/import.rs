@@ -12,7 +12,7 @@ use crate::importing::{begin, note_no_directory};
 use crate::{Error, Outcome};
 use ahash::HashMap;
 use std::path::Path;
-use trace::About;
+use trace::RecordingInfo;
 
 /// Imports the log `from` as the trace `to`; all files `NAME.PID` if `from` is one of them.
 /// `directory`: the working directory of the program when it was started, if it is known; `-y`
@@ -32,12 +32,12 @@ pub fn import(
     let main = first.main();
     let printed = first.directory_of(main).or(first.directory_of(0)).cloned();
     let directory = directory.map(<[u8]>::to_vec).or(printed);
-    let about = About {
+    let about = RecordingInfo {
         engine: "strace".to_owned(),
         data: "all".to_owned(),
         machine: "x86_64".to_owned(),
         began: first.began.unwrap_or(0),
-        ..About::default()
+        ..RecordingInfo::default()
     };
     let import = begin(to, about, directory.as_deref(), HashMap::default())?;
     let births = std::mem::take(&mut first.births).parents();

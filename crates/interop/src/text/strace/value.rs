@@ -166,7 +166,7 @@ fn memory(
 
 /// Whether the kernel fills in all fields of a struct.
 fn filled_by_kernel(layout: &Layout) -> bool {
-    let system = |f: &abi::Field| matches!(f.is, abi::Is::Host | abi::Is::Pid);
+    let system = |f: &abi::Field| matches!(f.kind, abi::FieldKind::Host | abi::FieldKind::Pid);
     layout.fields.len() > 1 && layout.fields.iter().all(system)
 }
 

@@ -1,7 +1,7 @@
 //! What the world says of one call's descriptors and directories: all that the model needs of it.
 
 use crate::files::node::NodeId;
-use abi::{Ret, Shape, arguments};
+use abi::{Ret, Shape, argument_indices};
 use processes::{Bound, Descriptor, Directory, OpenFile, Six, To, View, World};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -74,13 +74,13 @@ impl Context {
             FdArg { file: descriptor.file.clone(), offset }
         };
         let mut context = Self { umask: bound.umask, view: bound.view.clone(), ..Self::default() };
-        for i in arguments(shape.uses.fds) {
+        for i in argument_indices(shape.uses.fd_args) {
             context.fds[i] = bound.fds[i].as_ref().map(given);
         }
         for (arg, _, descriptor) in &bound.inner {
             context.fds[usize::from(*arg)] = Some(given(descriptor));
         }
-        for i in arguments(shape.uses.paths) {
+        for i in argument_indices(shape.uses.path_args) {
             if let Some(path) = &bound.viewed[i] {
                 context.viewed.put(i, path.clone());
             }

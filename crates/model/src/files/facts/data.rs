@@ -3,7 +3,7 @@
 use super::{Context, Facts};
 use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
-use abi::{Effect, End, Form, Kind, Layout, Ret, Shape};
+use abi::{CopyEnd, Effect, Form, Kind, Layout, Ret, Shape};
 use linux_raw_sys::{errno, general};
 use trace::call::{Call, Payload, saturating_sum};
 use trace::record::{FROM_FILE, PayloadKind};
@@ -94,8 +94,8 @@ impl Facts {
         } else {
             call.ret.max(0) as u64
         };
-        let place = |end: End| {
-            call.pointed(end.at)
+        let place = |end: CopyEnd| {
+            call.copy_offset(end.at)
                 .or_else(|| context.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset))
         };
         if let Some(source) = self.fd(context, copies.from.fd) {

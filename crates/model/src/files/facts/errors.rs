@@ -26,7 +26,8 @@ const EADDRINUSE: i32 = errno::EADDRINUSE as i32;
 
 /// How far the kernel got on a path.
 pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
-    let has = |role| shape.args.iter().any(|a| a.kind.path().is_some_and(|used| used.role == role));
+    let has =
+        |role| shape.args.iter().any(|a| a.kind.path_use().is_some_and(|used| used.role == role));
     match call.errno() {
         // link(2) looks whether the new name is free before it refuses directories; rename(2) looks
         // at both names before it refuses to move a directory into itself.
@@ -43,7 +44,7 @@ pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
         None | Some(EEXIST | EADDRINUSE | ENOTEMPTY | EISDIR) => Reach::Proven,
         Some(EINVAL) if reads_link(shape) => Reach::Proven,
         // Of two paths, the other one may be to blame.
-        Some(ENOENT) if shape.args.iter().filter(|a| a.kind.path().is_some()).count() == 1 => {
+        Some(ENOENT) if shape.args.iter().filter(|a| a.kind.path_use().is_some()).count() == 1 => {
             Reach::Missing
         }
         Some(errno) if proves_nothing(errno) => Reach::Nowhere,

@@ -3,7 +3,7 @@
 
 use crate::files::node::{Attributes, Observed};
 use crate::files::row::FileType;
-use abi::{Field, Form, Is, Layout};
+use abi::{Field, FieldKind, Form, Layout};
 
 fn number(field: &Field, bytes: &[u8]) -> Option<u64> {
     let at = field.at as usize;
@@ -18,13 +18,15 @@ pub fn seen(layout: &Layout, bytes: &[u8]) -> Option<Observed> {
     if layout.form != Form::Struct {
         return None;
     }
-    let find = |is: Is| layout.fields.iter().find(|f| f.is == is).and_then(|f| number(f, bytes));
-    let mode = find(Is::Mode)? as u32;
+    let find = |kind: FieldKind| {
+        layout.fields.iter().find(|f| f.kind == kind).and_then(|f| number(f, bytes))
+    };
+    let mode = find(FieldKind::Mode)? as u32;
     let device = |name: &str| {
         layout
             .fields
             .iter()
-            .find(|f| f.is == Is::Dev && f.name == name)
+            .find(|f| f.kind == FieldKind::Dev && f.name == name)
             .and_then(|f| number(f, bytes))
     };
     let dev = device("st_dev").or_else(|| {
@@ -34,12 +36,12 @@ pub fn seen(layout: &Layout, bytes: &[u8]) -> Option<Observed> {
         kind: FileType::of_mode(mode),
         attributes: Attributes {
             mode: Some(mode & 0o7777),
-            uid: find(Is::Uid).map(|v| v as u32),
-            gid: find(Is::Gid).map(|v| v as u32),
-            size: find(Is::Size),
+            uid: find(FieldKind::Uid).map(|v| v as u32),
+            gid: find(FieldKind::Gid).map(|v| v as u32),
+            size: find(FieldKind::Size),
         },
-        id: dev.zip(find(Is::Ino)).filter(|id| id.1 != 0),
-        links: find(Is::Links).map(|v| v as u32),
+        id: dev.zip(find(FieldKind::Ino)).filter(|id| id.1 != 0),
+        links: find(FieldKind::Links).map(|v| v as u32),
         target: None,
         leaf: false,
     })

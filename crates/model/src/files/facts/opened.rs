@@ -6,19 +6,17 @@ impl Facts {
     /// An open by path.
     pub(super) fn apply_open(&mut self, call: &Call, context: &Context, flags: u64, walk: &Walk) {
         let identity =
-            call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_made_up());
+            call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_synthetic());
         let mut seen = call.identity(RESULT).map_or_else(
             || Observed::kind(FileType::Unknown),
             |(identity, _)| observed_in(&identity),
         );
-        if flags & O_DIRECTORY != 0
-            && flags & O_TMPFILE != O_TMPFILE
-            && seen.kind == FileType::Unknown
-        {
+        let unnamed = flags & O_TMPFILE == O_TMPFILE;
+        if flags & O_DIRECTORY != 0 && !unnamed && seen.kind == FileType::Unknown {
             seen.kind = FileType::Directory;
         }
         let node = match walk {
-            _ if flags & O_TMPFILE == O_TMPFILE => {
+            _ if unnamed => {
                 if let Walk::Place(dir) = walk {
                     self.names.note_exists(dir, &Observed::kind(FileType::Directory));
                 }

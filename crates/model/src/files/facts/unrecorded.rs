@@ -325,7 +325,7 @@ impl Facts {
                 self.names.doubtful.insert((place.dir, place.name.clone()));
             }
         }
-        if let Some(fd) = shape.uses.fd.filter(|_| shape.uses.writes && call.ret > 0) {
+        if let Some(fd) = shape.uses.fd.filter(|_| shape.uses.writes_data && call.ret > 0) {
             // It wrote to something that is not known.
             let lost = match &context.fds[usize::from(fd)] {
                 None => true,
@@ -338,12 +338,12 @@ impl Facts {
         }
         if let Some(id) = shape.uses.fd.and_then(|fd| self.fd(context, fd)) {
             let open = &self.open;
-            let overlapping = shape.uses.writes
+            let overlapping = shape.uses.writes_data
                 && self
                     .outside
                     .overlapping
                     .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
-            let appends = shape.uses.writes
+            let appends = shape.uses.writes_data
                 && shape.uses.fd.is_some_and(|fd| {
                     context.fds[usize::from(fd)].as_ref().is_some_and(|fd| fd.file.appends())
                 });
@@ -380,6 +380,6 @@ pub(super) fn change(call: &Call, path: Vec<u8>, done: ChangeKind) -> Change {
 /// By what an open file is known: whether the kernel itself said it, device, inode. Numbers of
 /// other origins mean other things.
 fn steady_identity(identity: &Identity) -> Option<(bool, u64, u64)> {
-    (identity.ino != 0 && !identity.is_made_up() && STEADY.contains(&identity.magic))
+    (identity.ino != 0 && !identity.is_synthetic() && STEADY.contains(&identity.fs_type))
         .then(|| (identity.was_created().is_some(), identity.dev, identity.ino))
 }

@@ -1,8 +1,8 @@
 //! Symbolic links that were gone before a call read them. What calls did through such a link shows
 //! at the end in the file system, under the path where the link led.
 
-use super::links::relative;
-use super::{MAX_RENAMES, Names, Place, Slot};
+use super::links::{STEPS, relative};
+use super::{MAX_RENAMES, Names, Place, ROOT, Slot};
 use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
 use ahash::HashMap;
@@ -79,8 +79,20 @@ impl Names {
 
     /// The directory that this one is, or that holds it. If nothing else is known, it is that one.
     fn directory_above(&self, directory: NodeId) -> Option<NodeId> {
-        let (_, above) = self.inside.iter().find(|(inside, _)| *inside == directory)?;
+        let (_, above) = self.inside.iter().find(|(inside, _)| self.holds(directory, *inside))?;
         Some(self.follow_merges(*above)).filter(|above| *above != directory)
+    }
+
+    /// Whether a directory is another one, or holds it.
+    fn holds(&self, directory: NodeId, mut other: NodeId) -> bool {
+        for _ in 0..STEPS {
+            match self.node(other).names.first() {
+                _ if other == directory => return true,
+                Some((above, _)) if other != ROOT => other = *above,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// Another directory with the inode number of this one, or with one of its files by the inode
@@ -135,8 +147,8 @@ impl Names {
         })
     }
 
-    /// Another directory that holds a file of the same name which turns out to have changed as calls
-    /// changed that of `directory`.
+    /// Another directory that holds a file of the same name which turns out to have changed as
+    /// calls changed that of `directory`.
     fn directory_of_changed_file(
         &self,
         directory: NodeId,

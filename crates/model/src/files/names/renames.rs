@@ -155,14 +155,20 @@ impl Names {
         }
     }
 
+    /// Whether a file that was renamed is known to be no directory.
+    fn is_no_directory(&mut self, id: NodeId) -> bool {
+        self.learn_type(id);
+        let node = self.node(id);
+        match node.kind {
+            FileType::Unknown => node.leaf,
+            kind => kind != FileType::Directory,
+        }
+    }
+
     /// Only directories replace directories: what something else has replaced was none.
     pub fn learn_replaced(&mut self) {
         for (node, old) in self.replaced.clone() {
-            self.learn_type(node);
-            let kind = self.node(node).kind;
-            if !matches!(kind, FileType::Unknown | FileType::Directory)
-                && self.node(old).kind == FileType::Unknown
-            {
+            if self.is_no_directory(node) && self.node(old).kind == FileType::Unknown {
                 self.node_mut(old).observe(&Observed::leaf());
             }
         }
@@ -171,11 +177,7 @@ impl Names {
     /// Names that were followed to a directory, and that something replaced that is none: links.
     pub(super) fn split_replaced(&mut self) {
         for (node, old) in self.replaced.clone() {
-            self.learn_type(node);
-            let kind = self.node(node).kind;
-            if matches!(kind, FileType::Unknown | FileType::Directory)
-                || !self.may_be_behind_a_link(old)
-            {
+            if !self.is_no_directory(node) || !self.may_be_behind_a_link(old) {
                 continue;
             }
             let Some((dir, name)) = self.node(old).stood.first().cloned() else { continue };

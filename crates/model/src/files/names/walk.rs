@@ -72,7 +72,7 @@ impl Names {
         root: NodeId,
         base: NodeId,
         path: &[u8],
-        follow: bool,
+        mut follow: bool,
         reach: Reach,
     ) -> Walk {
         let proven = matches!(reach, Reach::Proven | Reach::Straight);
@@ -83,10 +83,6 @@ impl Names {
         while let Some(name) = rest.pop_front() {
             if &*name == b"." {
                 continue;
-            }
-            // No file has such a name: only a damaged or forged record can say so.
-            if name.contains(&0) {
-                return Walk::Blocked;
             }
             if &*name == b".." {
                 if at != root && at != ROOT {
@@ -99,31 +95,21 @@ impl Names {
                 return Walk::Virtual;
             }
             let last = rest.is_empty();
-            let here = name.clone();
-            let mut slot = self.look_up(at, &name);
-            if slot == Slot::Unknown
-                && (!last || follow)
-                && matches!(reach, Reach::Proven | Reach::Partly)
-            {
-                slot = self.look_up_older(at, &name, !last);
-            }
-            let node = match slot {
-                Slot::Node(node) if last && !(follow && self.node(node).kind == FileType::Link) => {
-                    return Walk::Place(Place { dir: at, name, slot });
+            let looks = (!last || follow) && matches!(reach, Reach::Proven | Reach::Partly);
+            let mut place = self.component(at, name, looks, !last);
+            let node = match place.slot {
+                Slot::Node(node) if !last || follow && self.node(node).kind == FileType::Link => {
+                    node
                 }
-                Slot::Node(node) => node,
-                Slot::Unknown | Slot::Absent if last => {
-                    return Walk::Place(Place { dir: at, name, slot });
-                }
-                Slot::Unknown | Slot::Absent if proven => {
-                    self.led_through(&Place { dir: at, name, slot })
-                }
-                Slot::Unknown => return Walk::Stopped(Place { dir: at, name, slot }, rest.into()),
+                _ if last => return Walk::Place(place),
+                _ if proven => self.led_through(&place),
                 Slot::Absent => return Walk::Blocked,
+                _ => return Walk::Stopped(place, rest.into()),
             };
+            place.slot = Slot::Node(node);
             let unread = |node: &Node| node.kind == FileType::Link && node.target.is_none();
             if self.node(node).kind == FileType::Unknown || unread(self.node(node)) {
-                self.look_again(at, &here, node);
+                self.look_again(at, &place.name, node);
             }
             match self.node(node).kind {
                 FileType::Directory => {
@@ -134,7 +120,6 @@ impl Names {
                     links += 1;
                     let Some(target) = self.node(node).target.clone() else {
                         // Its target is unknown.
-                        let place = Place { dir: at, name: here, slot: Slot::Node(node) };
                         return Walk::Stopped(place, rest.into());
                     };
                     if links > LINKS || target.is_empty() {
@@ -143,7 +128,10 @@ impl Names {
                     if target[0] == b'/' {
                         at = root;
                     }
-                    self.slashed |= last && target.ends_with(b"/");
+                    if last && target.ends_with(b"/") {
+                        self.slashed = true;
+                        follow &= !self.creates;
+                    }
                     for part in split(&target).collect::<Vec<_>>().into_iter().rev() {
                         rest.push_front(part);
                     }
@@ -154,15 +142,20 @@ impl Names {
                         None => return Walk::Blocked,
                     }
                 }
-                _ => {
-                    return Walk::Stopped(
-                        Place { dir: at, name: here, slot: Slot::Node(node) },
-                        rest.into(),
-                    );
-                }
+                _ => return Walk::Stopped(place, rest.into()),
             }
         }
         Walk::At(at)
+    }
+
+    /// What is known of a name. `looks`: a call followed it, so that the live file system is asked
+    /// where nothing is known; `directory`: for a directory, too.
+    fn component(&mut self, dir: NodeId, name: Box<[u8]>, looks: bool, directory: bool) -> Place {
+        let mut slot = self.look_up(dir, &name);
+        if slot == Slot::Unknown && looks {
+            slot = self.look_up_older(dir, &name, directory);
+        }
+        Place { dir, name, slot }
     }
 
     /// A path led through this name, of which nothing is known or where nothing stood.

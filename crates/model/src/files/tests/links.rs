@@ -4,7 +4,8 @@ use super::*;
 
 /// A listing of `/w` that holds the link `l`.
 fn listed() -> Vec<Call> {
-    let identity = Identity { dev: 1, ino: 5, mode: 0o40755, magic: 0xef53, ..Identity::default() };
+    let identity =
+        Identity { dev: 1, ino: 5, mode: 0o40755, fs_type: 0xef53, ..Identity::default() };
     let mut opens = call("openat", [CWD, 1, 0o200_000, 0, 0, 0], 3, &[(1, ".")]);
     opens.payloads.push(payload(
         RESULT,

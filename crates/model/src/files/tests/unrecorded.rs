@@ -105,7 +105,7 @@ fn names_that_come_and_go() {
             ino: 8,
             mode: 0o100_644,
             links: 1,
-            magic: 0xef53,
+            fs_type: 0xef53,
             size: 6,
             created: CREATED_KNOWN,
             ..Identity::default()

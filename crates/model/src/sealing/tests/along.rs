@@ -22,7 +22,7 @@ fn create_on(storage: impl Storage + 'static, path: &Path) -> Recording {
 fn write(journal: &mut Journal, item: &Item) {
     journal.begin(Header { left: made(item), ..header_of(item) });
     for payload in payloads_of(item) {
-        journal.payload(head_of(payload), &payload.bytes);
+        journal.add_payload(head_of(payload), &payload.bytes);
     }
     journal.commit().unwrap();
 }

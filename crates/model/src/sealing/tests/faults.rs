@@ -133,7 +133,7 @@ fn journals_fail_at_every_operation() {
             let mut journal: Journal = recording.journal(0)?;
             for i in 0..20 {
                 journal.begin(header_of(&call(1, i, i, b"")));
-                journal.payload(PayloadHeader::default(), b"bytes");
+                journal.add_payload(PayloadHeader::default(), b"bytes");
                 journal.commit()?;
                 if let Err(e) = journal.flush() {
                     assert!(e.is_full());

@@ -68,7 +68,7 @@ fn use_it(path: &Path) -> Result<usize, Error> {
     let trace = open(path)?.0;
     let mut n = 0;
     for data in [true, false] {
-        for item in trace.read(Want { data }) {
+        for item in trace.read(ReadOptions { data }) {
             item?;
             n += 1;
         }

@@ -33,7 +33,7 @@ fn a_million_calls() {
             args,
             ..Header::default()
         });
-        journal.payload(
+        journal.add_payload(
             PayloadHeader { arg: 1, flags: AT_EXIT, wanted: 16, ..PayloadHeader::default() },
             &(n / 3).to_le_bytes().repeat(2),
         );
@@ -48,7 +48,7 @@ fn a_million_calls() {
     let begin = Instant::now();
     let trace = Trace::open(&path).unwrap();
     let (mut count, mut last) = (0, 0);
-    for item in trace.read(Want { data: true }) {
+    for item in trace.read(ReadOptions { data: true }) {
         let Item::Call(call) = item.unwrap() else { panic!() };
         assert!(call.entered >= last && call.payloads[0].bytes.len() == 16);
         last = call.entered;
@@ -89,7 +89,7 @@ fn much_data() {
             ret: 65536,
             ..Header::default()
         });
-        journal.payload(
+        journal.add_payload(
             PayloadHeader { arg: 1, flags: AT_EXIT, wanted: 65536, ..PayloadHeader::default() },
             &block,
         );
@@ -101,7 +101,7 @@ fn much_data() {
     let (sealed, sealing) = (begin.elapsed(), peak());
     let trace = Trace::open(&path).unwrap();
     let begin = Instant::now();
-    assert_eq!(trace.read(Want { data: true }).filter(Result::is_ok).count(), 6000);
+    assert_eq!(trace.read(ReadOptions { data: true }).filter(Result::is_ok).count(), 6000);
     eprintln!(
         "375 MiB of data: sealed in {sealed:.1?} with {} MiB, read in {:.1?} with {} MiB, {} MiB on disk",
         sealing >> 20,

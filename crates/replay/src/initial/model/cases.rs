@@ -268,6 +268,7 @@ fn a_link_that_led_nowhere_leads_to_a_directory_that_came() {
 #[test]
 fn a_directory_that_did_not_move_into_itself_was_reached_through_a_link() {
     holds(&[symlink("a", "d")], &[rename("a", "d/a"), unlink("d")]);
+    holds(&[symlink("a", "d")], &[rename("a", "d/b/a"), unlink("d")]);
 }
 
 #[test]
@@ -294,8 +295,9 @@ fn a_file_replaces_a_link_to_a_directory_and_no_directory() {
     holds(&[symlink("a", "b"), open("a/a", CREATE)], &ops);
     let before = [open("d", CREATE), symlink("../a", "a/a")];
     holds(&before, &[stat("a/a", true), rename("d", "a/a")]);
-    let ops = [stat("c/c", true), open("c", 0o302), rename("a/a", "c")];
-    holds(&[symlink("a", "c"), symlink("a", "a/a")], &ops);
+    let before = [symlink("a", "c"), symlink("a", "a/a")];
+    holds(&before, &[stat("c/c", true), open("c", 0o302), rename("a/a", "c")]);
+    holds(&before, &[stat("c", true), open("a", 0), rename("a/a", "c"), unlink("c")]);
 }
 
 #[test]
@@ -313,4 +315,9 @@ fn a_directory_that_is_still_there_is_no_link() {
 fn a_link_that_led_to_its_directory_leads_there_where_it_was_moved() {
     let ops = [rename("a", "d"), symlink("d", "c"), Op::Truncate("c/a/b".into(), 0)];
     holds(&[symlink("../c", "a/a")], &ops);
+}
+
+#[test]
+fn a_file_is_not_created_behind_a_link_that_ends_in_a_slash() {
+    holds(&[], &[symlink("d/", "c"), symlink("b/a", "d"), open("c", 0o1102)]);
 }

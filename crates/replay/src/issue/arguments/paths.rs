@@ -22,7 +22,7 @@ impl Translation {
             return;
         }
         for (i, arg) in shape.args.iter().enumerate() {
-            let (Some(way), Deferred::String) = (arg.kind.path(), self.deferred[i]) else {
+            let (Some(way), Deferred::String) = (arg.kind.path_use(), self.deferred[i]) else {
                 continue;
             };
             let dir = way.dir.map(usize::from);
@@ -52,7 +52,7 @@ impl Arguments {
         i: usize,
     ) -> Result<Option<Vec<u8>>, TranslateError> {
         let (Some(view), Some(path), Some(way)) =
-            (&bound.view, &bound.viewed[i], shape.args[i].kind.path())
+            (&bound.view, &bound.viewed[i], shape.args[i].kind.path_use())
         else {
             return Ok(None);
         };
@@ -60,7 +60,7 @@ impl Arguments {
             Role::Open(from) => Some(u64::from(call.open_flags(from))),
             _ => None,
         };
-        let follow = way.follows(&call.args, flags);
+        let follow = way.follows_symlink(&call.args, flags);
         let found = view.resolve(path, follow, &mut raw::readlink);
         found.path.map(Some).ok_or(TranslateError::Elsewhere)
     }

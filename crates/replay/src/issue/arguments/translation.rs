@@ -48,13 +48,13 @@ impl TranslateError {
     }
 }
 
-/// What an argument still lacks when its call has been translated: what only the thread has that
-/// performs it.
+/// What is missing of an argument after translation, and is filled in by the thread that performs
+/// the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deferred {
     /// Nothing.
     None,
-    /// Nothing, as long as the recorded data are there, to which it points.
+    /// Nothing; the argument points to the recorded data, which must outlive the call.
     Recorded,
     /// The real descriptor that it means.
     RealFd,
@@ -62,15 +62,16 @@ pub(crate) enum Deferred {
     ThroughFd,
     /// A path of a process with mounts or a root of its own: what it stands for.
     Viewed,
-    /// A path from the working directory, of a call that is made elsewhere for the sake of another.
+    /// A relative path of a call that runs in procfs because of another path.
     RelativePath,
-    /// Room for so many bytes that come back; `zeroed`: it must not hold what an earlier call left.
+    /// A buffer for `len` bytes of output; with `zeroed`, it must not hold bytes of an earlier
+    /// call.
     Buffer { len: usize, zeroed: bool },
     /// A string.
     String,
-    /// A struct that goes in (and out), in so many bytes.
+    /// A struct of `len` bytes that goes in, or in and out.
     Struct { len: usize },
-    /// Bulk data that do not stand in one piece, so many bytes.
+    /// `len` bytes of data that are not contiguous in the trace.
     Data { len: usize },
     /// `iovec`s going in.
     IovecsIn { count: u8 },
@@ -88,7 +89,7 @@ pub(crate) struct Translation {
     pub deferred: [Deferred; 6],
     /// An argument is an address that faults.
     pub faults: bool,
-    /// It is made in procfs: paths lead through links there.
+    /// The call runs with procfs as working directory, as its paths lead through links there.
     pub in_procfs: bool,
 }
 
@@ -119,7 +120,9 @@ impl Translation {
                 | Kind::Length
                 | Kind::Mode => {}
                 // What came at once then need not be there at once now.
-                Kind::Flags(set) if call.succeeded() => this.values[i] &= !(set.hasty as usize),
+                Kind::Flags(set) if call.succeeded() => {
+                    this.values[i] &= !(set.nonblocking as usize)
+                }
                 Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
                 Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
                     this.values[i] = AT_FDCWD as isize as usize;
@@ -149,7 +152,7 @@ impl Translation {
                 Kind::OutIov { count } => this.deferred[i] = Deferred::IovecsOut { count },
             }
         }
-        for i in abi::arguments(shape.uses.paths) {
+        for i in abi::argument_indices(shape.uses.path_args) {
             if this.deferred[i] == Deferred::String
                 && bound.viewed[i].is_some()
                 && bound.through[i].is_none()
@@ -171,7 +174,7 @@ impl Translation {
         Ok(this)
     }
 
-    /// Argument `i` faults.
+    /// Makes argument `i` an address that faults.
     fn set_faulting(&mut self, i: usize) {
         (self.values[i], self.faults) = (FAULTING_ADDRESS, true);
     }

@@ -17,7 +17,7 @@ pub(super) fn bind(handled: &HandledCall) -> Outcome {
         return Err("network");
     }
     let Some((i, path)) = handled.shape.args.iter().enumerate().find_map(|(i, arg)| {
-        Some((i, handled.call.path(i as u8)?)).filter(|_| arg.kind.path().is_some())
+        Some((i, handled.call.path(i as u8)?)).filter(|_| arg.kind.path_use().is_some())
     }) else {
         return Err("network");
     };

@@ -11,16 +11,16 @@ use crate::issue::scratch::MAX_RW_COUNT;
 use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, raw};
 use crate::verify::{Mismatch, first_difference};
-use abi::{Copies, End, errno_of};
+use abi::{Copies, CopyEnd, errno_of};
 use model::world::Bound;
 use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::{Call, Payload};
 
 /// The end that is a file, if the other is none and data moved.
-pub(crate) fn file_end(call: &Call, copies: Copies, bound: &Bound<RealFd>) -> Option<End> {
+pub(crate) fn file_end(call: &Call, copies: Copies, bound: &Bound<RealFd>) -> Option<CopyEnd> {
     let stored =
-        |end: End| bound.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored());
+        |end: CopyEnd| bound.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored());
     match (stored(copies.from), stored(copies.to)) {
         _ if !call.succeeded() || call.ret <= 0 => None,
         (true, false) => Some(copies.from),
@@ -47,7 +47,7 @@ pub(super) fn transfer(
     thread: &mut ExecutorThread,
     handled: &HandledCall,
     copies: Copies,
-    end: End,
+    end: CopyEnd,
 ) -> Outcome {
     let length = (handled.call.ret as u64).min(MAX_RW_COUNT as u64);
     let (got, difference) = copy(thread, handled, copies, end, length)?;
@@ -65,7 +65,9 @@ pub(super) fn clone(thread: &mut ExecutorThread, handled: &HandledCall) -> Outco
         return Ok(handled.expected().compare(got));
     };
     thread.context.copied.fetch_add(1, Relaxed);
-    let sum = |of: fn(&Payload) -> u64| trace::saturating_sum(handled.call.copied(&copies).map(of));
+    let sum = |of: fn(&Payload) -> u64| {
+        trace::saturating_sum(handled.call.copied_payloads(&copies).map(of))
+    };
     let length = sum(|p| p.wanted).min(MAX_RW_COUNT as u64).max(sum(|p| p.bytes.len() as u64));
     match copy(thread, handled, copies, copies.to, length)? {
         (got, _) if got == length as i64 => Ok(None),
@@ -77,15 +79,15 @@ fn copy(
     thread: &mut ExecutorThread,
     handled: &HandledCall,
     copies: Copies,
-    end: End,
+    end: CopyEnd,
     length: u64,
 ) -> Result<Copied, &'static str> {
     let call = &handled.call;
     let real = handled.bound.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
     let buffer = thread.scratch.alloc(CHUNK).ok_or(TranslateError::Size.why())?;
     let bytes = thread.scratch.bytes_mut(buffer);
-    let offset = call.pointed(end.at);
-    let mut captured = Captured::new(call.copied(&copies));
+    let offset = call.copy_offset(end.at);
+    let mut captured = Captured::new(call.copied_payloads(&copies));
     let mut moved = 0;
     let mut difference = None;
     while moved < length {

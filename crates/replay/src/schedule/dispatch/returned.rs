@@ -209,7 +209,7 @@ impl Dispatcher<'_> {
     /// act as its owner.
     #[inline]
     fn withheld(&self, call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
-        if shape.uses.modes == 0 || !self.shared.context.rules.withhold {
+        if shape.uses.mode_args == 0 || !self.shared.context.rules.withhold {
             return None;
         }
         let reduced = withheld(call, shape)?;

@@ -76,7 +76,7 @@ impl Aliases {
     ) {
         let args = shape.args.iter().enumerate();
         let paths: Vec<(Role, Vec<u8>)> = args
-            .filter_map(|(i, a)| Some((a.kind.path()?.role, lexical(bound.paths[i].as_ref()?))))
+            .filter_map(|(i, a)| Some((a.kind.path_use()?.role, lexical(bound.paths[i].as_ref()?))))
             .collect();
         if let [(Role::Lookup, old), (Role::Create, new)] = &paths[..]
             && call.succeeded()

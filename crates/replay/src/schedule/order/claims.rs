@@ -1,18 +1,17 @@
-//! What a call has to do with: its claims. Each says of one thing of the recorded system whether
-//! the call changed it, in which state its result says that the call found it, and how the call
-//! left it.
+//! The claims of a call. Each says of one resource whether the call changed it, in which state the
+//! call found it by its result, and in which state the call left it.
 //!
 //! They follow from the kinds of the arguments, never from the call's name.
 
 use crate::issue::RealFd;
-use abi::{Effect, Is, Kind, Layout, PathUse, Ret, Role, Shape};
+use abi::{Effect, FieldKind, Kind, Layout, PathUse, Ret, Role, Shape};
 use linux_raw_sys::general::{O_CREAT, O_EXCL, O_TRUNC, S_IFREG, SEEK_END};
 use model::world::{Bound, OpenFile, lexical, parent};
 use rustix::io::Errno;
 use std::hash::{Hash, Hasher};
 use trace::Call;
 
-/// A thing that calls use and change. Names are hashes: they are only compared.
+/// A resource that calls use and change. Names are hashes, as they are only compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Resource {
     /// A descriptor's number, in the table of the process.
@@ -44,7 +43,7 @@ const CHUNK: u64 = 256 << 10;
 /// An access to more chunks than this counts as one to the whole file.
 const CHUNKS: u64 = 8;
 
-/// A stretch of a file.
+/// A byte range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Span {
     pub file: (u64, u64),
@@ -95,11 +94,11 @@ impl ResourceState {
     }
 }
 
-/// What a call has to do with one thing.
+/// What a call does with one resource.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim {
     pub resource: Resource,
-    /// It changes the thing, and does not only look at it.
+    /// It changes the resource, and does not only use it.
     pub changes: bool,
     pub before: ResourceState,
     pub after: ResourceState,
@@ -107,7 +106,7 @@ pub(super) struct Claim {
     pub argument: u8,
 }
 
-/// A name as it is compared.
+/// Returns the hash by which a name is compared.
 pub(super) fn hash(path: &[u8]) -> u64 {
     let mut hasher = ahash::AHasher::default();
     path.hash(&mut hasher);
@@ -118,12 +117,12 @@ pub(super) fn hash(path: &[u8]) -> u64 {
 /// what the flags are.
 pub(super) fn depends_on_status(shape: &Shape) -> bool {
     let asks = |a: &abi::Arg| matches!(a.kind, Kind::Fd | Kind::Flags(_));
-    shape.uses.moves
+    shape.uses.moves_data
         || shape.copies.is_some()
         || (shape.ret == Ret::Int && shape.uses.fd.is_some() && shape.args.iter().all(asks))
 }
 
-/// The descriptor number that a call gave out.
+/// The number of the descriptor that a call opened.
 pub(super) fn new_descriptor(call: &Call, shape: &Shape) -> Option<i32> {
     let number = |i: u8| call.args[usize::from(i)] as i32;
     match shape.effect {
@@ -147,7 +146,7 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
             Kind::DirFd => claims.number(i),
             Kind::Path(way) => claims.path(i, way),
             // The address of a socket is a name.
-            Kind::In(..) => arg.kind.path().into_iter().for_each(|way| claims.path(i, way)),
+            Kind::In(..) => arg.kind.path_use().into_iter().for_each(|way| claims.path(i, way)),
             Kind::Out(_, layout) => claims.struct_of_file(i, layout),
             // Numbers, and what belongs to the process.
             Kind::Int
@@ -190,7 +189,7 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
         );
     }
     if bound.paths.any() {
-        let renames = |a: &abi::Arg| matches!(a.kind.path(), Some(way) if renames(way.role));
+        let renames = |a: &abi::Arg| matches!(a.kind.path_use(), Some(way) if renames(way.role));
         claims.claim_use(u8::MAX, Resource::AllNames, shape.args.iter().any(renames));
     }
 }
@@ -246,7 +245,7 @@ impl Claims<'_> {
         }
         let seeks = shape.effect == Effect::Seek;
         let positioned = shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
-        let lists = shape.uses.lists;
+        let lists = shape.uses.lists_directory;
         if (bound.offset.is_some() && !positioned) || lists || seeks || shape.copies.is_some() {
             self.claim_use(arg, Resource::Offset(file.id), true);
         }
@@ -314,16 +313,17 @@ impl Claims<'_> {
         }
     }
 
-    /// A struct that tells of a file (stat and its kin).
+    /// Claims what a struct with a file's status says (stat).
     fn struct_of_file(&mut self, i: usize, layout: &Layout) {
         if !self.call.succeeded() {
             return;
         }
-        let word = |is: Is| {
-            let field = layout.fields.iter().find(|f| f.is == is && f.size == 8)?;
-            Some(self.call.word(i as u8, field.at as u8))
+        let word = |kind: FieldKind| {
+            let field = layout.fields.iter().find(|f| f.kind == kind && f.size == 8)?;
+            Some(self.call.struct_u64(i as u8, field.at as u8))
         };
-        let (inode, size) = (word(Is::Ino).filter(|number| *number != 0), word(Is::Size));
+        let (inode, size) =
+            (word(FieldKind::Ino).filter(|number| *number != 0), word(FieldKind::Size));
         if let Some(number) = inode {
             self.claim_use(i as u8, Resource::File(number), self.shape.changes);
         }

@@ -26,7 +26,7 @@ impl DirectoryChanges {
         if !self.listings.is_empty() && bound.paths.any() {
             self.count_changes(call, shape, bound);
         }
-        let listed = bound.fds[0].as_ref().filter(|_| shape.uses.lists);
+        let listed = bound.fds[0].as_ref().filter(|_| shape.uses.lists_directory);
         let Some(file) = listed.map(|d| &d.file) else { return false };
         let now = self.changes.get(&file.path).copied().unwrap_or(0);
         let began = *self.listings.entry(file.id).or_insert(now);
@@ -41,7 +41,7 @@ impl DirectoryChanges {
 
     fn count_changes(&mut self, call: &Call, shape: &Shape, bound: &Bound<RealFd>) {
         for (i, arg) in shape.args.iter().enumerate() {
-            let (Some(way), Some(path)) = (arg.kind.path(), &bound.paths[i]) else { continue };
+            let (Some(way), Some(path)) = (arg.kind.path_use(), &bound.paths[i]) else { continue };
             let changes = match way.role {
                 Role::Lookup => false,
                 Role::Open(from) => call.open_flags(from) & O_CREAT != 0,

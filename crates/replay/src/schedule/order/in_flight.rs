@@ -39,7 +39,7 @@ const CLAIMS: usize = 8;
 
 /// Whether such a call can have claims: it takes a descriptor or a path, or returns a descriptor.
 fn may_have_claims(shape: &Shape) -> bool {
-    shape.uses.fds != 0 || shape.uses.paths != 0 || shape.ret == Ret::Fd
+    shape.uses.fd_args != 0 || shape.uses.path_args != 0 || shape.ret == Ret::Fd
 }
 
 impl InFlight {

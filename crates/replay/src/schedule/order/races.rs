@@ -46,7 +46,7 @@ fn changes_append(call: &Call, bound: &Bound<RealFd>) -> bool {
 }
 
 fn writes(call: &Call, shape: &Shape) -> bool {
-    shape.uses.writes && call.succeeded() && call.ret > 0
+    shape.uses.writes_data && call.succeeded() && call.ret > 0
 }
 
 impl OrderBuilder {

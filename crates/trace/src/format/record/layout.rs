@@ -1,6 +1,6 @@
-//! Where a record's parts lie: the one place that knows, for engines, the journal and sealing. The
-//! program in the kernel has the same layout from `crates/capture/src/ebpf/bpf/record.h`, which
-//! says the same offsets to its compiler.
+//! The layout of a record in memory, shared by the engines, the journal and sealing. The eBPF
+//! program has the same layout in `crates/capture/src/ebpf/bpf/record.h`, which asserts the same
+//! offsets at compile time.
 
 use super::{FdSnapshot, Header, Identity, PayloadHeader};
 use std::mem::offset_of;
@@ -15,61 +15,67 @@ const _: () = {
     assert!(offset_of!(Identity, created) == 72);
 };
 
-/// Bytes of a BPF ring's head of a record (`struct bpf_ringbuf_hdr`, kernel/bpf/ringbuf.c): a `u32`
-/// length of what follows, which may be more than the record's own, with the two upper bits as
-/// flags, and a `u32` that means nothing here. What follows is padded to a multiple of 8.
+/// The number of bytes that a BPF ring buffer puts before each record (`struct bpf_ringbuf_hdr`,
+/// kernel/bpf/ringbuf.c): a `u32` length of the reservation, whose two upper bits are flags, and a
+/// `u32` that is ignored here. The reservation may be longer than the record in it. It is padded to
+/// a multiple of 8.
 pub const RING_HEAD: usize = 8;
-/// The bit of a ring's length that says that the record is none.
+/// The bit of the ring buffer's length that marks a discarded reservation, which holds no record.
 pub const RING_DISCARD: u32 = 1 << 30;
-/// Where [`Header::seq`] stands in a record.
+/// The offset of [`Header::seq`] in a record, in bytes.
 pub const SEQ: usize = offset_of!(Header, seq);
 
-/// Bytes from a payload's or a record's bytes to what follows them: a multiple of 8.
+/// Rounds a length in bytes up to a multiple of 8.
 pub const fn padded(len: usize) -> usize {
     len.next_multiple_of(8)
 }
 
-/// Bytes from a ring's head of a record, whose length is `word`, to the next one.
-pub const fn ring_step(word: u32) -> usize {
-    padded(RING_HEAD + (word & !RING_DISCARD) as usize)
+/// Returns the number of bytes from the head of one ring buffer record to the next one.
+/// `ring_length` is the first `u32` of the head, with its flags.
+pub const fn ring_step(ring_length: u32) -> usize {
+    padded(RING_HEAD + (ring_length & !RING_DISCARD) as usize)
 }
 
-/// Puts a payload behind those that are there.
-pub(crate) fn put_payload(to: &mut Vec<u8>, head: PayloadHeader, bytes: &[u8]) {
-    to.extend_from_slice(head.as_bytes());
-    to.extend_from_slice(bytes);
-    to.resize(padded(to.len()), 0);
+/// Appends a payload to a record: its head, its bytes, and zeros up to a multiple of 8.
+pub(crate) fn append_payload(buffer: &mut Vec<u8>, head: PayloadHeader, bytes: &[u8]) {
+    buffer.extend_from_slice(head.as_bytes());
+    buffer.extend_from_slice(bytes);
+    buffer.resize(padded(buffer.len()), 0);
 }
 
-/// Writes into the head of a record that is there as a whole what was not known before.
-pub(crate) fn complete(record: &mut [u8], payloads: u16, seq: u64) {
+/// Writes the length, the number of payloads and the sequence number into the head of a record that
+/// is otherwise finished. `record` is exactly the record's bytes.
+pub(crate) fn fill_in_header(record: &mut [u8], payloads: u16, seq: u64) {
     let len = record.len() as u32;
     record[offset_of!(Header, len)..][..4].copy_from_slice(&len.to_le_bytes());
     record[offset_of!(Header, payloads)..][..2].copy_from_slice(&payloads.to_le_bytes());
     record[SEQ..][..8].copy_from_slice(&seq.to_le_bytes());
 }
 
-/// The head of the record at the beginning of `bytes`, if it and its payloads lie in them.
-pub(crate) fn whole(bytes: &[u8]) -> Option<Header> {
+/// Returns the head of the record at the beginning of `bytes`. Returns `None` if the record or one
+/// of its payloads extends past the end, or if the number of payloads is wrong.
+pub(crate) fn valid_header(bytes: &[u8]) -> Option<Header> {
     let (header, _) = Header::read_from_prefix(bytes).ok()?;
     let len = header.len as usize;
     let body = bytes.get(size_of::<Header>()..len).filter(|_| len == padded(len))?;
-    (Payloads::new(body).count_whole() == Some(usize::from(header.payloads))).then_some(header)
+    (Payloads::new(body).count_if_complete() == Some(usize::from(header.payloads)))
+        .then_some(header)
 }
 
-/// The payloads of a record, as they lie in its body.
+/// Iterates over the payloads in the body of a record, and stops at the first one that does not
+/// fit.
 #[derive(Clone, Copy)]
 pub(crate) struct Payloads<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Payloads<'a> {
-    /// Payloads in `body`.
+    /// `body` is the record without its [`Header`].
     pub fn new(body: &'a [u8]) -> Self {
         Self { rest: body }
     }
-    /// How many, if they fill the body exactly.
-    pub fn count_whole(mut self) -> Option<usize> {
+    /// Returns the number of payloads if they fill the body exactly, else `None`.
+    pub fn count_if_complete(mut self) -> Option<usize> {
         let n = self.by_ref().count();
         self.rest.is_empty().then_some(n)
     }

@@ -1,36 +1,39 @@
-//! What stands where a record should begin.
+//! Classifies the bytes at the position of the next record in a frame.
 
-use crate::format::record::{Header, RING_DISCARD, RING_HEAD, ring_step, whole};
+use crate::format::record::{Header, RING_DISCARD, RING_HEAD, ring_step, valid_header};
 use std::ops::Range;
 
-/// What stands there.
+/// What is at the position of a record.
 pub(super) enum AtRecord {
     Record(Header),
-    /// Room in the ring that was given back.
+    /// A discarded reservation of the ring buffer.
     Discarded,
-    /// No record.
+    /// Bytes that are not a valid record.
     Invalid,
 }
 
-/// What stands at the beginning of the rest of a frame, and how many bytes of it. Numbers of
-/// records begin at `next`.
+/// Classifies the bytes at the beginning of `rest`, the unread rest of a frame, and returns their
+/// length. `ring`: the record follows a ring buffer head. A record whose sequence number is less
+/// than `next` is invalid.
 pub(super) fn record_at(rest: &[u8], ring: bool, next: u64) -> (AtRecord, usize) {
-    let Some((step, body)) = (if ring { in_ring(rest) } else { alone(rest) }) else {
+    let Some((step, body)) =
+        (if ring { ring_record_range(rest) } else { plain_record_range(rest) })
+    else {
         return (AtRecord::Invalid, rest.len());
     };
-    let stands = match body.map(|body| whole(&rest[body])) {
+    let found = match body.map(|body| valid_header(&rest[body])) {
         None => AtRecord::Discarded,
         Some(Some(header)) if header.seq >= next && header.seq < u64::MAX => {
             AtRecord::Record(header)
         }
         Some(_) => AtRecord::Invalid,
     };
-    (stands, step)
+    (found, step)
 }
 
-/// In a ring: bytes that come before what follows, and where among them the record is, if it is
-/// one. `None`: not even that can be said.
-fn in_ring(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
+/// Returns the distance to the next record and the range of this one, which is `None` if the
+/// reservation was discarded. Returns `None` if the length exceeds the frame.
+fn ring_record_range(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
     let word = u32::from_le_bytes(*rest.first_chunk()?);
     let len = (word & !RING_DISCARD) as usize;
     let step = ring_step(word);
@@ -38,8 +41,8 @@ fn in_ring(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
     (step <= rest.len()).then_some((step, body))
 }
 
-/// The same of a record without a ring's head.
-fn alone(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
+/// Returns the same as [`ring_record_range`] for a record without a ring buffer head.
+fn plain_record_range(rest: &[u8]) -> Option<(usize, Option<Range<usize>>)> {
     let len = u32::from_le_bytes(*rest.first_chunk()?) as usize;
     let fits = (size_of::<Header>()..=rest.len()).contains(&len) && len.is_multiple_of(8);
     fits.then_some((len, Some(0..len)))

@@ -1,36 +1,34 @@
-//! CRC-32C of stretches of one buffer. A stretch costs at most two blocks, however long it is:
-//! what is between is worked out from running sums, which each byte enters once.
-//!
-//! So a journal full of heads that promise long frames is searched in time proportional to its
-//! length.
+//! Computes the CRC-32C of ranges of one buffer. A range costs at most two blocks, whatever its
+//! length: the blocks between are derived from running checksums, which read each byte once. So a
+//! journal with many forged heads that claim long frames is searched in linear time.
 
 use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use crc_fast::{Digest, checksum_combine, crc32_iscsi};
 
-/// Bytes between two running sums.
+/// The number of bytes between two running checksums.
 const BLOCK: usize = 512;
 
-/// Running sums of a buffer, from its beginning on.
+/// Running checksums of a buffer, from its beginning.
 pub(super) struct RunningCrc {
     running: Digest,
-    /// The CRC of all bytes before the block of this number.
+    /// Entry `n` is the CRC of all bytes before block `n`.
     before: Vec<u32>,
 }
 
 impl RunningCrc {
-    /// Of a buffer that nothing is known of.
+    /// Starts without any checksum.
     pub fn new() -> Self {
         Self { running: Digest::new(Crc32Iscsi), before: vec![0] }
     }
 
-    /// Forgets all: the bytes have moved.
+    /// Drops all checksums, because the buffer's content has changed.
     pub fn clear(&mut self) {
         self.running.reset();
         self.before.truncate(1);
     }
 
-    /// The CRC of `bytes[from..to]`, and how many bytes had to be looked at.
-    pub fn of(&mut self, bytes: &[u8], from: usize, to: usize) -> (u32, usize) {
+    /// Returns the CRC of `bytes[from..to]`, and how many bytes were read to compute it.
+    pub fn crc_of(&mut self, bytes: &[u8], from: usize, to: usize) -> (u32, usize) {
         let (first, last) = (from.div_ceil(BLOCK), to / BLOCK);
         if last <= first {
             return (crc32_iscsi(&bytes[from..to]), to - from);
@@ -41,16 +39,16 @@ impl RunningCrc {
             self.running.update(block);
             self.before.push(self.running.finalize() as u32);
         }
-        let shifted = join(self.before[first], 0, end - start);
+        let shifted = combine(self.before[first], 0, end - start);
         let middle = self.before[last] ^ shifted;
-        let whole = join(crc32_iscsi(&bytes[from..start]), middle, end - start);
-        let whole = join(whole, crc32_iscsi(&bytes[end..to]), to - end);
+        let whole = combine(crc32_iscsi(&bytes[from..start]), middle, end - start);
+        let whole = combine(whole, crc32_iscsi(&bytes[end..to]), to - end);
         (whole, start - from + (to - end) + end.saturating_sub(known))
     }
 }
 
-/// The CRC of two stretches that follow each other, the second of which has `len` bytes.
-fn join(first: u32, second: u32, len: usize) -> u32 {
+/// Returns the CRC of two adjacent ranges from their CRCs; the second range has `len` bytes.
+fn combine(first: u32, second: u32, len: usize) -> u32 {
     checksum_combine(Crc32Iscsi, u64::from(first), u64::from(second), len as u64) as u32
 }
 
@@ -66,7 +64,7 @@ mod tests {
             for pair in cuts.chunks(2) {
                 let of = |n: u16| usize::from(n) % (bytes.len() + 1);
                 let (from, to) = (of(pair[0]).min(of(pair[1])), of(pair[0]).max(of(pair[1])));
-                prop_assert_eq!(running_crc.of(&bytes, from, to).0, crc32_iscsi(&bytes[from..to]));
+                prop_assert_eq!(running_crc.crc_of(&bytes, from, to).0, crc32_iscsi(&bytes[from..to]));
             }
         }
     }

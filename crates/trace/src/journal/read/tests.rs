@@ -16,7 +16,7 @@ fn journal(dir: &Path, frames: u64) -> Vec<u8> {
     let mut journal = Journal::create(dir, 3).unwrap();
     for n in 0..frames * 3 {
         journal.begin(Header { tid: n as u32, ..Header::default() });
-        journal.payload(PayloadHeader::default(), &vec![n as u8; 10 + n as usize % 90]);
+        journal.add_payload(PayloadHeader::default(), &vec![n as u8; 10 + n as usize % 90]);
         journal.commit().unwrap();
         if n % 3 == 2 {
             journal.flush().unwrap();
@@ -32,7 +32,7 @@ fn found(dir: &Path, bytes: &[u8]) -> (Vec<u64>, Damage) {
     let mut records = Records::new(File::open(dir.join("damaged")).unwrap(), 3, 0);
     let mut seen = Vec::new();
     while let Some(header) = records.peek().unwrap() {
-        let record = records.take(|_, _| false);
+        let record = records.next_record(|_, _| false);
         let (_, bytes) = Payloads::new(record.body).next().unwrap();
         assert_eq!(bytes, vec![header.seq as u8; 10 + header.seq as usize % 90]);
         assert_eq!(u64::from(header.tid), header.seq);
@@ -100,7 +100,7 @@ proptest! {
 #[test]
 fn a_journal_within_the_data_is_not_ours() {
     let dir = tempfile::tempdir().unwrap();
-    let opened = crate::storage::directory(dir.path()).unwrap();
+    let opened = crate::storage::open_directory(dir.path()).unwrap();
     let inner = journal(dir.path(), 4);
     let recorded = |recording| {
         let mut journal =
@@ -108,7 +108,7 @@ fn a_journal_within_the_data_is_not_ours() {
                 .unwrap();
         for _ in 0..2 {
             journal.begin(Header::default());
-            journal.payload(PayloadHeader::default(), &inner);
+            journal.add_payload(PayloadHeader::default(), &inner);
             journal.commit().unwrap();
             journal.flush().unwrap();
         }
@@ -119,7 +119,7 @@ fn a_journal_within_the_data_is_not_ours() {
         let mut records =
             Records::new(File::open(dir.path().join("damaged")).unwrap(), 3, recording);
         std::iter::from_fn(move || {
-            records.peek().unwrap().map(|_| records.take(|_, _| false).header.seq)
+            records.peek().unwrap().map(|_| records.next_record(|_, _| false).header.seq)
         })
         .collect::<Vec<_>>()
     };
@@ -143,13 +143,13 @@ fn a_journal_that_grows() {
         let path = dir.path().join("grows");
         let mut file = File::create(&path).unwrap();
         let mut records = Records::new(File::open(&path).unwrap(), 3, 0);
-        records.grows(true);
+        records.set_growing(true);
         let mut seen = Vec::new();
         for (n, some) in bytes[..end].chunks(step).enumerate() {
             file.write_all(some).unwrap();
             let there = (n + 1) * step;
             while let Some(header) = records.peek().unwrap() {
-                let record = records.take(|_, _| false);
+                let record = records.next_record(|_, _| false);
                 assert_eq!(
                     Payloads::new(record.body).next().unwrap().1,
                     vec![header.seq as u8; 10 + header.seq as usize % 90]
@@ -165,7 +165,7 @@ fn a_journal_that_grows() {
             assert_eq!(seen.len(), whole * 3, "{there} bytes");
             assert_eq!(records.damage(), Damage::default());
         }
-        records.grows(false);
+        records.set_growing(false);
         assert!(records.peek().unwrap().is_none());
         let torn = (end
             - starts(&bytes).into_iter().chain([bytes.len()]).rfind(|s| *s <= end).unwrap())
@@ -186,16 +186,16 @@ fn a_frame_that_is_not_whole_yet() {
     early[bytes.len() - 60..].fill(0);
     std::fs::write(&path, &early).unwrap();
     let mut records = Records::new(File::open(&path).unwrap(), 3, 0);
-    records.grows(true);
+    records.set_growing(true);
     let mut count = 0;
     while records.peek().unwrap().is_some() {
-        records.take(|_, _| false);
+        records.next_record(|_, _| false);
         count += 1;
     }
     assert_eq!((count, records.damage()), (6, Damage::default()));
     std::fs::write(&path, &bytes).unwrap();
     while records.peek().unwrap().is_some() {
-        records.take(|_, _| false);
+        records.next_record(|_, _| false);
         count += 1;
     }
     assert_eq!((count, records.damage()), (9, Damage::default()));

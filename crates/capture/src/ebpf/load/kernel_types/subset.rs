@@ -17,8 +17,11 @@ impl Found<'_> {
             from: self,
             types: Vec::new(),
             strings: vec![0],
+            // Offsets of names in `strings`, by their offsets in the kernel's.
             names: HashMap::from([(0, 0)]),
+            // Numbers of types, by their numbers in the kernel.
             numbers: HashMap::from([(0, 0)]),
+            // The kernel's numbers of the types, ordered by their numbers here.
             queue: Vec::new(),
         };
         let mut roots: Vec<u32> = self.numbers.values().flatten().copied().collect();

@@ -7,7 +7,7 @@ use ::replay::Divergence;
 use abi::print::Hex;
 use model::world::{Moment, Timeline, World};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use trace::{Trace, Want};
+use trace::{ReadOptions, Trace};
 
 /// Divergences that get a context: the trace is read again for them.
 const FIRST: usize = 5;
@@ -28,7 +28,7 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
     let mut open = HashMap::new();
     let mut lines: HashMap<String, VecDeque<String>> = HashMap::new();
     let mut found = HashMap::new();
-    for moment in Timeline::new(trace.read(Want { data: true })) {
+    for moment in Timeline::new(trace.read(ReadOptions { data: true })) {
         match moment {
             Ok(Moment::Event(event)) => drop(world.event(&event)),
             Ok(Moment::Enter(number, call)) => {

@@ -275,7 +275,7 @@ fn placed<'t>(
 
 /// The argument whose value decides what the others are.
 fn choosing<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str)> {
-    let by = usize::from(row.by);
+    let by = usize::from(row.selector);
     parts.iter().copied().find(|(i, _)| *i == by && !row.variants.is_empty())
 }
 

@@ -3,7 +3,7 @@
 use super::text::string;
 use super::words::{number, signal};
 use crate::text::strace::lexer::split::split;
-use abi::{Form, Is, Layout};
+use abi::{FieldKind, Form, Layout};
 use linux_raw_sys::general::*;
 
 /// The bytes that a pointer leads to; `None` if strace left some of them out.
@@ -20,8 +20,8 @@ pub(crate) fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
         }
         Form::Struct if layout.fields.len() == 1 && layout.fields[0].name.is_empty() => {
             let field = &layout.fields[0];
-            let value = match field.is {
-                Is::Flags(set) => number(text, Some(set)),
+            let value = match field.kind {
+                FieldKind::Flags(set) => number(text, Some(set)),
                 _ => number(inside(text, '[', ']').unwrap_or(text), None),
             }?;
             Some(value.to_le_bytes()[..usize::from(field.size)].to_vec())
@@ -77,7 +77,7 @@ fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option
         };
         let (at, width) = (field.at as usize, usize::from(field.size));
         let place = bytes.get_mut(at..at + width)?;
-        if field.is == Is::Text {
+        if field.kind == FieldKind::Text {
             let (text, cut) = string(value)?;
             let end = text.len().min(width);
             place[..end].copy_from_slice(&text[..end]);
@@ -86,9 +86,9 @@ fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option
             }
             continue;
         }
-        let set = if let Is::Flags(set) = field.is { Some(set) } else { None };
-        let value = match field.is {
-            Is::Flags(set) if set.name == "SIG" && value.starts_with("SIG") => signal(value),
+        let set = if let FieldKind::Flags(set) = field.kind { Some(set) } else { None };
+        let value = match field.kind {
+            FieldKind::Flags(set) if set.name == "SIG" && value.starts_with("SIG") => signal(value),
             _ => number(value, set).or_else(|| pair(value)),
         }?;
         let width = width.min(8);

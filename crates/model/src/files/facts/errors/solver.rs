@@ -139,7 +139,7 @@ impl Solver<'_> {
                 None => {}
                 Some([]) => all = false,
                 Some([explanation]) if !explanation.is_empty() => {
-                    unexplained_errors.extend(self.assign(explanation))
+                    unexplained_errors.extend(self.assign(explanation));
                 }
                 Some(_) => {}
             }

@@ -3,7 +3,7 @@
 //! When calls overlap, it is unknown which one acted first. So a state that no earlier call
 //! explains is put down to an unrecorded process only if no overlapping call can have made it.
 
-use abi::{Effect, Kind, PathUse, Role, Shape, arguments};
+use abi::{Effect, Kind, PathUse, Role, Shape, argument_indices};
 use ahash::HashMap;
 use linux_raw_sys::general::{O_CREAT, O_TRUNC};
 use processes::Bound;
@@ -63,8 +63,9 @@ impl Closing {
     /// about.
     fn that_take_from(call: &Call, shape: &Shape) -> impl Iterator<Item = Self> {
         let (pid, args) = (call.pid, call.args);
-        let fds = arguments(shape.uses.fds).filter(move |_| call.fd_snapshot.mode == 0);
-        let several = arguments(shape.uses.fds).next().filter(|_| call.fd_snapshot.mode == 0);
+        let fds = argument_indices(shape.uses.fd_args).filter(move |_| call.fd_snapshot.mode == 0);
+        let several =
+            argument_indices(shape.uses.fd_args).next().filter(|_| call.fd_snapshot.mode == 0);
         let which = fds.map(move |i| Some(args[i])).chain(several.map(|_| None));
         which.map(move |fd| Self { pid, fd })
     }
@@ -163,7 +164,7 @@ impl OverlappingCalls {
             });
             by_path
                 || empties
-                || arguments(other.shape.uses.fds)
+                || argument_indices(other.shape.uses.fd_args)
                     .filter(|i| !matches!(other.shape.args[*i].kind, Kind::DirFd))
                     .any(|i| other.files[i].is_none_or(|file| is(file).unwrap_or(true)))
         })
@@ -173,7 +174,7 @@ impl OverlappingCalls {
 impl OverlappingCall {
     fn paths(&self) -> impl Iterator<Item = (u8, PathUse)> + '_ {
         let args = self.shape.args.iter().enumerate();
-        args.filter_map(|(i, a)| Some((i as u8, a.kind.path()?)))
+        args.filter_map(|(i, a)| Some((i as u8, a.kind.path_use()?)))
     }
 }
 
@@ -181,9 +182,9 @@ impl OverlappingCall {
 fn changes(call: &Call, shape: &Shape) -> bool {
     let opens = |from| call.open_flags(from) & (O_CREAT | O_TRUNC) != 0;
     shape.changes
-        || shape.uses.writes
+        || shape.uses.writes_data
         || shape.copies.is_some()
-        || shape.args.iter().filter_map(|a| a.kind.path()).any(|used| match used.role {
+        || shape.args.iter().filter_map(|a| a.kind.path_use()).any(|used| match used.role {
             Role::Lookup => false,
             Role::Open(from) => opens(from),
             _ => true,

@@ -25,11 +25,11 @@ impl Facts {
         let (from, offset) = match shape.copies {
             Some(copies) => (
                 copies.from.fd,
-                call.pointed(copies.from.at).or_else(|| {
+                call.copy_offset(copies.from.at).or_else(|| {
                     context.fds[usize::from(copies.from.fd)].as_ref().and_then(|fd| fd.offset)
                 }),
             ),
-            None if shape.uses.moves && !shape.uses.writes => {
+            None if shape.uses.moves_data && !shape.uses.writes_data => {
                 (fd, context.fds[usize::from(fd)].as_ref().and_then(|fd| fd.offset))
             }
             None => return,

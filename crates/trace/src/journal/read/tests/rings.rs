@@ -110,7 +110,7 @@ fn write(dir: &std::path::Path, deeds: &[Deed]) -> Wanted {
             }
             Deed::Taken => {
                 if let Some(first) = first.take() {
-                    journal.span(&ring, first, seq).unwrap();
+                    journal.write_ring(&ring, first, seq).unwrap();
                 }
                 ring.clear();
             }
@@ -130,7 +130,7 @@ proptest! {
         let mut records = Records::new(File::open(dir.path().join("00000")).unwrap(), 0, 0);
         let mut good = Vec::new();
         while let Some(header) = records.peek().unwrap() {
-            let (payload, bytes) = Payloads::new(records.take(|_, _| false).body).next().unwrap();
+            let (payload, bytes) = Payloads::new(records.next_record(|_, _| false).body).next().unwrap();
             prop_assert_eq!(payload.len as usize, bytes.len());
             prop_assert!(bytes.iter().all(|b| *b == header.seq as u8));
             good.push((header.seq, bytes.len()));

@@ -23,7 +23,7 @@ fn read_through(dir: &Path, bytes: &[u8]) -> (usize, u64) {
     let mut records = Records::new(File::open(dir.join("forged")).unwrap(), 3, 0);
     let mut seen = 0;
     while records.peek().unwrap().is_some() {
-        records.take(|_, _| false);
+        records.next_record(|_, _| false);
         seen += 1;
     }
     (seen, records.work)
