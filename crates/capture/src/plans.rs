@@ -12,7 +12,7 @@ pub(crate) struct LimitedStep {
     pub limit: u64,
 }
 
-/// StepKind is captured at the entry and at the exit of a call.
+/// What is captured at the entry and at the exit of a call.
 #[derive(Debug, Default)]
 pub(crate) struct CapturePlan {
     pub entry: Box<[LimitedStep]>,

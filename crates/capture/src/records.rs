@@ -26,12 +26,12 @@ pub(crate) enum RecordSize {
     Large,
 }
 
-/// StepKind a payload is to hold.
+/// What a payload is to hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PayloadSpec {
     /// The argument that it belongs to.
     pub arg: u8,
-    /// StepKind kind of bytes it holds.
+    /// What kind of bytes it holds.
     pub kind: PayloadKind,
     /// Flags of its header.
     pub flags: u8,

@@ -68,7 +68,7 @@ impl StopMethod {
                 Iter::new(in_scope).ok()?.read_to_end(&mut bytes).ok()?;
                 let processes =
                     bytes.as_chunks().0.iter().map(|p| i32::from_ne_bytes(*p)).collect();
-                interrupt_processes(processes).ok().map(AllStopped::Traced)
+                interrupt_processes(processes).ok().map(AllStopped::StoppedProcesses)
             }
         }
     }
@@ -77,7 +77,7 @@ impl StopMethod {
 /// All recorded processes are stopped while this exists.
 enum AllStopped<'a> {
     Frozen(&'a Cgroup),
-    Traced(#[expect(dead_code, reason = "resumes them when it is dropped")] StoppedProcesses),
+    StoppedProcesses(#[expect(dead_code, reason = "lets go when it is dropped")] StoppedProcesses),
 }
 
 impl Drop for AllStopped<'_> {
