@@ -188,19 +188,7 @@ impl CallAtStop<'_> {
                 );
             }
             StepKind::StrVec => self.capture_string_vector(address, unlimited, scratch, sink),
-            StepKind::Iov => {
-                let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS) as usize;
-                vectors::read_iovecs(self.tid, address, count, &mut scratch.bytes);
-                sink.put_bytes(unlimited(PayloadKind::Iovecs, count as u64 * 16), &scratch.bytes);
-                vectors::iovecs_to_spans(&scratch.bytes, &mut scratch.spans);
-                let all: u64 =
-                    scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
-                let wanted =
-                    if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MAX_DATA) };
-                if wanted > 0 {
-                    sink.put_memory(self.tid, spec(kind, wanted, *limit), &scratch.spans);
-                }
-            }
+            StepKind::Iov => self.capture_buffers(limited, spec, scratch, sink),
             StepKind::Msg | StepKind::Msgs => {
                 let count = match step.kind {
                     StepKind::Msg => 1,
@@ -226,6 +214,28 @@ impl CallAtStop<'_> {
                 sink.put_bytes(unlimited(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
                 buffers.put_into(self.tid, *limit, &spec, sink);
             }
+        }
+    }
+
+    /// Captures a vector of `struct iovec`, and the data in its buffers.
+    fn capture_buffers(
+        &self,
+        limited: &LimitedStep,
+        spec: impl Fn(PayloadKind, u64, u64) -> PayloadSpec,
+        scratch: &mut Scratch,
+        sink: &mut impl PayloadSink,
+    ) {
+        let LimitedStep { step, limit } = limited;
+        let kind = if step.flags & DATA != 0 { PayloadKind::Data } else { PayloadKind::Bytes };
+        let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS) as usize;
+        vectors::read_iovecs(self.tid, self.arg(step.arg), count, &mut scratch.bytes);
+        sink.put_bytes(spec(PayloadKind::Iovecs, count as u64 * 16, u64::MAX), &scratch.bytes);
+        vectors::iovecs_to_spans(&scratch.bytes, &mut scratch.spans);
+        let all: u64 = scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
+        let wanted =
+            if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MAX_DATA) };
+        if wanted > 0 {
+            sink.put_memory(self.tid, spec(kind, wanted, *limit), &scratch.spans);
         }
     }
 

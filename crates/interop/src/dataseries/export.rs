@@ -107,6 +107,12 @@ pub fn export(
     exporter.begin(1, 0o022, 0).map_err(written)?;
     exporter.time_is(u64::MAX).map_err(written)?;
     exporter.left_out(trace).map_err(written)?;
+    finish(exporter, to)
+}
+
+/// Writes what is buffered, and puts the file into its place.
+fn finish(exporter: Exporter, to: &Path) -> Result<Exported, Error> {
+    let written = |e| Error::io("write", to)(e);
     let Exporter { writer, exported, .. } = exporter;
     let out = writer.finish().map_err(written)?;
     out.into_inner().map_err(|e| written(e.into_error()))?.finish()?;

@@ -57,18 +57,7 @@ pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
             memory(imported, arg, kind, layout, text)
         }
-        Kind::InIov { .. } | Kind::OutIov { .. } => {
-            let Some((vectors, data, cut)) = vectors(text) else {
-                return address(imported, arg, text);
-            };
-            imported.payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
-            let moved = imported.call.ret.max(0).cast_unsigned();
-            if imported.call.succeeded() {
-                imported.data(arg, &data[..data.len().min(moved as usize)], moved);
-            }
-            let whole = !cut || data.len() as u64 >= moved;
-            if whole { Parsed::Whole } else { Parsed::Cut }
-        }
+        Kind::InIov { .. } | Kind::OutIov { .. } => buffers(imported, arg, text),
         Kind::InMsg
         | Kind::OutMsg
         | Kind::InMsgs { .. }
@@ -108,6 +97,20 @@ pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &
             other => other,
         },
     }
+}
+
+/// The vectors of `readv` and the like, with their data.
+fn buffers(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
+    let Some((vectors, data, cut)) = vectors(text) else {
+        return address(imported, arg, text);
+    };
+    imported.payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+    let moved = imported.call.ret.max(0).cast_unsigned();
+    if imported.call.succeeded() {
+        imported.data(arg, &data[..data.len().min(moved as usize)], moved);
+    }
+    let whole = !cut || data.len() as u64 >= moved;
+    if whole { Parsed::Whole } else { Parsed::Cut }
 }
 
 fn data(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {

@@ -85,10 +85,8 @@ impl Names {
                 continue;
             }
             if &*name == b".." {
-                if at != root && at != ROOT {
-                    let Some((dir, _)) = self.node(at).names.first() else { return Walk::Blocked };
-                    at = *dir;
-                }
+                let Some(parent) = self.parent_of(at, root) else { return Walk::Blocked };
+                at = parent;
                 continue;
             }
             if self.node(at).is_virtual && !self.leads_to_mount(at, &name) {
@@ -146,6 +144,14 @@ impl Names {
             }
         }
         Walk::At(at)
+    }
+
+    /// Returns the parent of a directory; a root is its own. `None`: the directory has no name.
+    fn parent_of(&self, dir: NodeId, root: NodeId) -> Option<NodeId> {
+        if dir == root || dir == ROOT {
+            return Some(dir);
+        }
+        self.node(dir).names.first().map(|(parent, _)| *parent)
     }
 
     /// What is known of a name. `looks`: a call followed it, so that the live file system is asked
