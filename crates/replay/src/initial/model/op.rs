@@ -65,7 +65,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => path().prop_map(Op::Readlink),
         4 => (path(), any::<bool>()).prop_map(|(p, f)| Op::Stat(p, f)),
         2 => (0usize..4).prop_map(Op::List),
-        1 => (path(), prop::sample::select(vec![0o600u32, 0o755, 0o4711])).prop_map(|(p, m)| Op::Chmod(p, m)),
+        1 => (path(), prop::sample::select(vec![0o600u32, 0o755, 0o4711]))
+            .prop_map(|(p, m)| Op::Chmod(p, m)),
         2 => (0usize..4).prop_map(Op::Close),
     ]
 }
