@@ -44,7 +44,7 @@ pub(crate) struct PayloadSpec {
 impl PayloadSpec {
     /// Returns the header of a payload that stands for `wanted` bytes. Its length is filled in
     /// later.
-    fn to_header(&self, wanted: u64) -> PayloadHeader {
+    fn header(&self, wanted: u64) -> PayloadHeader {
         PayloadHeader {
             arg: self.arg,
             kind: self.kind as u8,
@@ -227,7 +227,7 @@ impl PayloadSink for RecordWriter {
             let chunk = (len - done).min(room as u64) as usize;
             let last = done + chunk as u64 == len;
             // The last payload says how many bytes were cut off.
-            let head = spec.to_header(if last { spec.wanted - done } else { chunk as u64 });
+            let head = spec.header(if last { spec.wanted - done } else { chunk as u64 });
             let got = fill(done, self.journal.reserve_payload(head, chunk)).min(chunk);
             let short = if got < chunk { UNREADABLE } else { 0 };
             let cut = if last && len < spec.wanted { CUT } else { 0 };

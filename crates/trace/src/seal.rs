@@ -174,7 +174,7 @@ fn seal_remaining(
     let (clock_offset, segments) = (work.clock_offset, std::mem::take(&mut work.segments));
     let segments = if total <= ONE_THREAD_BYTES {
         seal_on_one_thread(&mut work, output, options.limits, segments, &mut |done| {
-            progress(done, 2 * total)
+            progress(done, 2 * total);
         })?
     } else {
         seal_on_two_threads(&mut work, output, options.limits, segments, &mut |done| {

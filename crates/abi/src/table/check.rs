@@ -35,7 +35,7 @@ const fn assert_valid_shape(shape: &Shape) {
         match shape.args[a].kind {
             Kind::In(Len::Ret { .. }, _) => panic!("an input cannot be sized by the result"),
             Kind::In(len, _) | Kind::Out(len, _) | Kind::InOut(len, _) => {
-                assert_valid_length(shape, len)
+                assert_valid_length(shape, len);
             }
             Kind::InIov { count }
             | Kind::OutIov { count }

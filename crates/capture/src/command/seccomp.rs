@@ -115,6 +115,7 @@ pub(crate) fn install(program: &[libc::sock_filter]) -> io::Result<()> {
         return Ok(());
     }
     // An unprivileged process must set no_new_privs first (seccomp(2)).
+    // SAFETY: no pointers.
     if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0 && set() == 0 {
         return Ok(());
     }

@@ -165,7 +165,7 @@ impl CallAtStop<'_> {
         match step.kind {
             StepKind::Identity => self.capture_identity(step, scratch, sink),
             StepKind::SourceFile | StepKind::DestinationFile => {
-                self.capture_file(step, *limit, sink)
+                self.capture_file(step, *limit, sink);
             }
             StepKind::SourceRange => self.capture_range(step, *limit, sink),
             _ if address == 0 => {}

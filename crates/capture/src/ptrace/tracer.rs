@@ -187,7 +187,7 @@ impl Tracer {
             Stop::Call => self.handle_call_stop(stopped),
             Stop::Seccomp => self.handle_seccomp_stop(stopped),
             Stop::Fork if self.fork_report_delay > 0 => {
-                self.delayed_forks.push((self.fork_report_delay, stopped))
+                self.delayed_forks.push((self.fork_report_delay, stopped));
             }
             Stop::Fork => self.handle_fork(stopped),
             Stop::Exec => self.handle_exec(stopped),

@@ -76,7 +76,7 @@ impl PayloadSink for EntrySink<'_> {
         self.kept.bytes.resize(at + len, 0);
         let got = fill(0, &mut self.kept.bytes[at..]).min(len);
         self.kept.bytes.truncate(at + got);
-        let mut header = spec.to_header(spec.wanted);
+        let mut header = spec.header(spec.wanted);
         header.len = got as u32;
         if got < len {
             header.flags |= UNREADABLE;

@@ -119,7 +119,7 @@ fn is_shared_and_writable(line: &[u8]) -> bool {
 }
 
 /// Which descriptors are written.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {
     All,
     /// Those that are not close-on-exec.

@@ -83,7 +83,7 @@ impl Arguments {
                     this.values[i] = buffer.address();
                 }
                 Deferred::IovecsIn { count } => {
-                    this.add_iovecs_in(call, i, count as usize, scratch)?
+                    this.add_iovecs_in(call, i, count as usize, scratch)?;
                 }
                 Deferred::IovecsOut { count } => {
                     this.add_iovecs_out(call, i, count as usize, bound.cut, scratch)?;

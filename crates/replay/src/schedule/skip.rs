@@ -120,10 +120,10 @@ fn check_argument(
         Kind::DirFd if !is_path_start(call, shape, bound, i) => {}
         Kind::Fd | Kind::DirFd => check_descriptor(call, i, arg.kind, bound)?,
         kind if let Some(way) = kind.path_use() => check_path(call, bound, shared, i, way)?,
-        Kind::Mode if shape.args.iter().any(|a| a.kind == Kind::Dev) => {
-            if is_device(call.args[i] as u32) {
-                return Err(DEVICE);
-            }
+        Kind::Mode
+            if is_device(call.args[i] as u32) && shape.args.iter().any(|a| a.kind == Kind::Dev) =>
+        {
+            return Err(DEVICE);
         }
         Kind::Str => {
             check_recorded(call, i)?;

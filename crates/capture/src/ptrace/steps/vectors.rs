@@ -138,7 +138,7 @@ impl BufferList {
                     self.data += bytes;
                 }
                 IOCB_CMD_PWRITEV => {
-                    self.add_vectors(tid, buffer, bytes, u64::from(i32::MAX as u32))
+                    self.add_vectors(tid, buffer, bytes, u64::from(i32::MAX as u32));
                 }
                 _ => {}
             }

@@ -121,7 +121,7 @@ impl Translation {
                 | Kind::Mode => {}
                 // What came at once then need not be there at once now.
                 Kind::Flags(set) if call.succeeded() => {
-                    this.values[i] &= !(set.nonblocking as usize)
+                    this.values[i] &= !(set.nonblocking as usize);
                 }
                 Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
                 Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
