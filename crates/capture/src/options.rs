@@ -33,7 +33,7 @@ impl CallSet {
         Self { listed: Vec::new(), unlisted: true }
     }
     /// Returns the set of the numbers for which `test` returns true. All numbers from
-    /// [`NUMBER_LIMIT`] on are represented by `u32::MAX`.
+    /// `NUMBER_LIMIT` on are represented by `u32::MAX`.
     pub fn from_fn(test: impl Fn(u32) -> bool) -> Self {
         Self { listed: (0..NUMBER_LIMIT).map(&test).collect(), unlisted: test(u32::MAX) }
     }
