@@ -13,7 +13,7 @@ use interop::Importer;
 use model::Tables;
 use std::fs;
 use std::path::{Path, PathBuf};
-use trace::{Error, Item, Trace, ReadOptions};
+use trace::{Error, Item, ReadOptions, Trace};
 
 /// libFuzzer's hook ends the process at each panic. The reader of Parquet files is known to panic,
 /// and `trace` makes an error of that; a panic that leaves a target is still reported.
