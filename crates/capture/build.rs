@@ -1,32 +1,35 @@
-//! Compiles the eBPF engine's half in the kernel, and makes the Rust face of its maps and
-//! variables.
+//! Compiles the parts of the eBPF engine that run in the kernel, and makes the Rust face of their
+//! maps and variables.
 
 use libbpf_cargo::SkeletonBuilder;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCE: &str = "src/ebpf/bpf/engine.bpf.c";
+/// The names of the C programs.
+const SOURCES: [&str; 2] = ["engine", "uring"];
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ebpf/bpf");
     println!("cargo:rerun-if-env-changed=CLANG");
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
-        .join("engine.skel.rs");
     // Debian keeps the headers that <linux/types.h> includes in a directory of the machine's.
     let headers = format!(
         "-I/usr/include/{}-linux-gnu",
         std::env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it")
     );
-    let built = SkeletonBuilder::new()
-        .source(SOURCE)
-        .clang(clang())
-        .clang_args(["-Wall", "-Wno-unused-function", "-mcpu=v3", &headers])
-        .build_and_generate(&out);
-    if let Err(e) = built {
-        panic!(
-            "cannot compile {SOURCE}: {e:#}; clang for the target bpf is needed \
-             (apt-get install clang-19; the variable CLANG names another)"
-        );
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    for name in SOURCES {
+        let source = format!("src/ebpf/bpf/{name}.bpf.c");
+        let built = SkeletonBuilder::new()
+            .source(&source)
+            .clang(clang())
+            .clang_args(["-Wall", "-Wno-unused-function", "-mcpu=v3", &headers])
+            .build_and_generate(out.join(format!("{name}.skel.rs")));
+        if let Err(e) = built {
+            panic!(
+                "cannot compile {source}: {e:#}; clang for the target bpf is needed \
+                 (apt-get install clang-19; the variable CLANG names another)"
+            );
+        }
     }
 }
 

@@ -129,6 +129,27 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Derives the capture plan of an operation with this shape, which may complete long after it
+    /// was submitted: what it reads from the program's memory is captured at its submission, since
+    /// the program may use the memory again before the completion is seen.
+    pub fn derive_operation(shape: &Shape) -> Self {
+        let Self { mut entry, exit } = Self::derive(shape);
+        let reads_memory = |step: &Step| {
+            let kind = shape.args.get(usize::from(step.arg)).map(|a| a.kind.pointee());
+            let inward = match kind {
+                Some(Pointee::Buffer(direction, ..) | Pointee::Message(direction)) => {
+                    direction == Direction::In
+                }
+                Some(Pointee::Iovecs { .. }) => shape.uses.writes_data,
+                _ => false,
+            };
+            inward && matches!(step.kind, StepKind::Bytes | StepKind::Iov | StepKind::Msg)
+        };
+        let (inward, exit) = exit.into_iter().partition(reads_memory);
+        entry.extend(Vec::into_iter(inward).map(|step| Step { when: When::Entry, ..step }));
+        Self { entry, exit }
+    }
+
     /// Derives the capture plan of `shape`.
     pub fn derive(shape: &Shape) -> Self {
         let mut plan = Self::default();

@@ -2,10 +2,14 @@
 //! and how replay treats it.
 
 mod groups;
+mod operation;
 mod unrecorded;
 mod uses;
 
 pub use groups::Groups;
+pub use operation::{
+    OPERATIONS, Operation, SqeField, URING, URING_OPCODES, registered_file, registered_index,
+};
 pub use unrecorded::UnrecordedEffect;
 pub use uses::{Uses, argument_indices};
 
@@ -252,6 +256,9 @@ pub struct Row {
     /// The variants of a multiplexed call, by the value of the selecting argument. Other values
     /// select the row's own shape.
     pub variants: &'static [(u64, Shape)],
+    /// How the row's arguments relate to an entry of a submission queue, if it describes an
+    /// operation of io_uring.
+    pub operation: Option<Operation>,
 }
 
 impl Shape {
@@ -333,6 +340,7 @@ impl Row {
             selector: 0,
             mask: u32::MAX,
             variants: &[],
+            operation: None,
         }
     }
     /// Says that replay performs the call, although others of its class are skipped.

@@ -8,6 +8,7 @@
 mod arch;
 mod args;
 mod check;
+mod operations;
 
 pub use arch::Arch;
 
@@ -15,10 +16,11 @@ use crate::flags::{file as ff, io as fi, net as fnet, process as fp};
 use crate::kind::Arg;
 use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
-use crate::row::{Class, Effect, Groups, Ret, Row, Shape, UnrecordedEffect};
+use crate::row::{Class, Effect, Groups, OPERATIONS, Ret, Row, Shape, UnrecordedEffect};
 use args::*;
 use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
+use operations::OPERATION_TABLE;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use syscalls::x86_64::Sysno as X;
@@ -1950,25 +1952,41 @@ static FSCONFIG: &[(u64, Shape)] = &[
 ];
 
 const _: () = check::assert_valid(TABLE);
+const _: () = check::assert_valid(OPERATION_TABLE);
 
-/// Returns all rows, sorted by number.
+/// Returns the rows of all system calls, sorted by number.
 pub fn table() -> &'static [Row] {
     TABLE
 }
 
-/// Returns the row of the call with this x86-64 number, or `None`.
+/// Returns the rows of operations that are not system calls, sorted by number.
+pub fn operations() -> &'static [Row] {
+    OPERATION_TABLE
+}
+
+/// Returns the rows of system calls, then those of other operations.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().chain(OPERATION_TABLE)
+}
+
+/// Returns the row of the call with this x86-64 number, or of the operation with this number
+/// ([`crate::OPERATIONS`] and above), or `None`.
 pub fn by_number(number: u32) -> Option<&'static Row> {
+    let (table, index) = match number.checked_sub(OPERATIONS) {
+        None => (TABLE, number),
+        Some(index) => (OPERATION_TABLE, index),
+    };
     // Up to the first gap in the numbers, the index of a row is its number.
-    match TABLE.get(number as usize) {
+    match table.get(index as usize) {
         Some(row) if row.number == number => Some(row),
-        _ => TABLE.binary_search_by_key(&number, |r| r.number).ok().map(|i| &TABLE[i]),
+        _ => table.binary_search_by_key(&number, |r| r.number).ok().map(|i| &table[i]),
     }
 }
 
 /// Returns the row of the call with this name, or `None`.
 pub fn by_name(name: &str) -> Option<&'static Row> {
     static NAMES: LazyLock<HashMap<&str, &Row>> =
-        LazyLock::new(|| TABLE.iter().map(|r| (r.name(), r)).collect());
+        LazyLock::new(|| rows().map(|r| (r.name(), r)).collect());
     NAMES.get(name).copied()
 }
 

@@ -18,6 +18,7 @@ mod load;
 mod mapped;
 mod rings;
 mod skel;
+mod uring;
 mod watch;
 
 use crate::{Command, Engine, Error, Options, Outcome};

@@ -1,5 +1,7 @@
 //! What an engine records, and how.
 
+use abi::OPERATIONS;
+
 /// How many of the bytes that calls transfer are recorded. Everything else (paths, structs) is
 /// always recorded in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -22,28 +24,40 @@ pub struct CallSet {
     listed: Vec<bool>,
     /// Whether numbers from [`NUMBER_LIMIT`] on are in the set.
     unlisted: bool,
+    /// Whether each number from [`OPERATIONS`] on is in the set; empty if all are.
+    operations: Vec<bool>,
 }
 
 /// System call numbers from here on are not told apart by a filter.
 pub(crate) const NUMBER_LIMIT: u32 = 1024;
+/// How many numbers from [`OPERATIONS`] on a filter tells apart.
+const OPERATION_LIMIT: u32 = 1024;
 
 impl CallSet {
     /// Returns the set of all calls.
     pub fn all() -> Self {
-        Self { listed: Vec::new(), unlisted: true }
+        Self { listed: Vec::new(), unlisted: true, operations: Vec::new() }
     }
-    /// Returns the set of the numbers for which `test` returns true. All numbers from
-    /// `NUMBER_LIMIT` on are represented by `u32::MAX`.
+    /// Returns the set of the numbers for which `test` returns true. All numbers of system calls
+    /// from `NUMBER_LIMIT` on are represented by `u32::MAX`.
     pub fn from_fn(test: impl Fn(u32) -> bool) -> Self {
-        Self { listed: (0..NUMBER_LIMIT).map(&test).collect(), unlisted: test(u32::MAX) }
+        Self {
+            listed: (0..NUMBER_LIMIT).map(&test).collect(),
+            unlisted: test(u32::MAX),
+            operations: (OPERATIONS..OPERATIONS + OPERATION_LIMIT).map(&test).collect(),
+        }
     }
     /// Returns whether the set contains this number.
     pub fn contains(&self, number: u32) -> bool {
-        self.listed.get(number as usize).copied().unwrap_or(self.unlisted)
+        let (set, index) = match number.checked_sub(OPERATIONS) {
+            Some(index) if index < OPERATION_LIMIT => (&self.operations, index),
+            _ => (&self.listed, number),
+        };
+        set.get(index as usize).copied().unwrap_or(self.unlisted)
     }
     /// Returns whether the set contains every number.
     pub fn is_all(&self) -> bool {
-        self.unlisted && self.listed.iter().all(|w| *w)
+        self.unlisted && self.listed.iter().chain(&self.operations).all(|w| *w)
     }
 }
 

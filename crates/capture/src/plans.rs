@@ -2,7 +2,7 @@
 
 use crate::options::{DataLimit, NUMBER_LIMIT, Options};
 use abi::plan::{DATA, Plan, Step, StepKind, When};
-use abi::{Kind, Shape};
+use abi::{Kind, Shape, URING, URING_OPCODES};
 
 /// A step of a plan, with the limit that [`Options::data`] sets.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,16 @@ impl CapturePlan {
     /// Derives the plan of a call from its argument kinds. `data` limits the steps that capture
     /// data.
     fn from_shape(shape: &Shape, data: DataLimit) -> Self {
-        let plan = Plan::derive(shape);
+        Self::with_limits(shape, Plan::derive(shape), data)
+    }
+
+    /// Derives the plan of an operation that is no system call.
+    fn of_operation(shape: &Shape, data: DataLimit) -> Self {
+        Self::with_limits(shape, Plan::derive_operation(shape), data)
+    }
+
+    /// Adds to each step the limit that `data` sets.
+    fn with_limits(shape: &Shape, plan: Plan, data: DataLimit) -> Self {
         let add_limit = |step: &Step| {
             let limit = match data {
                 _ if step.flags & DATA == 0 => u64::MAX,
@@ -89,6 +98,8 @@ pub(crate) struct Variants<'a> {
 pub(crate) struct Plans {
     plans: Vec<CapturePlan>,
     by_number: Vec<NumberEntry>,
+    /// The plan of each operation of io_uring, by opcode; `None` if it is not recorded.
+    by_opcode: Vec<Option<u32>>,
     /// Whether calls with numbers from [`NUMBER_LIMIT`] on are recorded.
     records_unlisted: bool,
 }
@@ -132,7 +143,20 @@ impl Plans {
             }
         });
         let by_number = by_number.collect();
-        Self { plans, by_number, records_unlisted: options.calls.contains(u32::MAX) }
+        let by_opcode = (URING..URING + URING_OPCODES)
+            .map(|number| {
+                let wanted = options.calls.contains(number);
+                wanted.then(|| match abi::by_number(number) {
+                    None => REGISTERS_ONLY,
+                    Some(row) => {
+                        plans.push(CapturePlan::of_operation(&row.shape, options.data));
+                        (plans.len() - 1) as u32
+                    }
+                })
+            })
+            .collect();
+        let records_unlisted = options.calls.contains(u32::MAX);
+        Self { plans, by_number, by_opcode, records_unlisted }
     }
 
     /// Returns the index of the plan for a call with these arguments, or `None` if the call is not
@@ -161,6 +185,12 @@ impl Plans {
     /// if the call is not to be recorded or the number is not below [`NUMBER_LIMIT`].
     pub fn default_plan(&self, number: u32) -> Option<u32> {
         self.by_number.get(number as usize).filter(|e| e.wanted).map(|e| e.default)
+    }
+
+    /// Returns the index of the plan of each operation of io_uring, by opcode; `None` for one that
+    /// is not to be recorded.
+    pub fn by_opcode(&self) -> &[Option<u32>] {
+        &self.by_opcode
     }
 
     /// Returns the plans that an argument of this call selects among, or `None` if its plan does

@@ -218,6 +218,9 @@ pub static FANOTIFY_MARK: Flags = Flags::bits(
             FAN_MARK_FILESYSTEM, FAN_MARK_EVICTABLE, FAN_MARK_IGNORE
     ],
 );
+/// `io_uring_sqe.fsync_flags`.
+pub static URING_FSYNC: Flags =
+    Flags::bits("IORING_FSYNC_", names![io_uring: IORING_FSYNC_DATASYNC]);
 /// `io_uring_enter(2)`.
 pub static URING_ENTER: Flags = Flags::bits(
     "IORING_ENTER_",

@@ -3,6 +3,7 @@
 mod kernel_types;
 mod parallel;
 mod plan_maps;
+mod uring;
 
 use super::libbpf_error::refused;
 use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
@@ -17,6 +18,7 @@ use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+pub(super) use uring::{UringLoader, UringProbe};
 
 /// A state of the probe (`enum watching` of `ring.h`): it records calls.
 const WATCHING: u32 = 1;
@@ -94,6 +96,8 @@ pub(super) struct Probe<'o> {
     calls: Option<[OwnedFd; 3]>,
     /// How many CPUs the machine can have.
     pub cpus: usize,
+    /// What loads the programs for io_uring, until it is taken.
+    uring: Option<UringLoader>,
 }
 
 /// Which processes are recorded.
@@ -126,8 +130,8 @@ pub(super) fn load<'o>(
         .map_err(refused("open the eBPF program"))?;
     let numbers = for_libbpf.fill(&kernel, open.open_object())?;
     drop(kernel);
-    configure(&mut open, options, &plans, &Settings { path, cpus, scope })?;
-    numbers.store(&mut open);
+    let cast_to = numbers.cast_to();
+    configure(&mut open, options, &plans, &Settings { path, cpus, scope, cast_to })?;
     // Only the type of this map matters.
     let template = ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(template.as_fd()).map_err(refused("set up ring buffers"))?;
@@ -135,12 +139,23 @@ pub(super) fn load<'o>(
     let loaded = open.load().map_err(refused("load the eBPF program"));
     let filled = loaded.and_then(|mut skel| {
         let rings = fill(&mut skel, options, &plans, path, cpus)?;
-        Ok((skel, rings))
+        let uring = UringLoader::new(&skel, plans.opcodes, path, options.drops, scope)?;
+        Ok((skel, rings, uring))
     });
     // The threads are always waited for, also after an error.
     let parallel = parallel.finish();
-    let (skel, Rings { rings, ring_bytes, room_bytes }) = filled?;
-    Ok(Probe { skel, rings, ring_bytes, room_bytes, path, parallel: parallel?, calls: None, cpus })
+    let (skel, Rings { rings, ring_bytes, room_bytes }, uring) = filled?;
+    Ok(Probe {
+        skel,
+        rings,
+        ring_bytes,
+        room_bytes,
+        path,
+        parallel: parallel?,
+        calls: None,
+        cpus,
+        uring: Some(uring),
+    })
 }
 
 /// The rings and their sizes; see [`Probe`].
@@ -186,6 +201,10 @@ fn place(places: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
 }
 
 impl Probe<'_> {
+    /// Takes what loads the programs for io_uring. Panics if it was taken before.
+    pub fn take_uring_loader(&mut self) -> UringLoader {
+        self.uring.take().expect("it is taken once")
+    }
     /// Attaches the probe: from now on it records.
     pub fn attach(&mut self) -> Result<(), Error> {
         let doing = "attach the eBPF program to tracepoints";
@@ -219,6 +238,7 @@ struct Settings {
     path: CopyMethod,
     cpus: usize,
     scope: Scope,
+    cast_to: [u32; 5],
 }
 
 /// Sets the constants of the probe and the sizes of its maps.
@@ -237,6 +257,13 @@ fn configure(
     data.beyond = plans.beyond;
     data.unknown = plans.unknown;
     data.outcomes = options.outcomes.to_bits();
+    [
+        data.type_task_struct,
+        data.type_path,
+        data.type_file,
+        data.type_inode,
+        data.type_super_block,
+    ] = set.cast_to;
     let resize = |map: &mut libbpf_rs::OpenMapMut<'_>, n: usize| {
         map.set_max_entries(n as u32).map_err(refused("set the size of a map"))
     };

@@ -1,4 +1,4 @@
-//! What `build.rs` made of the C program: its maps and variables, with their types.
+//! What `build.rs` made of the C programs: their maps and variables, with their types.
 #![allow(
     missing_docs,
     clippy::all,
@@ -16,3 +16,8 @@
 )]
 
 include!(concat!(env!("OUT_DIR"), "/engine.skel.rs"));
+
+/// Of `uring.bpf.c`.
+pub mod uring {
+    include!(concat!(env!("OUT_DIR"), "/uring.skel.rs"));
+}

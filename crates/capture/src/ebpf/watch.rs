@@ -8,6 +8,7 @@ use super::load::{Probe, Scope, load};
 use super::mapped::Mapped;
 use super::rings::{Consumers, LowWaterMark};
 use super::skel::types::common_state;
+use super::uring::UringThread;
 use crate::command::launch;
 use crate::inspect::open_files::OpenFiles;
 use crate::inspect::procfs;
@@ -34,6 +35,20 @@ const NOW: u32 = 1;
 /// A value of the map `joined`: the process is recorded from its next exec on.
 const FROM_EXEC: u32 = 2;
 
+/// Which processes are recorded.
+struct Target<'a> {
+    scope: Scope,
+    /// The directory of the cgroup, if it is one.
+    cgroup: Option<&'a File>,
+    /// Whether they run already.
+    are_running: bool,
+}
+
+/// A command, which does not run yet.
+const COMMAND: Target<'_> = Target { scope: Scope::ProcessTree, cgroup: None, are_running: false };
+/// Processes that run.
+const RUNNING: Target<'_> = Target { scope: Scope::ProcessTree, cgroup: None, are_running: true };
+
 /// A recording: the probe and all threads of the recorder.
 struct Watch<'o> {
     probe: Probe<'o>,
@@ -42,6 +57,8 @@ struct Watch<'o> {
     consumers: Consumers,
     /// The threads that read files for the probe.
     files: FileReaders,
+    /// The thread that has operations of io_uring recorded.
+    uring: UringThread,
     throttle: Option<Throttle>,
     /// The thread that seals ahead.
     sealing: Option<SealAheadThread>,
@@ -65,7 +82,7 @@ pub(super) fn command(
     recording: &Recording,
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
+    let mut watch = Watch::start(&mut object, options, recording, &COMMAND)?;
     if let Some(signal) = watch.handlers.take_end_signal() {
         watch.stop();
         return Err(Error::Interrupted { signal });
@@ -103,7 +120,7 @@ pub(super) fn attach(
     recording: &Recording,
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
+    let mut watch = Watch::start(&mut object, options, recording, &RUNNING)?;
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
@@ -140,7 +157,8 @@ pub(super) fn system_wide(
     let mut object = MaybeUninit::uninit();
     let begun = monotonic_ns();
     let scope = if cgroup.is_some() { Scope::Cgroup } else { Scope::SystemWide };
-    let mut watch = Watch::start(&mut object, options, recording, scope, directory.as_ref())?;
+    let target = Target { scope, cgroup: directory.as_ref(), are_running: true };
+    let mut watch = Watch::start(&mut object, options, recording, &target)?;
     let mut files = OpenFiles::default();
     for pid in cgroup.map_or_else(processes, members) {
         let Ok(threads) = procfs::list_threads(pid) else { continue };
@@ -191,11 +209,10 @@ impl<'o> Watch<'o> {
         object: &'o mut MaybeUninit<libbpf_rs::OpenObject>,
         options: &Options,
         recording: &Recording,
-        scope: Scope,
-        cgroup: Option<&File>,
+        target: &Target<'_>,
     ) -> Result<Self, Error> {
-        let mut probe = load(object, options, scope)?;
-        if let Some(cgroup) = cgroup {
+        let mut probe = load(object, options, target.scope)?;
+        if let Some(cgroup) = target.cgroup {
             let fd = cgroup.as_raw_fd() as u32;
             probe
                 .skel
@@ -225,8 +242,14 @@ impl<'o> Watch<'o> {
             &common,
             (after..after + FileReaders::JOURNALS).map(journal).collect::<Result<_, _>>()?,
         )?;
+        // A process that is attached to may have rings already. A thread that creates one cannot
+        // wait for another thread if there is only one CPU.
+        let rings_may_exist = target.are_running
+            || rustix::thread::sched_getaffinity(None).is_ok_and(|cpus| cpus.count() == 1);
+        let uring = UringThread::start(&mut probe, &common, rings_may_exist)?;
         let handlers = Handlers::install();
         Ok(Self {
+            uring,
             probe,
             common,
             consumers,
@@ -345,6 +368,8 @@ impl<'o> Watch<'o> {
     fn stop(self) {
         self.throttle.map(Throttle::finish);
         drop(self.probe);
+        let mut out = self.out;
+        let _ = self.uring.finish(&mut out);
         self.consumers.finish();
         self.files.finish();
         drop(self.handlers);
@@ -361,11 +386,12 @@ impl<'o> Watch<'o> {
             // end.
             self.probe.leave();
             calls_under_way::write_records(&self.probe, &mut self.out);
-            self.probe.detach();
+        }
+        self.probe.detach();
+        let no_operations = self.uring.finish(&mut self.out);
+        if detached || no_operations.is_none() {
             // When this returns, a probe that was running has put its record into a ring.
             let _best = membarrier(MembarrierCommand::Global);
-        } else {
-            self.probe.detach();
         }
         let stopped = self.throttle.take().map_or(Duration::ZERO, Throttle::finish);
         let files = self.files.finish();
@@ -402,7 +428,7 @@ impl<'o> Watch<'o> {
             delay: Duration::from_nanos(taken.held) + stopped,
             detached,
             journal_error,
-            missing: Vec::new(),
+            missing: no_operations.into_iter().collect(),
         }
     }
 }

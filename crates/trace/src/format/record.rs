@@ -108,6 +108,10 @@ pub const COMPAT: u8 = 4;
 /// received. Together with [`NO_EXIT`] there is no result: the filter sent SIGSYS. The arguments
 /// were captured when the call was refused.
 pub const NOT_EXECUTED: u8 = 8;
+/// In [`Header::flags`]: an operation of io_uring that reports no success
+/// (`IOSQE_CQE_SKIP_SUCCESS`) and reported no error. `left` is the latest time at which it can have
+/// completed; `ret` is what it returns if it moves all that was asked for.
+pub const BY_CONTRACT: u8 = 16;
 
 /// The fixed part of a record, 128 bytes.
 #[derive(
@@ -119,7 +123,7 @@ pub struct Header {
     pub len: u32,
     /// A [`RecordKind`].
     pub kind: u8,
-    /// A set of [`NO_EXIT`], [`NO_ENTRY`], [`COMPAT`] and [`NOT_EXECUTED`].
+    /// A set of [`NO_EXIT`], [`NO_ENTRY`], [`COMPAT`], [`NOT_EXECUTED`] and [`BY_CONTRACT`].
     pub flags: u8,
     /// The number of payloads that follow.
     pub payloads: u16,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Entries and exits. */
 #pragma once
+#include "call_record.h"
 #include "scope.h"
-#include "steps.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -55,48 +55,6 @@ static __always_inline void registers(struct pt_regs *regs, bool compat, u64 arg
 	args[5] = compat ? (u32)regs->bp : regs->r9;
 }
 
-static __always_inline void head(struct scratch *s, struct task_struct *task,
-				 const struct thread *t)
-{
-	s->head.pid = task->tgid;
-	s->head.tid = t->tid;
-	s->head.nr = t->nr;
-	s->head.flags = t->flags;
-	s->head.entered = t->entered;
-	s->head.ret = 0;
-	__builtin_memcpy(s->head.args, t->args, sizeof(t->args));
-	s->head.fd_snapshot = t->fd_snapshot;
-	s->plan = t->plan;
-	s->staged = 0;
-	s->sum = 0;
-	s->broken = 0;
-	s->retry = 0;
-	s->late = 0;
-	s->incomplete = t->incomplete;
-}
-
-/* The last record of a call, with the staged payload. */
-static __always_inline void call(struct scratch *s)
-{
-	if (emit(CALL)) {
-		send_readable_part();
-		s->staged = 0;
-		emit(CALL);
-	}
-	end_record(s);
-}
-
-/* Takes the steps that could not be taken before the call. */
-static __always_inline void again(struct scratch *s, u32 retry)
-{
-	s->phase = ENTRY;
-	s->late = 1;
-	for (u32 i = 0; i < STEPS; i++)
-		if (retry & 1u << i)
-			take_step(i);
-	flush(s);
-}
-
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 {
@@ -140,7 +98,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 		t->retry = (1u << (p->count[ENTRY] & 31)) - 1;
 		return 0;
 	}
-	head(s, task, t);
+	head(s, task->tgid, t);
 	s->head.left = t->entered;
 	s->phase = ENTRY;
 	for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
@@ -198,7 +156,7 @@ static __always_inline void not_made(struct scratch *s, struct task_struct *task
 {
 	if (p->fd < 6)
 		take_fd_snapshot(task, (s32)t->args[p->fd], &t->fd_snapshot);
-	head(s, task, t);
+	head(s, task->tgid, t);
 	s->head.left = now;
 	s->head.ret = t->flags & NO_EXIT ? 0 : ret;
 	again(s, (1u << (p->count[ENTRY] & 31)) - 1);
@@ -246,7 +204,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		not_made(s, task, t, p, left, ret);
 		return 0;
 	}
-	head(s, task, t);
+	head(s, task->tgid, t);
 	s->head.left = left;
 	s->head.ret = ret;
 	if (t->retry)

@@ -11,5 +11,6 @@
 #include <bpf/bpf_core_read.h>
 #include "calls.h"
 #include "fork_exec_exit.h"
+#include "uring_created.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

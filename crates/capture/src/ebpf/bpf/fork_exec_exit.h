@@ -90,7 +90,7 @@ static __always_inline void recover(struct scratch *s, struct task_struct *task,
 	struct plan *p = bpf_map_lookup_elem(&plans, &at);
 	if (!p)
 		return;
-	head(s, task, t);
+	head(s, task->tgid, t);
 	s->head.left = t->entered;
 	s->phase = ENTRY;
 	s->late = 1;
@@ -189,7 +189,7 @@ int BPF_PROG(on_end, struct task_struct *task)
 		return 0;
 	u32 phase = t->phase;
 	if (claim(t, OUT) && !t->launching && outcomes & UNFINISHED) {
-		head(s, task, t);
+		head(s, task->tgid, t);
 		s->head.flags |= NO_EXIT;
 		s->head.left = bpf_ktime_get_ns();
 		s->phase = ENTRY;

@@ -52,11 +52,9 @@ static __always_inline struct file *open_file(struct task_struct *task, s64 fd)
 	return (struct file *)READ(table->fd + fd, path, mnt);
 }
 
-/* What a descriptor of the current thread refers to, in short. */
-static __always_inline void take_fd_snapshot(struct task_struct *task, s64 fd,
-					     struct fd_snapshot *fd_snapshot)
+/* What an open file is, in short. */
+static __always_inline void take_file_snapshot(struct file *file, struct fd_snapshot *fd_snapshot)
 {
-	struct file *file = open_file(task, fd);
 	struct inode *inode = file ? READ(file, file, f_inode) : 0;
 	if (!inode)
 		return;
@@ -65,6 +63,13 @@ static __always_inline void take_fd_snapshot(struct task_struct *task, s64 fd,
 	fd_snapshot->mode = READ(inode, inode, i_mode);
 	struct super_block *sb = READ(inode, inode, i_sb);
 	fd_snapshot->dev = device(READ(sb, super_block, s_dev));
+}
+
+/* What a descriptor of the current thread refers to, in short. */
+static __always_inline void take_fd_snapshot(struct task_struct *task, s64 fd,
+					     struct fd_snapshot *fd_snapshot)
+{
+	take_file_snapshot(open_file(task, fd), fd_snapshot);
 }
 
 /* Puts `text` before what is at `at`; returns where it begins. */

@@ -144,3 +144,26 @@ struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;
 } KERNEL;
+/* io_uring: include/linux/io_uring_types.h, io_uring/rw.c. */
+struct io_cqe {
+	u64 user_data;
+	s32 res;
+} KERNEL;
+struct io_ring_ctx {
+	u32 flags, cached_sq_head, sq_entries;
+	u32 *sq_array;
+	void *sq_sqes;
+} KERNEL;
+struct io_kiocb {
+	struct file *file;
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
+} KERNEL;
+struct io_rw {
+	u64 addr;
+} KERNEL;
+struct io_uring_cqe {
+	u64 user_data;
+	s32 res;
+	u32 flags;
+} KERNEL;

@@ -7,7 +7,7 @@
 #include "kernel.h"
 
 enum record_kind { CALL, PART, START, EXEC, EXIT_, SIGNAL };
-enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4, NOT_MADE = 8 };
+enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4, NOT_MADE = 8, BY_CONTRACT = 16 };
 
 /* What the call's descriptor referred to when the call was entered. */
 struct fd_snapshot {
@@ -84,7 +84,7 @@ enum what {
 };
 enum when { ENTRY, EXIT, EXIT_ALWAYS };
 enum from { FIXED, ARG, RET, DEREF, HEAD, BITS };
-enum { NONE = 255, OWN = 254, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252 };
+enum { NONE = 255, OWN = 254, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252, RING = 251 };
 enum { DATA = 1, CLAMP = 2, RECEIVED = 4 };
 
 struct step {
@@ -152,9 +152,14 @@ struct common_state {
 		     those that were refused */
 	u64 waiting;	  /* CPUs that wait for room in their rings, */
 	u64 cpus;	  /* of so many that user space may run on */
+	u64 uring_count;	  /* rings of io_uring that came into scope */
+	u64 uring_state;	  /* enum uring_state */
 	u64 file_wait_ns; /* nanoseconds to wait for that after a call; 0: whoever serves them has
 			 no other CPU, so that it is no use */
 };
+
+/* Whether uring.bpf.c is there: it is loaded when it is needed. */
+enum uring_state { URING_ABSENT, URING_ATTACHED, URING_IMPOSSIBLE };
 
 /* A call that has begun and not ended. */
 struct under_way {

@@ -14,8 +14,8 @@ pub(super) use for_libbpf::{Numbers, TypesFile};
 use crate::Error;
 use libbpf_rs::libbpf_sys::{
     BTF_KIND_ARRAY, BTF_KIND_DATASEC, BTF_KIND_DECL_TAG, BTF_KIND_ENUM, BTF_KIND_ENUM64,
-    BTF_KIND_FUNC_PROTO, BTF_KIND_INT, BTF_KIND_MAX, BTF_KIND_STRUCT, BTF_KIND_TYPEDEF,
-    BTF_KIND_UNION, BTF_KIND_VAR,
+    BTF_KIND_FUNC_PROTO, BTF_KIND_INT, BTF_KIND_MAX, BTF_KIND_PTR, BTF_KIND_STRUCT,
+    BTF_KIND_TYPEDEF, BTF_KIND_UNION, BTF_KIND_VAR,
 };
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::collections::{HashMap, HashSet};
@@ -61,6 +61,23 @@ impl KernelTypes {
     pub fn have_name(&self, name: &str) -> bool {
         let name = [b"\0", name.as_bytes(), b"\0"].concat();
         memchr::memmem::find(self, &name).is_some()
+    }
+
+    /// Returns how many arguments a tracepoint has, or `None` if the kernel does not have it.
+    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
+        let name = format!("btf_trace_{name}");
+        let found = find(self, &HashSet::from([name.as_bytes()]))?;
+        // typedef void (*btf_trace_NAME)(void *, arguments...);
+        let mut number = found.number(BTF_KIND_TYPEDEF, &name)?;
+        loop {
+            let record = found.record(number)?;
+            if record.kind == BTF_KIND_FUNC_PROTO {
+                return record.members.checked_sub(1);
+            }
+            // A typedef or a pointer: what it refers to stands behind its kind.
+            let refers = matches!(record.kind, BTF_KIND_TYPEDEF | BTF_KIND_PTR);
+            number = refers.then(|| number_at(found.types, record.start + 8))??;
+        }
     }
 }
 

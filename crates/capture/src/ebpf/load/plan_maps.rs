@@ -3,9 +3,11 @@
 use crate::Options;
 use crate::ebpf::skel::EngineSkel;
 use crate::ebpf::skel::types;
+use crate::ebpf::skel::uring::types as uring_types;
 use crate::options::NUMBER_LIMIT;
 use crate::plans::{LimitedStep, Plans};
 use abi::plan::{NONE, StepKind};
+use abi::{Ret, SqeField, URING};
 use libbpf_rs::{MapCore, MapFlags};
 
 /// The contents of the maps. Plan 0 stands for calls that are not recorded.
@@ -17,6 +19,8 @@ pub(super) struct Tables {
     pub beyond: u32,
     /// The plan that captures nothing but the registers.
     pub unknown: u32,
+    /// The operations of io_uring, by opcode.
+    pub opcodes: Vec<uring_types::opcode>,
 }
 
 /// The most steps of a plan at one end of a call.
@@ -55,6 +59,19 @@ fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
     plan
 }
 
+/// Describes an opcode for the probe. `row` is `None` if the table does not have it.
+fn opcode(row: Option<&abi::Row>, plan: u32) -> uring_types::opcode {
+    let raw = [SqeField::Fd, SqeField::Addr, SqeField::Len, SqeField::Off, SqeField::OpFlags];
+    let fields = row.and_then(|r| r.operation).map_or(&raw[..], |o| o.fields);
+    let mut opcode = uring_types::opcode { plan, ..Default::default() };
+    for (to, from) in opcode.fields.iter_mut().zip(fields) {
+        *to = *from as u8;
+    }
+    opcode.returns_bytes = row.is_some_and(|r| r.shape.ret == Ret::Bytes).into();
+    opcode.multishot = row.and_then(|r| r.operation).is_some_and(|o| o.multishot).into();
+    opcode
+}
+
 impl Tables {
     /// Makes the tables for these options.
     pub fn new(options: &Options) -> Self {
@@ -83,6 +100,10 @@ impl Tables {
             variants,
             beyond: place(plans.find_plan(u64::MAX, &[0; 6])),
             unknown: place(Some(crate::plans::REGISTERS_ONLY)),
+            opcodes: (URING..)
+                .zip(plans.by_opcode())
+                .map(|(number, plan)| opcode(abi::by_number(number), place(*plan)))
+                .collect(),
         }
     }
 
@@ -124,7 +145,7 @@ pub(super) fn fill(
 }
 
 /// Returns the bytes of a struct that is shared with the kernel.
-fn bytes<T: Copy>(value: &T) -> &[u8] {
+pub(super) fn bytes<T: Copy>(value: &T) -> &[u8] {
     // SAFETY: the types are made of the C structs, whose padding has names; all their bytes are
     // initialised.
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }

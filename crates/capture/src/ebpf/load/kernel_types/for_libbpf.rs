@@ -3,7 +3,6 @@
 use super::{Found, KernelTypes, find};
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
-use crate::ebpf::skel::OpenEngineSkel;
 use libbpf_rs::btf::{Btf, BtfType, TypeId};
 use libbpf_rs::libbpf_sys::{BTF_KIND_STRUCT, BTF_KIND_TYPEDEF, bpf_object_open_opts};
 use libbpf_rs::{AsRawLibbpf, OpenObject};
@@ -47,16 +46,9 @@ impl Numbers {
         Ok(numbers)
     }
 
-    /// Stores the numbers of [`CAST_TO`] in the constants of the probe.
-    pub fn store(&self, open: &mut OpenEngineSkel<'_>) {
-        let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
-        [
-            data.type_task_struct,
-            data.type_path,
-            data.type_file,
-            data.type_inode,
-            data.type_super_block,
-        ] = self.cast_to;
+    /// Returns the numbers of [`CAST_TO`], for the probe's constants.
+    pub fn cast_to(&self) -> [u32; 5] {
+        self.cast_to
     }
 }
 

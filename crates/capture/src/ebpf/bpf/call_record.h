@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The records of one call or operation, from its first step to its last. */
+#pragma once
+#include "scope.h"
+#include "steps.h"
+
+/* Begins to build records of the call that `t` describes, by process `pid`. */
+static __always_inline void head(struct scratch *s, u32 pid, const struct thread *t)
+{
+	s->head.pid = pid;
+	s->head.tid = t->tid;
+	s->head.nr = t->nr;
+	s->head.flags = t->flags;
+	s->head.entered = t->entered;
+	s->head.ret = 0;
+	__builtin_memcpy(s->head.args, t->args, sizeof(t->args));
+	s->head.fd_snapshot = t->fd_snapshot;
+	s->plan = t->plan;
+	s->staged = 0;
+	s->sum = 0;
+	s->broken = 0;
+	s->retry = 0;
+	s->late = 0;
+	s->incomplete = t->incomplete;
+}
+
+/* The last record of a call, with the staged payload. */
+static __always_inline void call(struct scratch *s)
+{
+	if (emit(CALL)) {
+		send_readable_part();
+		s->staged = 0;
+		emit(CALL);
+	}
+	end_record(s);
+}
+
+/* Takes the steps that could not be taken before the call. */
+static __always_inline void again(struct scratch *s, u32 retry)
+{
+	s->phase = ENTRY;
+	s->late = 1;
+	for (u32 i = 0; i < STEPS; i++)
+		if (retry & 1u << i)
+			take_step(i);
+	flush(s);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which rings of io_uring are recorded. An operation belongs to the ring that it was submitted to,
+ * whichever thread carries it out: a worker of the kernel is no thread of the program.
+ */
+#pragma once
+#include "scope.h"
+
+struct io_ring_ctx;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, u64); /* the address of its context */
+	__type(value, u32); /* its number, counted from 1 */
+} uring_scope SEC(".maps");
+
+/* Takes a ring into scope. Returns its number; 0: there is no memory, which `missed` counts. */
+static __always_inline u32 add_ring(u64 ring)
+{
+	struct common_state *c = common_state();
+	if (!c)
+		return 0;
+	u32 number = __sync_fetch_and_add(&c->uring_count, 1) + 1;
+	if (!bpf_map_update_elem(&uring_scope, &ring, &number, BPF_ANY))
+		return number;
+	__sync_fetch_and_add(&c->missed, 1);
+	return 0;
+}

@@ -1,0 +1,119 @@
+//! Operations of io_uring. The programs that record them are loaded when the first ring is created,
+//! so that programs without rings do not wait for that; the thread that creates the ring waits.
+
+use super::load::{Probe, UringLoader, UringProbe};
+use super::mapped::Mapped;
+use super::skel::types::common_state;
+use super::skel::uring::types::operation;
+use crate::Error;
+use crate::records::{RecordSize, RecordWriter, monotonic_ns};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use std::mem::{MaybeUninit, offset_of};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use trace::record::{BY_CONTRACT, Header, NO_EXIT, RecordKind};
+
+/// A state of the programs (`enum uring_state` of `bpf/record.h`): they record.
+const ATTACHED: u64 = 1;
+/// A state of the programs: the kernel does not accept them.
+const IMPOSSIBLE: u64 = 2;
+/// A bit of an operation's `sqe_flags`: success is not reported.
+const SKIP_SUCCESS: u8 = 1 << 6;
+
+/// The thread that loads the programs and keeps them.
+pub(super) struct UringThread {
+    stop: OwnedFd,
+    thread: JoinHandle<Result<Vec<operation>, Error>>,
+}
+
+impl UringThread {
+    /// Starts the thread. `at_once`: it loads the programs now, since there may be rings.
+    pub fn start(
+        probe: &mut Probe<'_>,
+        common: &Arc<Mapped>,
+        at_once: bool,
+    ) -> Result<Self, Error> {
+        let loader = probe.take_uring_loader();
+        let stop = eventfd(0, EventfdFlags::CLOEXEC)
+            .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
+        let stopped = stop.try_clone().map_err(Error::refused("duplicate a descriptor"))?;
+        let common = Arc::clone(common);
+        let thread = std::thread::Builder::new()
+            .name("uring".to_owned())
+            .spawn(move || run(&loader, &common, &stopped, at_once))
+            .map_err(Error::refused("start a thread"))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Detaches the programs, and writes a record of each operation that has not completed. Returns
+    /// why operations were not recorded, if the kernel did not accept the programs.
+    pub fn finish(self, out: &mut RecordWriter) -> Option<String> {
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+        let ended = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match ended {
+            Ok(operations) => {
+                write_records(&operations, out);
+                None
+            }
+            Err(e) => Some(format!("operations of io_uring are not recorded: {e}")),
+        }
+    }
+}
+
+/// The work of the thread. Returns the operations that are under way at the end.
+fn run(
+    loader: &UringLoader,
+    common: &Mapped,
+    stop: &OwnedFd,
+    at_once: bool,
+) -> Result<Vec<operation>, Error> {
+    let decide = |state| {
+        common.word(offset_of!(common_state, uring_state)).store(state, Ordering::SeqCst);
+    };
+    let mut wake = [
+        PollFd::new(stop, PollFlags::IN),
+        PollFd::from_borrowed_fd(loader.alarms().as_fd(), PollFlags::IN),
+    ];
+    if !at_once {
+        // With the normal policy: the kernel would let a real-time thread wait for the CPU of the
+        // thread that waits for it, though another CPU is idle.
+        while poll(&mut wake, None).is_err() {}
+        if wake[0].revents().contains(PollFlags::IN) {
+            return Ok(Vec::new());
+        }
+    }
+    let mut object = MaybeUninit::uninit();
+    let probe = loader.load(&mut object).inspect_err(|_| decide(IMPOSSIBLE))?;
+    decide(ATTACHED);
+    let mut stopped = [PollFd::new(stop, PollFlags::IN)];
+    while poll(&mut stopped, None).is_err() {}
+    Ok(UringProbe::finish(probe))
+}
+
+/// Writes a record of each operation. One whose success is not reported counts as successful.
+fn write_records(operations: &[operation], out: &mut RecordWriter) {
+    let left = monotonic_ns();
+    for operation in operations {
+        let call = &operation.call;
+        let unreported = operation.sqe_flags & SKIP_SUCCESS != 0;
+        let ret = if operation.returns_bytes != 0 { call.args[2] as i64 } else { 0 };
+        out.begin(
+            Header {
+                kind: RecordKind::Call as u8,
+                flags: if unreported { BY_CONTRACT } else { NO_EXIT },
+                pid: operation.pid,
+                tid: call.tid,
+                nr: call.nr,
+                entered: call.entered,
+                left,
+                ret: if unreported { ret } else { 0 },
+                args: call.args,
+                ..Header::default()
+            },
+            RecordSize::Small,
+        );
+        out.end();
+    }
+}
