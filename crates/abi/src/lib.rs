@@ -20,7 +20,7 @@ pub use layout::{Field, FieldKind, Form, Layout};
 pub use plan::{Plan, Step};
 pub use print::{errno_name, errno_of};
 pub use row::{Class, Copies, CopyEnd, CopyOffset, Effect, Groups, Replay, Ret, Row, Shape};
-pub use row::{OPERATIONS, Operation, SqeField, URING, URING_OPCODES};
+pub use row::{OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES};
 pub use row::{UnrecordedEffect, Uses, argument_indices, registered_file, registered_index};
 pub use table::{Arch, by_name, by_number, operations, rows, shape, table};
 

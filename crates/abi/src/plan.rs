@@ -82,6 +82,10 @@ pub const WORKING_DIRECTORY: u8 = 253;
 /// In [`Step::arg`]: the root directory after the call.
 pub const ROOT_DIRECTORY: u8 = 252;
 
+/// In a payload's argument: the number of the ring of io_uring that the call created (`u32`). It is
+/// no step of a plan.
+pub const RING: u8 = 251;
+
 /// In [`Step::flags`]: the bytes are data that the call transferred.
 pub const DATA: u8 = 1;
 /// In [`Step::flags`]: at most as many bytes as the result says are captured, as for the data of a

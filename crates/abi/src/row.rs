@@ -8,7 +8,8 @@ mod uses;
 
 pub use groups::Groups;
 pub use operation::{
-    OPERATIONS, Operation, SqeField, URING, URING_OPCODES, registered_file, registered_index,
+    OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES, registered_file,
+    registered_index,
 };
 pub use unrecorded::UnrecordedEffect;
 pub use uses::{Uses, argument_indices};
@@ -129,6 +130,9 @@ pub enum Effect {
     Allocate,
     /// The socket in argument 0 gets the address in argument 1, which may be the name of a file.
     Bind,
+    /// The files of a ring of io_uring become those whose descriptors are in the array of argument
+    /// 2, or none if the call has no such argument. Argument 0 is the ring.
+    RegisterFiles,
     /// The file in argument 0 gets the content of the file in argument `from`, by sharing extents.
     Clone { from: u8 },
 }

@@ -1909,9 +1909,10 @@ static URING_REGISTER: &[(u64, Shape)] = &[
         register(
             "IORING_REGISTER_FILES",
             &[FD, OPCODE, input("arg", Len::Arg { n: 3, unit: 4 }, &FDS), uint("nr_args")],
-        ),
+        )
+        .does(Effect::RegisterFiles),
     ),
-    (3, register("IORING_UNREGISTER_FILES", &[FD, OPCODE])),
+    (3, register("IORING_UNREGISTER_FILES", &[FD, OPCODE]).does(Effect::RegisterFiles)),
     (
         4,
         register(

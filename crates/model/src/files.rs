@@ -187,8 +187,9 @@ fn follow(
             }
             Moment::Enter(number, call) => {
                 let index = origins.enter(&call);
+                unrecorded.entered(&call);
                 let bound = world.enter(&call);
-                facts.begin_call(number, &call, &bound);
+                facts.begin_call(number, &call, &bound, unrecorded.are_rings_recorded());
                 under_way.insert(number, (index, bound));
             }
             Moment::Leave(number, call) => {

@@ -31,7 +31,7 @@ impl<T: Default> World<T> {
                 Vec::new()
             }
             RecordKind::Exec => self.exec(event),
-            RecordKind::Exit => self.end(event.tid),
+            RecordKind::Exit => self.exited(event),
             RecordKind::Call
             | RecordKind::Part
             | RecordKind::Signal
@@ -245,6 +245,18 @@ impl<T: Default> World<T> {
                 !slot.cloexec
             });
         }
+        gone
+    }
+
+    fn exited(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
+        let mut gone = self.end(event.tid);
+        let [_, is_last, ..] = event.args;
+        if is_last == 1 {
+            // Those that carry out operations of rings end unseen.
+            let others: Vec<u32> = self.threads.of(event.pid).collect();
+            others.into_iter().for_each(|tid| gone.extend(self.end(tid)));
+        }
+        self.close_rings(&mut gone);
         gone
     }
 

@@ -39,6 +39,7 @@ use ahash::HashMap;
 use calls::closing::Closings;
 use calls::passing::Sent;
 use calls::virtual_links::Links;
+use state::rings::Rings;
 use state::table::{Fs, Table};
 use state::threads::Threads;
 use std::collections::VecDeque;
@@ -86,6 +87,7 @@ pub struct World<T = ()> {
     /// The recorded machine's mounts.
     mounts: Mounts,
     links: Links,
+    rings: Rings<T>,
     next: u64,
     /// How many calls and events it has been told of, returns counted apart.
     moment: u64,
@@ -108,6 +110,7 @@ impl<T: Default> World<T> {
         Self {
             mounts,
             links: Links::default(),
+            rings: Rings::default(),
             threads: Threads::default(),
             tables: HashMap::default(),
             groups: HashMap::default(),

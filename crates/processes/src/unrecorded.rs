@@ -7,7 +7,7 @@
 //! that only made a ring is not told.
 
 use crate::{Bound, Descriptor, OpenFile, World};
-use abi::{Kind, UnrecordedEffect};
+use abi::{Kind, OPERATIONS, UnrecordedEffect};
 use ahash::{HashMap, HashSet};
 use linux_raw_sys::general;
 use linux_raw_sys::general::O_ACCMODE;
@@ -52,9 +52,21 @@ pub struct Unrecorded {
     pub operations: u64,
     /// Rings whose operations the kernel finds by itself.
     pub polled: u64,
+    /// The operations of rings are recorded.
+    are_rings_recorded: bool,
 }
 
 impl Unrecorded {
+    /// A call is entered.
+    pub fn entered(&mut self, call: &Call) {
+        self.are_rings_recorded |= call.nr >= OPERATIONS;
+    }
+
+    /// Whether the operations of rings are recorded, as far as the calls until now tell.
+    pub fn are_rings_recorded(&self) -> bool {
+        self.are_rings_recorded
+    }
+
     /// A call has been left: the files that can change unseen from now on.
     pub fn returned<T: Default>(
         &mut self,
@@ -63,6 +75,7 @@ impl Unrecorded {
         bound: &Bound<T>,
     ) -> Files {
         let Some(shape) = call.shape().filter(|_| call.succeeded()) else { return Vec::new() };
+        self.are_rings_recorded |= call.created_ring().is_some();
         match shape.unrecorded {
             UnrecordedEffect::Nothing if self.tables.is_empty() || bound.opened.is_empty() => {
                 Vec::new()
@@ -72,6 +85,7 @@ impl Unrecorded {
                 let blocks = shape.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
                 match blocks.and_then(|i| call.payload(i as u8, PayloadKind::Iocbs)) {
                     Some(blocks) => self.blocks(world, call, &blocks.bytes),
+                    None if self.are_rings_recorded => Vec::new(),
                     None => {
                         self.operations += call.ret.unsigned_abs();
                         self.ring(world, call)
@@ -79,7 +93,7 @@ impl Unrecorded {
                 }
             }
             UnrecordedEffect::KernelPolling { arg, at, bit }
-                if call.struct_u64(arg, at) as u32 & bit != 0 =>
+                if call.struct_u64(arg, at) as u32 & bit != 0 && !self.are_rings_recorded =>
             {
                 self.polled += 1;
                 self.ring(world, call)

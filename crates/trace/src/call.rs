@@ -6,7 +6,7 @@ use crate::format::record::{
     AT_EXIT, FROM_FILE, FdSnapshot, Identity, NO_EXIT, NOT_EXECUTED, PayloadKind, RecordKind,
 };
 use abi::print::CapturedKind;
-use abi::{Copies, CopyOffset, OpenFlags, Shape};
+use abi::{Copies, CopyOffset, OPERATIONS, OpenFlags, Shape, SqeWord};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
@@ -117,6 +117,15 @@ impl Call {
             abi::shape(self.nr, &self.args)
         }
     }
+    /// Returns what the arguments do not say of an operation of io_uring, or `None` if this is
+    /// another call or an operation whose arguments leave no room for that.
+    pub fn sqe_word(&self) -> Option<SqeWord> {
+        if self.nr < OPERATIONS {
+            return None;
+        }
+        let has_room = abi::by_number(self.nr).is_none_or(|row| row.shape.args.len() < 6);
+        has_room.then_some(SqeWord(self.args[5]))
+    }
     /// Returns whether the kernel executed the call, or at least began to. Otherwise a seccomp
     /// filter answered it, and it had no effect, whatever its result is.
     pub fn was_executed(&self) -> bool {
@@ -147,6 +156,12 @@ impl Call {
     /// Returns whether the kernel executed the call and the call returned without an error.
     pub fn succeeded(&self) -> bool {
         self.returned() && self.errno().is_none()
+    }
+    /// Returns the number of the ring of io_uring that the call created, if it is recorded; else
+    /// `None`.
+    pub fn created_ring(&self) -> Option<u32> {
+        let number = self.payload(abi::plan::RING, PayloadKind::Bytes)?;
+        Some(u32::from_le_bytes(*number.bytes.as_slice().first_chunk()?))
     }
     /// Returns the first payload of this argument and kind, or `None`. If the argument was read at
     /// entry and at exit, this is the payload from the entry.

@@ -2,12 +2,15 @@
 
 use super::{brief, field, put};
 use crate::layout::{Brief, Style};
-use crate::{Field, FieldKind, Flags, Kind, Layout};
+use crate::{Field, FieldKind, Flags, Kind, Layout, registered_index};
 use linux_raw_sys::general as raw;
 
 /// Appends the value of an argument that is not dereferenced, by its kind.
 pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
     match kind {
+        Kind::Fd | Kind::DirFd if let Some(index) = registered_index(raw as i32) => {
+            put!(out, "registered:{index}");
+        }
         Kind::Int | Kind::Fd | Kind::Pid | Kind::Uid | Kind::Gid => put!(out, "{}", raw as i32),
         Kind::DirFd if raw as i32 == crate::AT_FDCWD => out.push_str("AT_FDCWD"),
         Kind::DirFd => put!(out, "{}", raw as i32),

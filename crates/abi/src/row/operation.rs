@@ -32,6 +32,8 @@ pub enum SqeField {
     FileIndex = 6,
     /// `addr3`.
     Addr3 = 7,
+    /// `fd`, or the registered file of the slot before `file_index` if that is not 0.
+    FdOrSlot = 8,
 }
 
 /// How a row relates to `struct io_uring_sqe` and to a system call.
@@ -46,6 +48,38 @@ pub struct Operation {
     pub call_at_own_offset: Option<Sysno>,
     /// Whether one submission may complete many times.
     pub multishot: bool,
+}
+
+/// What the arguments of an operation do not say of its entry: argument 5 of a row with fewer
+/// arguments than six, as `bpf/uring_operation.h` makes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SqeWord(pub u64);
+
+impl SqeWord {
+    /// In the bits of `file_index`: any slot that is free (`IORING_FILE_INDEX_ALLOC`).
+    const ANY_SLOT: u64 = 0xf_ffff;
+
+    /// Returns `io_uring_sqe.flags` (`IOSQE_*`).
+    pub const fn flags(self) -> u8 {
+        self.0 as u8
+    }
+    /// Returns the index of the registered buffer, or the group from which a buffer is selected.
+    pub const fn buffer(self) -> u16 {
+        (self.0 >> 8) as u16
+    }
+    /// Returns the slot of the ring's registered files into which a file is opened or from which it
+    /// is closed: `None` if it is an ordinary descriptor, `Some(None)` if the kernel chooses one.
+    pub const fn slot(self) -> Option<Option<u32>> {
+        match self.0 >> 24 & 0xf_ffff {
+            0 => None,
+            Self::ANY_SLOT => Some(None),
+            index => Some(Some(index as u32 - 1)),
+        }
+    }
+    /// Returns the number of the ring, counted from 1.
+    pub const fn ring(self) -> u32 {
+        (self.0 >> 44) as u32
+    }
 }
 
 /// Returns the value of a descriptor argument that means file `index` of the ring's registered

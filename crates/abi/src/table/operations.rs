@@ -158,7 +158,7 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     like(IORING_OP_CONNECT, "uring_connect", X::connect, &[Fd, Addr, Off]),
     like(IORING_OP_FALLOCATE, "uring_fallocate", X::fallocate, &[Fd, Len, Off, Addr]),
     like(IORING_OP_OPENAT, "uring_openat", X::openat, &[Fd, Addr, OpFlags, Len]),
-    like(IORING_OP_CLOSE, "uring_close", X::close, &[Fd]),
+    like(IORING_OP_CLOSE, "uring_close", X::close, &[FdOrSlot]),
     only_recorded(
         IORING_OP_FILES_UPDATE,
         "uring_files_update",

@@ -7,6 +7,7 @@ use super::skel::types::common_state;
 use super::skel::uring::types::operation;
 use crate::Error;
 use crate::records::{RecordSize, RecordWriter, monotonic_ns};
+use crate::threads::scheduling::use_greatest_weight;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsFd, OwnedFd};
@@ -79,6 +80,7 @@ fn run(
     if !at_once {
         // With the normal policy: the kernel would let a real-time thread wait for the CPU of the
         // thread that waits for it, though another CPU is idle.
+        use_greatest_weight();
         while poll(&mut wake, None).is_err() {}
         if wake[0].revents().contains(PollFlags::IN) {
             return Ok(Vec::new());

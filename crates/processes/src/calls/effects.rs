@@ -53,6 +53,7 @@ impl<T: Default> World<T> {
         self.advance(call, shape, bound);
         self.change_credentials(call, shape);
         self.apply(call, shape, bound, links);
+        self.close_rings(&mut bound.closed);
     }
 
     /// A close has ended.
@@ -75,7 +76,11 @@ impl<T: Default> World<T> {
     /// Applies what a call that succeeded did.
     fn apply(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, links: ReadLink<'_>) {
         match shape.effect {
-            Effect::None if shape.ret == Ret::Fd => self.opened(call, shape, bound),
+            Effect::None if shape.ret == Ret::Fd => {
+                self.opened(call, shape, bound);
+                self.ring_created(call, bound);
+            }
+            Effect::RegisterFiles => self.register_files(call, bound),
             Effect::Dup { old } => self.duplicate(call, shape, bound, old, call.ret as i32),
             Effect::DupTo { old, new }
                 if call.args[old as usize] as i32 != call.args[new as usize] as i32 =>
@@ -222,6 +227,10 @@ impl<T: Default> World<T> {
         cloexec: bool,
     ) {
         let Some(table) = self.threads.get(&call.tid).map(|t| t.table) else { return };
+        if let Some(number) = self.opened_into_ring(call, &descriptor, bound) {
+            bound.opened.push((number, descriptor));
+            return;
+        }
         if fd < 0 {
             return;
         }

@@ -7,7 +7,7 @@ use crate::paths::join;
 use crate::procfs_links::{To, Way};
 use crate::state::file::Descriptor;
 use crate::state::table::Fs;
-use abi::{AT_FDCWD, Effect, FieldKind, Kind, Role, Shape, argument_indices};
+use abi::{AT_FDCWD, Effect, FieldKind, Kind, Role, Shape, argument_indices, registered_index};
 use linux_raw_sys::errno;
 use std::sync::Arc;
 use trace::call::Call;
@@ -33,7 +33,10 @@ impl<T: Default> World<T> {
         if let Effect::Close { fd } = shape.effect {
             let number = call.args[fd as usize] as i32;
             let Some(thread) = self.threads.get(&call.tid) else { return bound };
-            if call.errno() != Some(EBADF) {
+            if let (Some(index), Some(word)) = (registered_index(number), call.sqe_word()) {
+                let found = self.rings.remove(word.ring(), index);
+                self.closing.begin(call.tid, thread.table, number, found);
+            } else if call.errno() != Some(EBADF) {
                 let found = self
                     .tables
                     .get_mut(&thread.table)
@@ -169,7 +172,7 @@ impl<T: Default> World<T> {
     /// that there was none.
     pub(crate) fn find(&self, table: u32, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
         if number < 0 {
-            return None;
+            return self.registered(call, number);
         }
         if let Some(descriptor) = self.tables.get(&table).and_then(|t| t.get(number)) {
             return Some(descriptor.clone());

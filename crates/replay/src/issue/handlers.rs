@@ -92,6 +92,7 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
         Effect::Receive => Err("network"),
         Effect::Fetch { .. } => Err("process"),
         Effect::Map => Err("memory"),
+        Effect::RegisterFiles => Err("async"),
     }
 }
 

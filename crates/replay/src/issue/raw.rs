@@ -11,6 +11,7 @@ use std::ffi::CStr;
 use std::sync::OnceLock;
 use std::time::Instant;
 use syscalls::Sysno;
+use trace::Call;
 
 /// The flags of open(2) with which a recorded open file is opened again.
 pub(crate) const OPEN_FLAGS: u32 = linux::O_ACCMODE
@@ -35,6 +36,16 @@ pub fn native_number(nr: u32) -> Option<Sysno> {
         native_number
     });
     table.get(nr as usize).copied().flatten()
+}
+
+/// This machine's number of the call that does what an operation that is no system call does
+/// ([`abi::OPERATIONS`]), with the same arguments; `None` if there is no such call.
+pub fn native_operation(call: &Call) -> Option<Sysno> {
+    let row = abi::by_number(call.nr)?;
+    let operation = row.operation?;
+    let at_own_offset = row.shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 == -1);
+    let own = operation.call_at_own_offset.filter(|_| at_own_offset);
+    native_number(own.or(operation.call)? as u32)
 }
 
 /// Prefetches up to four cache lines at `what`.

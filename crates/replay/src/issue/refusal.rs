@@ -21,6 +21,13 @@ use trace::Call;
 /// The reason in the report for not performing such a call.
 pub(crate) const OUTSIDE: &str = "refused from outside the file system";
 
+/// Returns whether an operation of io_uring that fails with this error may be one that the ring
+/// refused or cancelled, which the system call of the same meaning would not do.
+pub(crate) fn is_of_ring(errno: i32) -> bool {
+    let errno = Errno::from_raw_os_error(errno);
+    matches!(errno, Errno::INVAL | Errno::CANCELED | Errno::NOBUFS | Errno::TIME | Errno::ALREADY)
+}
+
 /// Where an error came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorOrigin {

@@ -36,7 +36,9 @@ use trace::{Call, Item};
 #[derive(Clone, Copy, Default)]
 struct Dispatched {
     seq: u64,
-    tid: u32,
+    thread: u32,
+    /// What performs it ([`super::order::InFlight::lane`]).
+    lane: u32,
     /// Its executor.
     executor: u16,
     call: &'static str,
@@ -183,6 +185,7 @@ impl<'a> Dispatcher<'a> {
         }
         let recorded = self.counts.recorded.get_or_insert((call.entered, call.entered));
         recorded.1 = recorded.1.max(call.left.unwrap_or(call.entered));
+        self.unrecorded.entered(call);
         let bound = self.world.enter(call);
         self.order.enter(slot, call, bound, self.number, !self.in_range);
         Ok(())

@@ -87,7 +87,7 @@ pub(crate) struct DispatchPosition<'a> {
     /// All calls below this number are done.
     pub first_pending: u64,
     /// The threads of calls that are not done, by their numbers.
-    pub thread_of: &'a dyn Fn(u64) -> u32,
+    pub lane_of: &'a dyn Fn(u64) -> u32,
 }
 
 /// What the recording does not determine.
@@ -255,8 +255,9 @@ impl OrderBuilder {
         let mut fds =
             in_flight_call.bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
         let same = |i: usize, d| {
-            let now = world.descriptor(call.tid, call.args[i] as i32);
-            now.is_some_and(|now| Arc::ptr_eq(now, d))
+            let number = call.args[i] as i32;
+            let now = world.descriptor(call.tid, number);
+            abi::registered_index(number).is_some() || now.is_some_and(|now| Arc::ptr_eq(now, d))
         };
         !matches!(shape.effect, Effect::Close { .. }) && !fds.all(|(i, d)| same(i, d))
     }
@@ -304,9 +305,9 @@ impl OrderBuilder {
         returning: &ReturningCall<'_>,
         claims: &[Claim],
     ) -> Vec<u64> {
-        let InFlight { bound, alternatives, dispatched_before, .. } = returning.in_flight_call;
-        let (number, first_pending, tid) =
-            (position.number, position.first_pending, returning.call.tid);
+        let InFlight { bound, alternatives, dispatched_before, lane, .. } =
+            returning.in_flight_call;
+        let (number, first_pending, lane) = (position.number, position.first_pending, *lane);
         let dispatched_before = *dispatched_before;
         let conflicts = self.last_uses.calls(number, first_pending, claims);
         self.last_uses.forget_below(first_pending);
@@ -322,12 +323,14 @@ impl OrderBuilder {
             .chain(bound.cwd.as_ref().map(|d| d.real.ready_after()))
             .chain(through)
             .filter_map(|after| after.checked_sub(1));
-        let mut calls: Vec<u64> = opened.chain(self.last_call(tid)).collect();
+        let threads = [lane, returning.call.tid];
+        let mut calls: Vec<u64> =
+            opened.chain(threads.into_iter().filter_map(|t| self.last_call(t))).collect();
         if self.rule == Order::Thread {
             // Where one of them is another thread's, it is overtaken perhaps, and with it whatever
             // that thread has not done before it: what comes out is left open from the first call
             // on that is not done.
-            if conflicts.iter().any(|n| (position.thread_of)(*n) != tid) {
+            if conflicts.iter().any(|n| (position.lane_of)(*n) != lane) {
                 let first = self
                     .races
                     .undetermined_from

@@ -96,15 +96,15 @@ impl Pacer {
         self.threads.remove(&tid);
     }
 
-    /// A call returned. Sleeping counts as computing; other waiting does not: replay waits for what
+    /// A call of a lane (most often a thread) returned. Sleeping counts as computing; other waiting does not: replay waits for what
     /// the order says.
-    pub fn returned(&mut self, call: &Call) {
+    pub fn returned(&mut self, call: &Call, lane: u32) {
         if !matches!(self.pace, Pace::Think(_)) {
             return;
         }
         let left = call.left.unwrap_or(call.entered);
         let thread =
-            self.threads.entry(call.tid).or_insert(Thinking { since: call.entered, computed: 0 });
+            self.threads.entry(lane).or_insert(Thinking { since: call.entered, computed: 0 });
         let sleeps = abi::by_number(call.nr).is_some_and(|row| row.groups.has(abi::Groups::CLOCK));
         thread.computed += (if sleeps { left } else { call.entered }).saturating_sub(thread.since);
         // Time does not go back: what was counted is not counted again.
@@ -112,7 +112,7 @@ impl Pacer {
     }
 
     /// When a call is due that is performed; the first one of all began at `first`.
-    pub fn due(&mut self, call: &Call, first: u64) -> Due {
+    pub fn due(&mut self, call: &Call, lane: u32, first: u64) -> Due {
         match self.pace {
             Pace::Asap => Due::Now,
             Pace::Recorded(by) => {
@@ -120,7 +120,7 @@ impl Pacer {
             }
             Pace::Think(by) => {
                 let computed =
-                    self.threads.get_mut(&call.tid).map_or(0, |t| std::mem::take(&mut t.computed));
+                    self.threads.get_mut(&lane).map_or(0, |t| std::mem::take(&mut t.computed));
                 Due::After(times(computed, by).min(self.most))
             }
         }
@@ -170,10 +170,10 @@ mod tests {
         assert_eq!(too_long(Pace::Recorded(1e-9), Some(far)), None);
         assert_eq!(too_long(Pace::Asap, Some(far)), None);
         let mut recorded = Pacer::new(Pace::Recorded(2.0), Some(1000));
-        assert_eq!(recorded.due(&call(1, far, far), 0), Due::At(2000));
-        assert_eq!(recorded.due(&call(1, 700, 800), 0), Due::At(1400));
+        assert_eq!(recorded.due(&call(1, far, far), 1, 0), Due::At(2000));
+        assert_eq!(recorded.due(&call(1, 700, 800), 1, 0), Due::At(1400));
         assert_eq!(
-            Pacer::new(Pace::Recorded(9.0), None).due(&call(1, far, far), 0),
+            Pacer::new(Pace::Recorded(9.0), None).due(&call(1, far, far), 1, 0),
             Due::At(LONGEST)
         );
         let sleep = abi::by_name("nanosleep").expect("a row").number;
@@ -181,11 +181,11 @@ mod tests {
         let mut all = 0;
         for n in 0..100 {
             // Each of them says that it slept until the end of time.
-            think.returned(&call(sleep, n, far));
-            if let Due::After(ns) = think.due(&call(1, n, n), 0) {
+            think.returned(&call(sleep, n, far), 1);
+            if let Due::After(ns) = think.due(&call(1, n, n), 1, 0) {
                 all += ns;
             }
-            think.returned(&call(1, n, n + 1));
+            think.returned(&call(1, n, n + 1), 1);
         }
         assert_eq!(all, 1000);
     }

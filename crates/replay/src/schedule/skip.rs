@@ -10,8 +10,8 @@ use crate::issue::refusal::{self, ErrorOrigin};
 use crate::sandbox::CAPABILITY;
 use crate::verify::incomparable_xattr;
 use abi::{
-    AT_FDCWD, Class, Effect, FieldKind, Form, Kind, Len, OpenFlags, PathUse, Replay, Ret, Role,
-    Shape,
+    AT_FDCWD, Class, Effect, FieldKind, Form, Kind, Len, OPERATIONS, OpenFlags, PathUse, Replay,
+    Ret, Role, Shape, registered_index,
 };
 use linux_raw_sys::general::O_CREAT;
 use model::files::FileType;
@@ -39,6 +39,10 @@ pub(crate) fn class(class: Class) -> &'static str {
     }
 }
 
+/// The reason for not performing a call that sets up a ring of io_uring or submits operations to
+/// it, if these are recorded.
+pub(crate) const RING: &str = "ring of recorded operations";
+
 /// The reason for not making a device. Later calls will not find it.
 pub(crate) const DEVICE: &str = "device";
 
@@ -63,6 +67,9 @@ pub(crate) fn check_performed(
         return Err("begun before the recording");
     }
     if let Some(errno) = call.errno() {
+        if call.nr >= OPERATIONS && refusal::is_of_ring(errno) {
+            return Err("refused or cancelled by io_uring");
+        }
         lock::check_conflict(shape, errno)?;
         if let ErrorOrigin::Outside(why) = refusal::error_origin(shape, errno) {
             return Err(why);
@@ -190,6 +197,7 @@ fn check_descriptor(
     match &bound.fds[i] {
         Some(d) => check_stored(d),
         None if kind == Kind::DirFd && call.args[i] as i32 == AT_FDCWD => Ok(()),
+        None if registered_index(call.args[i] as i32).is_some() => Err("unknown descriptor"),
         None if (call.args[i] as i32) < 0 => Ok(()),
         // Absolute paths do not look at the descriptor, and a descriptor that is none fails alike.
         None if is_errno(call, Errno::BADF) => Ok(()),

@@ -7,7 +7,7 @@
 use crate::call::Event;
 use crate::call::payloads::{DataBytes, parse_payloads};
 use crate::format::record::{
-    AT_EXIT, CUT, Header, PayloadHeader, PayloadKind, Payloads, RecordKind, UNREADABLE,
+    AT_EXIT, CUT, Header, NO_EXIT, PayloadHeader, PayloadKind, Payloads, RecordKind, UNREADABLE,
     append_payload, padded,
 };
 use crate::journal::{DataHash, Record, data_hash};
@@ -170,7 +170,9 @@ impl Window {
 
     /// Adds a call, with its payloads and those of its parts.
     pub fn add(&mut self, record: Record<'_>, parts: &mut PendingParts, counts: &mut Counts) {
-        let mut row = RowBuilder { window: self, data: None, payloads: 0, head: None, counts };
+        let data_limit = written_at_most(&record.header);
+        let mut row =
+            RowBuilder { window: self, data: None, payloads: 0, head: None, data_limit, counts };
         row.begin();
         for (head, bytes) in &parts.remove(&record.header) {
             row.add_payload(*head, bytes, true);
@@ -223,7 +225,23 @@ struct RowBuilder<'a> {
     payloads: usize,
     /// The offset and the head of the last payload, if it came in a part.
     head: Option<(usize, PayloadHeader)>,
+    /// How many more bytes of data captured at entry belong to the row.
+    data_limit: u64,
     counts: &'a mut Counts,
+}
+
+/// Returns how many bytes of data the call took from the program's memory at most. The data of an
+/// operation of io_uring is captured before its result is known.
+fn written_at_most(header: &Header) -> u64 {
+    let bytes = |row: &abi::Row| row.shape.ret == abi::Ret::Bytes;
+    if header.nr >= abi::OPERATIONS
+        && header.flags & NO_EXIT == 0
+        && abi::by_number(header.nr).is_some_and(bytes)
+    {
+        u64::try_from(header.ret).unwrap_or(0)
+    } else {
+        u64::MAX
+    }
 }
 
 impl RowBuilder<'_> {
@@ -239,10 +257,24 @@ impl RowBuilder<'_> {
         self.window.payloads.extend_from_slice(head.as_bytes());
     }
 
+    /// Shortens data that were captured at entry to what the call took of them.
+    fn limit_data<'b>(&mut self, head: &mut PayloadHeader, bytes: &'b [u8]) -> &'b [u8] {
+        head.wanted = head.wanted.min(self.data_limit);
+        self.data_limit -= head.wanted;
+        let taken = bytes.len().min(usize::try_from(head.wanted).unwrap_or(usize::MAX));
+        head.len = taken as u32;
+        &bytes[..taken]
+    }
+
     /// Adds a payload. `is_part`: it came in a `Part` record, so that the next payload of the same
     /// argument continues it.
     fn add_payload(&mut self, mut head: PayloadHeader, bytes: &[u8], is_part: bool) {
         let is_data = head.kind == PayloadKind::Data as u8;
+        let bytes = if is_data && head.flags & AT_EXIT == 0 {
+            self.limit_data(&mut head, bytes)
+        } else {
+            bytes
+        };
         let room = (ROW_BYTES - (self.window.payloads.len() - self.payloads))
             .saturating_sub(self.data.map_or(0, |start| self.window.data.len() - start));
         let bytes = if bytes.len() > room {

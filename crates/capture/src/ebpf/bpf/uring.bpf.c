@@ -31,19 +31,31 @@ static __always_inline void complete(struct operation *o, s64 result, u64 addr, 
 	s->head.flags |= flags;
 	if (addr)
 		s->head.args[1] = addr;
-	if (o->call.retry)
-		again(s, o->call.retry);
+	u32 retry = o->call.retry;
+	if (result < 0)
+		for (u32 i = 0; i < STEPS; i++)
+			if (p->steps[ENTRY][i].flags & DATA)
+				retry &= ~(1u << i);
+	if (retry)
+		again(s, retry);
 	s->phase = EXIT;
 	s->late = 0;
-	if (!(flags & BY_CONTRACT))
-		for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
+	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++) {
+		const struct step *step = &p->steps[EXIT][i];
+		/* The result is no descriptor if the file was opened into the ring. */
+		bool descriptor = step->what == W_IDENTITY && step->arg == RESULT;
+		if (!(flags & BY_CONTRACT) && !(descriptor && o->direct))
 			take_step(i);
+	}
 	call(s);
 }
 
-/* Begins an operation, of which `sqe` is the entry. */
+/*
+ * Begins an operation, of which `sqe` is the entry. `follows`: other operations, which it waits
+ * for, may put there what it writes; so its data are captured when it completes.
+ */
 static __always_inline void begin(struct io_kiocb *req, struct io_ring_ctx *uring,
-				  const struct sqe *sqe, u32 ring)
+				  const struct sqe *sqe, u32 ring, bool follows)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 zero = 0, opcode = sqe->opcode;
@@ -76,7 +88,10 @@ static __always_inline void begin(struct io_kiocb *req, struct io_ring_ctx *urin
 		s->head.left = o->call.entered;
 		s->phase = ENTRY;
 		for (u32 i = 0; i < STEPS && i < p->count[ENTRY]; i++)
-			take_step(i);
+			if (follows && p->steps[ENTRY][i].flags & DATA)
+				s->retry |= 1u << i;
+			else
+				take_step(i);
 		flush(s);
 		o->call.retry = s->retry;
 		o->call.incomplete = s->incomplete;
@@ -112,20 +127,24 @@ static __always_inline int submitted(struct io_kiocb *req)
 {
 	struct io_ring_ctx *uring = BPF_CORE_READ(req, ctx);
 	u64 key = (u64)uring;
-	u32 *known = bpf_map_lookup_elem(&uring_scope, &key), ring = known ? *known : 0;
+	struct uring *ring = bpf_map_lookup_elem(&uring_scope, &key);
 	struct sqe sqe;
 	if (!ring) {
 		/* A ring that was there before its process was recorded. */
 		struct thread *t = thread_of(bpf_get_current_task_btf());
-		ring = t && !t->launching ? add_ring(key) : 0;
+		if (t && !t->launching && add_ring(key))
+			ring = bpf_map_lookup_elem(&uring_scope, &key);
 	}
 	if (!ring)
 		return 0;
 	end_unreported(req);
-	if (read_sqe(uring, &sqe))
-		begin(req, uring, &sqe, ring);
-	else
+	if (!read_sqe(uring, &sqe)) {
 		lose(1);
+		return 0;
+	}
+	bool follows = ring->is_chain || sqe.flags & AFTER_ALL;
+	ring->is_chain = sqe.flags & LINKS;
+	begin(req, uring, &sqe, ring->number, follows);
 	return 0;
 }
 
@@ -147,7 +166,7 @@ int BPF_PROG(on_refused, const void *entry, struct io_kiocb *req)
 {
 	struct io_ring_ctx *uring = BPF_CORE_READ(req, ctx);
 	u64 key = (u64)uring, request = (u64)req;
-	u32 *ring = bpf_map_lookup_elem(&uring_scope, &key);
+	struct uring *ring = bpf_map_lookup_elem(&uring_scope, &key);
 	struct sqe sqe;
 	if (!ring || bpf_probe_read_kernel(&sqe, sizeof(sqe), entry))
 		return 0;
@@ -155,7 +174,7 @@ int BPF_PROG(on_refused, const void *entry, struct io_kiocb *req)
 	if (o && o->user_data == sqe.user_data)
 		return 0;
 	end_unreported(req);
-	begin(req, uring, &sqe, *ring);
+	begin(req, uring, &sqe, ring->number, false);
 	return 0;
 }
 

@@ -18,17 +18,17 @@ static long is_uring_decided(u32 i, void *until)
 
 /*
  * Whether operations of rings are recorded. The first ring waits until user space has loaded the
- * programs for that, but for no more than two seconds: it keeps its CPU meanwhile.
+ * programs for that, but for no more than five seconds: it keeps its CPU meanwhile.
  */
 static __always_inline bool is_uring_recorded(void)
 {
 	struct common_state *c = common_state();
-	u64 until = bpf_ktime_get_ns() + 2000000000;
+	u64 until = bpf_ktime_get_ns() + 5000000000;
 	if (!c)
 		return false;
 	if (c->uring_state == URING_ABSENT) {
 		bpf_ringbuf_output(&uring_alarms, &until, sizeof(until), BPF_RB_FORCE_WAKEUP);
-		for (int i = 0; i < 8; i++)
+		for (int i = 0; i < 32; i++)
 			bpf_loop(1 << 23, is_uring_decided, &until, 0);
 	}
 	return *(volatile u64 *)&c->uring_state == URING_ATTACHED;

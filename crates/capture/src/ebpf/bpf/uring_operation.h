@@ -21,6 +21,8 @@ struct sqe {
 };
 enum {
 	FIXED_FILE = 1 << 0,	/* `fd` is an index into the ring's registered files */
+	AFTER_ALL = 1 << 1,	/* it begins when all before it have completed */
+	LINKS = 3 << 2,		/* the next entry begins when this one has completed */
 	BUFFER_SELECT = 1 << 5, /* the kernel selects the buffer */
 	SKIP_SUCCESS = 1 << 6,	/* success is not reported */
 };
@@ -29,7 +31,19 @@ enum { SETUP_SQE128 = 1 << 10, SETUP_NO_SQARRAY = 1 << 16 };
 enum { CQE_MORE = 1 << 1, CQE_NOTIFICATION = 1 << 3 };
 
 /* What user space says of an opcode (crates/abi/src/row/operation.rs). */
-enum sqe_field { ZERO, SQE_FD, SQE_OFF, SQE_ADDR, SQE_LEN, SQE_OP_FLAGS, SQE_FILE_INDEX, SQE_ADDR3 };
+enum sqe_field {
+	ZERO,
+	SQE_FD,
+	SQE_OFF,
+	SQE_ADDR,
+	SQE_LEN,
+	SQE_OP_FLAGS,
+	SQE_FILE_INDEX,
+	SQE_ADDR3,
+	SQE_FD_OR_SLOT
+};
+/* In a descriptor argument: the rest is the index of a registered file. */
+#define REGISTERED 0x80000000u
 struct opcode {
 	u32 plan;
 	u8 fields[6];
@@ -109,7 +123,9 @@ static __always_inline u64 sqe_field(const struct sqe *sqe, u8 field)
 {
 	switch (field) {
 	case SQE_FD:
-		return (u32)(sqe->flags & FIXED_FILE ? 0x80000000u + (u32)sqe->fd : (u32)sqe->fd);
+		return sqe->flags & FIXED_FILE ? REGISTERED + (u32)sqe->fd : (u32)sqe->fd;
+	case SQE_FD_OR_SLOT:
+		return sqe->file_index ? REGISTERED + sqe->file_index - 1 : (u32)sqe->fd;
 	case SQE_OFF:
 		return sqe->off;
 	case SQE_ADDR:

@@ -8,12 +8,17 @@
 
 struct io_ring_ctx;
 
+struct uring {
+	u32 number;   /* counted from 1; in the records of its operations */
+	u32 is_chain; /* the last entry is linked to the next one */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
 	__type(key, u64); /* the address of its context */
-	__type(value, u32); /* its number, counted from 1 */
+	__type(value, struct uring);
 } uring_scope SEC(".maps");
 
 /* Takes a ring into scope. Returns its number; 0: there is no memory, which `missed` counts. */
@@ -22,9 +27,9 @@ static __always_inline u32 add_ring(u64 ring)
 	struct common_state *c = common_state();
 	if (!c)
 		return 0;
-	u32 number = __sync_fetch_and_add(&c->uring_count, 1) + 1;
-	if (!bpf_map_update_elem(&uring_scope, &ring, &number, BPF_ANY))
-		return number;
+	struct uring new = {__sync_fetch_and_add(&c->uring_count, 1) + 1};
+	if (!bpf_map_update_elem(&uring_scope, &ring, &new, BPF_ANY))
+		return new.number;
 	__sync_fetch_and_add(&c->missed, 1);
 	return 0;
 }

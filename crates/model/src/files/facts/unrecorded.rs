@@ -9,7 +9,7 @@ mod sizes;
 
 use super::*;
 use crate::files::table::{Change, ChangeKind};
-use abi::Class;
+use abi::{Class, Kind};
 use linux_raw_sys::general::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
@@ -46,12 +46,24 @@ pub struct UnrecordedChanges {
 impl Facts {
     /// A call begins; `number` names it until it ends. One that changes files in a way that is not
     /// followed ends the search: later finds may be its work.
-    pub fn begin_call<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
+    /// `are_rings_recorded`: operations of io_uring have rows of their own.
+    pub fn begin_call<T>(
+        &mut self,
+        number: usize,
+        call: &Arc<Call>,
+        bound: &Bound<T>,
+        are_rings_recorded: bool,
+    ) {
         if !self.names.watched {
             return;
         }
-        let not_followed = call.shape().is_none_or(|shape| {
-            matches!(shape.replay, Replay::Skip(Class::Async | Class::Mounts | Class::Unknown))
+        let not_followed = call.shape().is_none_or(|shape| match shape.replay {
+            Replay::Skip(Class::Async) => {
+                let submits_blocks = |a: &abi::Arg| matches!(a.kind, Kind::Iocbs { .. });
+                !are_rings_recorded || shape.args.iter().any(submits_blocks)
+            }
+            Replay::Skip(Class::Mounts | Class::Unknown) => true,
+            _ => false,
         });
         if not_followed || self.outside.overlapping.lose_track(number, call) {
             self.names.watched = false;

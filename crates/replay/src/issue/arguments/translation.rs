@@ -96,7 +96,12 @@ pub(crate) struct Translation {
 impl Translation {
     /// Translates the arguments of `call`.
     pub fn of(call: &Call, shape: &Shape, bound: &Bound<RealFd>) -> Result<Self, TranslateError> {
-        let nr = raw::native_number(call.nr).ok_or(TranslateError::Missing)?;
+        let native = if call.nr < abi::OPERATIONS {
+            raw::native_number(call.nr)
+        } else {
+            raw::native_operation(call)
+        };
+        let nr = native.ok_or(TranslateError::Missing)?;
         let mut this = Self {
             nr,
             values: [0; 6],

@@ -8,9 +8,9 @@ use crate::issue::refusal::may_be_outside;
 use crate::issue::withhold::{Withheld, withheld};
 use crate::issue::{PreparedCall, raw};
 use crate::schedule::order::{DispatchPosition, InFlight, ReturningCall};
-use crate::schedule::skip::{DEVICE, check_performed};
+use crate::schedule::skip::{DEVICE, RING, check_performed};
 use crate::verify::Expected;
-use abi::{Class, Replay, Ret, Shape};
+use abi::{Class, Kind, Replay, Ret, Shape};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
@@ -24,7 +24,7 @@ impl Dispatcher<'_> {
         if self.outside.has_changes_before(call.seq) {
             self.apply_outside_changes(call.seq)?;
         }
-        self.pacer.returned(&call);
+        self.pacer.returned(&call, in_flight_call.lane);
         self.update_world(&call, &mut in_flight_call)?;
         match self.choose(&call, &in_flight_call) {
             Some(shape) => self.issue(call, shape, &mut in_flight_call),
@@ -75,11 +75,13 @@ impl Dispatcher<'_> {
         // Its working directory and its descriptors are not known.
         let start_is_lost = self.shared.recovered
             && !self.known_threads.is_empty()
+            && in_flight_call.lane == call.tid
             && !self.known_threads.contains(&call.tid);
         let why = match check_performed(call, bound, &self.shared) {
             Ok(_) if start_is_lost => "start of its thread lost",
             Ok(_) if call.is_after(self.shared.complete_until) => "after lost calls",
             Ok(shape) => return Some(shape),
+            Err(_) if self.is_ring_call(call) => RING,
             Err(why) => why,
         };
         self.skip(why);
@@ -94,6 +96,15 @@ impl Dispatcher<'_> {
         None
     }
 
+    /// Whether a call only serves rings of io_uring whose operations are recorded.
+    fn is_ring_call(&self, call: &Call) -> bool {
+        self.unrecorded.are_rings_recorded()
+            && call.shape().is_some_and(|shape| {
+                let submits_blocks = |a: &abi::Arg| matches!(a.kind, Kind::Iocbs { .. });
+                shape.replay == Replay::Skip(Class::Async) && !shape.args.iter().any(submits_blocks)
+            })
+    }
+
     /// Hands a call to its executor.
     fn issue(
         &mut self,
@@ -105,17 +116,18 @@ impl Dispatcher<'_> {
             Some(reduced) => (reduced.call, reduced.mode),
             None => (call, None),
         };
-        let (number, tid, early) = (self.number, call.tid, in_flight_call.early);
+        let (number, own_lane, early) = (self.number, in_flight_call.lane, in_flight_call.early);
+        let thread = call.tid;
         let first_pending = if self.options.order.waits_for_single_calls() {
             self.first_pending()
         } else {
             self.first_pending
         };
         let (dispatched, completion) = (&self.dispatched, &self.shared.completion);
-        let thread = &|number| dispatched[completion.index(number)].tid;
+        let lane = &|number| dispatched[completion.index(number)].lane;
         let edges = self.order.edges(
             &self.world,
-            &DispatchPosition { number, first_pending, thread_of: thread },
+            &DispatchPosition { number, first_pending, lane_of: lane },
             &ReturningCall { call: &call, shape, in_flight_call },
         );
         let bound = &in_flight_call.bound;
@@ -131,10 +143,11 @@ impl Dispatcher<'_> {
         let due = if early {
             Due::Now
         } else {
-            self.pacer.due(&call, self.counts.recorded.map_or(0, |(first, _)| first))
+            self.pacer.due(&call, own_lane, self.counts.recorded.map_or(0, |(first, _)| first))
         };
         self.count(&call, shape, in_flight_call);
-        let dispatched = Dispatched { seq: call.seq, tid, call: shape.name, executor: 0 };
+        let dispatched =
+            Dispatched { seq: call.seq, thread, lane: own_lane, call: shape.name, executor: 0 };
         let expected = Expected { ret: call.ret, shape, unseen_writes };
         let work = Work::Call(self.prepare(
             call,
@@ -170,7 +183,7 @@ impl Dispatcher<'_> {
             PreparedCall::translated(&call, expected, bound, early, self.options.verify)
         };
         if let Some(mut prepared) = translated {
-            let executor = self.pool.executor_of(call.tid)?;
+            let executor = self.pool.executor_of(in_flight_call.lane)?;
             if let Some(context) = prepared.context() {
                 *context = self.pool.changed_context(executor, bound);
             }

@@ -27,7 +27,7 @@ impl Dispatcher<'_> {
         let after = if self.options.order.waits_for_single_calls() { 0 } else { after };
         let dependencies =
             self.order.last_call(tid).map(|last| self.dependency(last)).into_iter().collect();
-        let dispatched = Dispatched { seq: 0, tid, call: "exit", executor: 0 };
+        let dispatched = Dispatched { seq: 0, thread: tid, lane: tid, call: "exit", executor: 0 };
         self.dispatch(dispatched, after, dependencies, Due::Now, Work::Release(closed))
     }
 
@@ -52,7 +52,7 @@ impl Dispatcher<'_> {
         due: Due,
         work: Work,
     ) -> Result<(), Error> {
-        let (tid, number) = (dispatched.tid, self.number);
+        let (thread, tid, number) = (dispatched.thread, dispatched.lane, self.number);
         self.wait_for_room()?;
         let executor = self.pool.executor_of(tid)?;
         self.dispatched[self.shared.completion.index(number)] =
@@ -65,7 +65,7 @@ impl Dispatcher<'_> {
         self.bytes_held += job.bytes();
         self.number += 1;
         self.order.dispatched(tid, number);
-        let credentials = self.world.credentials(tid);
+        let credentials = self.world.credentials(thread);
         self.pool
             .send(executor, job, credentials, |credentials| self.traversed.open_for(credentials));
         Ok(())

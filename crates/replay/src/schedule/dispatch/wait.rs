@@ -54,7 +54,7 @@ impl Dispatcher<'_> {
             if first_pending != last.0 || self.options.is_paced() {
                 last = (first_pending, Instant::now());
             } else if last.1.elapsed() >= self.options.patience {
-                let Dispatched { seq, tid, call, .. } =
+                let Dispatched { seq, thread: tid, call, .. } =
                     self.dispatched[self.shared.completion.index(first_pending)];
                 return Err(Error::Stuck { seq, call, tid, waited_s: last.1.elapsed().as_secs() });
             }

@@ -4,7 +4,7 @@
 //! They follow from the kinds of the arguments, never from the call's name.
 
 use crate::issue::RealFd;
-use abi::{Effect, FieldKind, Kind, Layout, PathUse, Ret, Role, Shape};
+use abi::{Effect, FieldKind, Kind, Layout, PathUse, Ret, Role, Shape, registered_file};
 use linux_raw_sys::general::{O_CREAT, O_EXCL, O_TRUNC, S_IFREG, SEEK_END};
 use model::world::{Bound, OpenFile, lexical, parent};
 use rustix::io::Errno;
@@ -128,6 +128,11 @@ pub(super) fn new_descriptor(call: &Call, shape: &Shape) -> Option<i32> {
     match shape.effect {
         _ if !call.succeeded() => None,
         Effect::DupTo { old, new } if number(old) != number(new) => Some(number(new)),
+        _ if shape.ret == Ret::Fd
+            && let Some(slot) = call.sqe_word().and_then(|w| w.slot()) =>
+        {
+            Some(registered_file(slot.unwrap_or(call.ret as u32)))
+        }
         _ if shape.ret == Ret::Fd => Some(call.ret as i32),
         _ => None,
     }

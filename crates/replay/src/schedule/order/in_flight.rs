@@ -2,7 +2,7 @@
 
 use super::claims::{Claim, claims, new_descriptor};
 use crate::issue::RealFd;
-use abi::{Effect, Replay, Ret, Shape};
+use abi::{Effect, OPERATIONS, Replay, Ret, Shape};
 use model::world::{Bound, Descriptor, World};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ pub(crate) type Alternatives = Vec<(usize, Arc<Descriptor<RealFd>>)>;
 /// A call in flight.
 pub(crate) struct InFlight {
     pub call: Arc<Call>,
+    /// What performs it: calls of one lane follow each other. The lane of a system call is its
+    /// thread; an operation that a thread only submits has one of those that are free meanwhile.
+    pub lane: u32,
     pub bound: Bound<RealFd>,
     /// Other descriptors that its arguments may have meant: the numbers were closed and given out
     /// again meanwhile.
@@ -33,6 +36,9 @@ pub(crate) struct InFlight {
     /// It comes before the chosen time: it is performed for its effects, and not compared.
     pub early: bool,
 }
+
+/// Lanes from here on are no threads: the kernel's thread numbers are smaller (PID_MAX_LIMIT).
+const FIRST_LANE: u32 = 1 << 31;
 
 /// Room for the claims of most calls.
 const CLAIMS: usize = 8;
@@ -90,6 +96,7 @@ impl InFlightCalls {
         self.setting_flags += usize::from(sets_flags);
         let call_in_flight = InFlight {
             call: call.clone(),
+            lane: if call.nr < OPERATIONS { call.tid } else { FIRST_LANE | slot as u32 },
             bound,
             alternatives: Vec::new(),
             contested: false,

@@ -4,12 +4,13 @@ use crate::output::units::count;
 use std::collections::BTreeMap;
 
 /// They failed, and so changed nothing.
-const FAILED: [&str; 6] = [
+const FAILED: [&str; 7] = [
     "interrupted",
     "limit of the recorded machine",
     "lock held by another process",
     "permission, without the owners",
     "refused by the recorded file system",
+    "refused or cancelled by io_uring",
     "refused from outside the file system",
 ];
 /// They were left out by the user.
@@ -21,7 +22,7 @@ pub const CHOSEN: [&str; 5] = [
     "the replay ended",
 ];
 /// They change nothing that is stored in files.
-const ELSEWHERE: [&str; 16] = [
+const ELSEWHERE: [&str; 17] = [
     "answered by a seccomp filter",
     "attribute of the recorded file system",
     "credentials",
@@ -31,6 +32,7 @@ const ELSEWHERE: [&str; 16] = [
     "memory",
     "network",
     "process",
+    "ring of recorded operations",
     "security module",
     "signal",
     "special file",

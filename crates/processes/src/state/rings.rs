@@ -1,0 +1,117 @@
+//! Rings of io_uring: the files that are registered with each, which operations mean by an index.
+
+use crate::World;
+use crate::arguments::Bound;
+use crate::state::file::Descriptor;
+use abi::{registered_file, registered_index};
+use ahash::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use trace::call::Call;
+use trace::record::PayloadKind;
+
+/// The rings whose creation is in the trace.
+pub(crate) struct Rings<T> {
+    /// The number of each ring, by the id of its open file.
+    numbers: HashMap<u64, u32>,
+    /// The registered files of each ring, by its number and their index.
+    files: BTreeMap<(u32, u32), Arc<Descriptor<T>>>,
+}
+
+impl<T> Default for Rings<T> {
+    fn default() -> Self {
+        Self { numbers: HashMap::default(), files: BTreeMap::new() }
+    }
+}
+
+impl<T> Rings<T> {
+    /// Returns file `index` of a ring.
+    pub fn file(&self, ring: u32, index: u32) -> Option<&Arc<Descriptor<T>>> {
+        self.files.get(&(ring, index))
+    }
+
+    /// Takes file `index` out of a ring.
+    pub fn remove(&mut self, ring: u32, index: u32) -> Option<Arc<Descriptor<T>>> {
+        self.files.remove(&(ring, index))
+    }
+
+    /// Takes all files out of a ring.
+    fn remove_all(&mut self, ring: u32) -> impl Iterator<Item = Arc<Descriptor<T>>> + use<T> {
+        let mut later = self.files.split_off(&(ring, 0));
+        let mut after = later.split_off(&(ring.saturating_add(1), 0));
+        self.files.append(&mut after);
+        later.into_values()
+    }
+}
+
+impl<T: Default> World<T> {
+    /// A call has created a ring, if it has: its descriptor is the last one that was opened.
+    pub(crate) fn ring_created(&mut self, call: &Call, bound: &Bound<T>) {
+        if let (Some(ring), Some((_, descriptor))) = (call.created_ring(), bound.opened.last()) {
+            self.rings.numbers.insert(descriptor.file.id, ring);
+        }
+    }
+
+    /// The registered files of a ring become those of the descriptors that the call passes.
+    pub(crate) fn register_files(&mut self, call: &Call, bound: &mut Bound<T>) {
+        let of = bound.fds[0].as_ref().map(|ring| ring.file.id);
+        let Some(&ring) = of.and_then(|id| self.rings.numbers.get(&id)) else { return };
+        bound.closed.extend(self.rings.remove_all(ring));
+        let Some(payload) = call.payload(2, PayloadKind::Bytes) else { return };
+        let (numbers, _) = payload.bytes.as_slice().as_chunks::<4>();
+        for (index, number) in (0..).zip(numbers) {
+            let open = self.descriptor(call.tid, i32::from_le_bytes(*number)).cloned();
+            if let Some(open) = open {
+                self.rings.files.insert((ring, index), open);
+            }
+        }
+    }
+
+    /// An operation has opened a file into a slot of its ring, if it has. Returns the number that
+    /// means it.
+    pub(crate) fn opened_into_ring(
+        &mut self,
+        call: &Call,
+        descriptor: &Arc<Descriptor<T>>,
+        bound: &mut Bound<T>,
+    ) -> Option<i32> {
+        let word = call.sqe_word()?;
+        let index = word.slot()?.unwrap_or(call.ret as u32);
+        let old = self.rings.files.insert((word.ring(), index), descriptor.clone());
+        bound.closed.extend(old);
+        Some(registered_file(index))
+    }
+
+    /// Returns the registered file that `number` means for an operation, or `None` if it is an
+    /// ordinary descriptor or the trace does not tell.
+    pub(crate) fn registered(&self, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
+        let index = registered_index(number)?;
+        let ring = call.sqe_word().map(|word| word.ring());
+        if let Some(known) = ring.and_then(|ring| self.rings.file(ring, index)) {
+            return Some(known.clone());
+        }
+        // It was registered by a call that does not show which files. The engine saw the file.
+        let table = self.tables.get(&self.threads.get(&call.tid)?.table)?;
+        let seen = call.fd_snapshot.known()?;
+        let key = (u64::from(seen.dev), seen.ino);
+        let same = |d: &&Arc<Descriptor<T>>| d.file.inode.key == key;
+        table.slots.values().map(|slot| &slot.descriptor).find(same).cloned()
+    }
+
+    /// Descriptors are closed. The files of rings that nothing has open any more are closed too.
+    pub(crate) fn close_rings(&mut self, closed: &mut Vec<Arc<Descriptor<T>>>) {
+        if self.rings.numbers.is_empty() {
+            return;
+        }
+        for i in 0..closed.len() {
+            let id = closed[i].file.id;
+            let is_open = self
+                .tables
+                .values()
+                .any(|table| table.slots.values().any(|slot| slot.descriptor.file.id == id));
+            if !is_open && let Some(ring) = self.rings.numbers.remove(&id) {
+                closed.extend(self.rings.remove_all(ring));
+            }
+        }
+    }
+}
