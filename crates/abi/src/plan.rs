@@ -4,7 +4,7 @@
 //! A step whose pointer is null yields no payload.
 
 use crate::kind::{Direction, Pointee};
-use crate::{CopyOffset, Effect, Form, Kind, Len, Ret, Shape};
+use crate::{CallSpec, CopyOffset, Effect, Form, Kind, Len, Ret};
 
 /// What a step captures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,7 +119,7 @@ pub struct Step {
     pub base: u32,
 }
 
-/// The steps of one shape, in the order of its arguments.
+/// The capture steps of one call (or variant), in the order of its arguments.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
     /// The steps that are taken when the call is entered.
@@ -129,14 +129,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Derives the capture plan of `shape`.
-    pub fn derive(shape: &Shape) -> Self {
+    /// Derives the capture plan of `spec`.
+    pub fn derive(spec: &CallSpec) -> Self {
         let mut plan = Self::default();
-        let returns_bytes = matches!(shape.ret, Ret::Bytes);
-        for (i, a) in shape.args.iter().enumerate() {
+        let returns_bytes = matches!(spec.ret, Ret::Bytes);
+        for (i, a) in spec.args.iter().enumerate() {
             plan.add_argument(i as u8, a.kind, returns_bytes);
         }
-        if let Some(c) = shape.copies {
+        if let Some(c) = spec.copies {
             let kind = if matches!(c.from.at, CopyOffset::Field { .. }) {
                 StepKind::SourceRange
             } else {
@@ -156,10 +156,10 @@ impl Plan {
                 });
             }
         }
-        if shape.ret == Ret::Fd {
+        if spec.ret == Ret::Fd {
             plan.exit.push(new_step(StepKind::Identity, When::Exit, RESULT, Len::Fixed(0), 0));
         }
-        match shape.effect {
+        match spec.effect {
             Effect::Chdir | Effect::Fchdir => plan.exit.push(new_step(
                 StepKind::Identity,
                 When::Exit,

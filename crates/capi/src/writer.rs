@@ -210,7 +210,7 @@ unsafe fn add_pieces(
         let kind = PayloadKind::from_number(p.kind)
             .filter(|k| *k as u8 <= RA_IOVECS)
             .ok_or_else(|| format!("{} is no kind of piece", p.kind))?;
-        if usize::from(p.arg) >= imported.row.shape.args.len() {
+        if usize::from(p.arg) >= imported.row.spec.args.len() {
             return Err(format!("{} has no argument {}", imported.row.name(), p.arg));
         }
         if p.bytes.is_null() && p.len > 0 || p.len > isize::MAX as usize {

@@ -2,7 +2,7 @@
 
 use crate::options::{DataLimit, NUMBER_LIMIT, Options};
 use abi::plan::{DATA, Plan, Step, StepKind, When};
-use abi::{Kind, Shape};
+use abi::{CallSpec, Kind};
 
 /// A step of a plan, with the limit that [`Options::data`] sets.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,8 @@ pub(crate) struct CapturePlan {
 impl CapturePlan {
     /// Derives the plan of a call from its argument kinds. `data` limits the steps that capture
     /// data.
-    fn from_shape(shape: &Shape, data: DataLimit) -> Self {
-        let plan = Plan::derive(shape);
+    fn from_shape(spec: &CallSpec, data: DataLimit) -> Self {
+        let plan = Plan::derive(spec);
         let add_limit = |step: &Step| {
             let limit = match data {
                 _ if step.flags & DATA == 0 => u64::MAX,
@@ -34,7 +34,7 @@ impl CapturePlan {
                     let written = matches!(
                         step.kind,
                         StepKind::SourceFile | StepKind::DestinationFile | StepKind::SourceRange
-                    ) || shape
+                    ) || spec
                         .args
                         .get(step.arg as usize)
                         .is_some_and(|a| is_input(a.kind));
@@ -49,7 +49,7 @@ impl CapturePlan {
         Self {
             entry: plan.entry.iter().map(add_limit).collect(),
             exit: plan.exit.iter().map(add_limit).collect(),
-            fd: shape.uses.fd,
+            fd: spec.uses.fd,
         }
     }
 }
@@ -101,8 +101,8 @@ impl Plans {
     /// Makes the plans of the calls that `options` asks to record.
     pub fn new(options: &Options) -> Self {
         let mut plans = vec![CapturePlan::default()];
-        let mut add = |shape: &Shape| {
-            plans.push(CapturePlan::from_shape(shape, options.data));
+        let mut add = |spec: &CallSpec| {
+            plans.push(CapturePlan::from_shape(spec, options.data));
             (plans.len() - 1) as u32
         };
         let by_number = (0..NUMBER_LIMIT).map(|number| {
@@ -116,7 +116,7 @@ impl Plans {
                     variants: Box::default(),
                 },
                 Some(row) => {
-                    let default = add(&row.shape);
+                    let default = add(&row.spec);
                     NumberEntry {
                         wanted,
                         selector: row.selector,
@@ -125,7 +125,7 @@ impl Plans {
                         variants: row
                             .variants
                             .iter()
-                            .map(|(value, shape)| (*value, add(shape)))
+                            .map(|(value, spec)| (*value, add(spec)))
                             .collect(),
                     }
                 }

@@ -164,7 +164,7 @@ mod tests {
         Call {
             seq: 0,
             entered: 0,
-            left: Some(1),
+            exited: Some(1),
             pid: 1,
             tid: 1,
             nr,

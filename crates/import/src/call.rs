@@ -29,7 +29,7 @@ impl ImportedCall {
         let call = Call {
             seq: 0,
             entered,
-            left: None,
+            exited: None,
             pid: tid,
             tid,
             nr: row.number,
@@ -44,7 +44,7 @@ impl ImportedCall {
 
     /// Sets the result (a negative errno if the call failed) and the time of the return.
     pub fn returned(&mut self, left: u64, ret: i64) {
-        self.call.left = Some(left.max(self.call.entered));
+        self.call.exited = Some(left.max(self.call.entered));
         self.call.ret = ret;
         self.call.flags &= !NO_EXIT;
     }

@@ -3,12 +3,12 @@
 
 use super::moves::Moves;
 use super::tree::{File, Tree};
-use abi::{FieldKind, Kind, Role, Shape};
+use abi::{CallSpec, FieldKind, Kind, Role};
 use linux_raw_sys::general;
 use linux_raw_sys::general::{
     O_CREAT, O_DIRECTORY, O_EXCL, O_TMPFILE, O_TRUNC, S_IFDIR, S_IFMT, S_IFREG,
 };
-use model::world::{Bound, lexical};
+use model::processes::{Operands, lexical};
 use trace::Call;
 use trace::record::{Identity, SYNTHETIC};
 
@@ -96,21 +96,21 @@ impl Files {
     }
 
     /// Updates the files from a call that returned.
-    pub fn observe(&mut self, call: &Call, shape: &Shape, bound: &Bound<()>) {
+    pub fn observe(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<()>) {
         if !call.succeeded() {
             return;
         }
         let path = |(i, a): (usize, &abi::Arg)| {
-            Some((a.kind.path_use()?.role, lexical(bound.paths[i].as_ref()?)))
+            Some((a.kind.path_use()?.role, lexical(operands.paths[i].as_ref()?)))
         };
-        let paths: Vec<(Role, Vec<u8>)> = shape.args.iter().enumerate().filter_map(path).collect();
+        let paths: Vec<(Role, Vec<u8>)> = spec.args.iter().enumerate().filter_map(path).collect();
         for (role, path) in &paths {
             self.moves.used(path, call);
             if let Some(file) = self.by_path.get(path) {
                 file.used = call.entered;
             }
             match role {
-                Role::Create => self.moves.created(path, is_directory(shape)),
+                Role::Create => self.moves.created(path, is_directory(spec)),
                 Role::Target => self.moves.created(path, false),
                 Role::Open(from)
                     if call.open_flags(*from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL =>
@@ -128,17 +128,17 @@ impl Files {
                 let file = *self.get(&old);
                 self.by_path.insert(&new, file);
             }
-            (Some((Role::Create, path)), None) if is_directory(shape) => {
+            (Some((Role::Create, path)), None) if is_directory(spec) => {
                 self.get(&path).directory = true;
             }
             (Some((Role::Remove | Role::RemoveDirectory, path)), None) => {
                 self.by_path.remove(&path);
             }
-            (Some((Role::Lookup, path)), None) => self.observe_struct(call, shape, &path),
+            (Some((Role::Lookup, path)), None) => self.observe_struct(call, spec, &path),
             _ => {}
         }
         for descriptor in
-            bound.fds.iter().flatten().chain(&bound.closed).filter(|d| d.file.is_stored())
+            operands.fds.iter().flatten().chain(&operands.closed).filter(|d| d.file.is_stored())
         {
             if let Some(file) = self
                 .by_path
@@ -151,8 +151,8 @@ impl Files {
     }
 
     /// Updates the file at `path` from a `struct stat` that the call filled in.
-    fn observe_struct(&mut self, call: &Call, shape: &Shape, path: &[u8]) {
-        for (i, layout) in shape.args.iter().enumerate().filter_map(|(i, a)| {
+    fn observe_struct(&mut self, call: &Call, spec: &CallSpec, path: &[u8]) {
+        for (i, layout) in spec.args.iter().enumerate().filter_map(|(i, a)| {
             if let Kind::Out(_, l) = a.kind { Some((i as u8, l)) } else { None }
         }) {
             let word = |kind: FieldKind| {
@@ -188,7 +188,6 @@ impl Files {
 }
 
 /// Whether the call creates a directory.
-fn is_directory(shape: &Shape) -> bool {
-    shape.args.iter().any(|a| a.kind == Kind::Mode)
-        && !shape.args.iter().any(|a| a.kind == Kind::Dev)
+fn is_directory(spec: &CallSpec) -> bool {
+    spec.args.iter().any(|a| a.kind == Kind::Mode) && !spec.args.iter().any(|a| a.kind == Kind::Dev)
 }

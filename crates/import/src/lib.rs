@@ -17,7 +17,7 @@ use abi::{Effect, Ret, Role};
 pub use call::{ImportedCall, UNKNOWN_ADDRESS};
 use linux_raw_sys::general::{self, S_IFDIR};
 use model::Model;
-use model::world::World;
+use model::processes::Processes;
 
 use account::Account;
 use ahash::HashMap;
@@ -67,7 +67,7 @@ pub struct Origin {
 pub struct Import {
     recording: Recording,
     journal: Journal,
-    world: World<()>,
+    processes: Processes<()>,
     files: Files,
     forks: HashMap<u32, VecDeque<Fork>>,
     directory: Option<Vec<u8>>,
@@ -100,7 +100,7 @@ impl Import {
         Ok(Self {
             recording,
             journal,
-            world: World::new(),
+            processes: Processes::new(),
             files: Files::default(),
             forks: forks.into_iter().map(|(tid, forks)| (tid, forks.into())).collect(),
             directory,
@@ -154,13 +154,13 @@ impl Import {
         let ImportedCall { mut call, .. } = imported;
         self.ensure_thread(call.tid, call.entered)?;
         call.pid = self.process(call.tid);
-        let mut bound = self.world.enter(&call);
-        let shape = call.shape();
-        if let Some(shape) =
-            shape.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
+        let mut operands = self.processes.enter(&call);
+        let spec = call.spec();
+        if let Some(spec) =
+            spec.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
             && let Some((i, Role::Open(from))) =
-                shape.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
-            && let Some(path) = &bound.paths[i]
+                spec.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
+            && let Some(path) = &operands.paths[i]
         {
             let flags = call.open_flags(from);
             let (identity, path) = self.files.open(path, flags);
@@ -176,14 +176,14 @@ impl Import {
                 bytes: Buffer::from_vec(bytes),
             });
         }
-        self.world.leave(&call, &mut bound);
-        if let Some(shape) = shape {
-            self.files.observe(&call, shape, &bound);
+        self.processes.leave(&call, &mut operands);
+        if let Some(spec) = spec {
+            self.files.observe(&call, spec, &operands);
         }
         Self::emit(&mut self.journal, &call)?;
-        let Some(shape) = shape else { return Ok(()) };
-        let time = call.left.unwrap_or(call.entered);
-        match shape.effect {
+        let Some(spec) = spec else { return Ok(()) };
+        let time = call.exited.unwrap_or(call.entered);
+        match spec.effect {
             Effect::Exec if call.succeeded() => {
                 let path = call.string(0).unwrap_or_default().to_vec();
                 self.event(
@@ -296,7 +296,7 @@ impl Import {
 
     /// Whether thread `tid` has a descriptor `fd`, as far as is known.
     pub fn has_descriptor(&self, tid: u32, fd: i32) -> bool {
-        self.world.descriptor(tid, fd).is_some()
+        self.processes.descriptor(tid, fd).is_some()
     }
 
     /// Adds a gap: `lost` calls or events are missing here.
@@ -380,7 +380,7 @@ impl Import {
         };
         let event =
             Event { time, kind, pid, tid, args, payloads: payloads.iter().map(payload).collect() };
-        self.world.event(&event);
+        self.processes.event(&event);
         self.journal.begin(Header {
             kind: kind as u8,
             pid,

@@ -8,7 +8,7 @@
 
 use super::tree::{self, Tree};
 use ahash::{HashMap, HashSet};
-use model::world::parent;
+use model::processes::parent;
 use trace::Call;
 
 /// The most inferred renames: each is compared with the path of every call.

@@ -8,7 +8,7 @@ use trace::{Call, Error, Journal, Payload};
 
 impl Import {
     pub(super) fn emit(journal: &mut Journal, call: &Call) -> Result<(), Error> {
-        let left = call.left.unwrap_or(call.entered);
+        let left = call.exited.unwrap_or(call.entered);
         let header = Header {
             kind: RecordKind::Call as u8,
             flags: call.flags,
@@ -49,7 +49,7 @@ impl Import {
         }
         inferred.sort_by_key(|m| m.first.time);
         let roles = |r: &&abi::Row| {
-            r.shape
+            r.spec
                 .args
                 .iter()
                 .map(|a| a.kind.path_use().map(|p| p.role))

@@ -13,7 +13,7 @@ use crate::Error;
 use abi::Kind;
 use abi::print::{Options, arguments, errno_name, unknown};
 use ahash::HashMap;
-use model::world::{Bound, Moment, Timeline, World, lexical};
+use model::processes::{Operands, Processes, Timeline, TimelineItem, lexical};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -50,7 +50,7 @@ pub struct Exported {
 /// A call that returned, and the files that its arguments led to.
 pub(crate) struct ResolvedCall<'a> {
     call: &'a Call,
-    bound: &'a Bound<()>,
+    operands: &'a Operands<()>,
 }
 
 impl ResolvedCall<'_> {
@@ -61,16 +61,16 @@ impl ResolvedCall<'_> {
     /// The path of the file that the call is about: its first path, or that of its first
     /// descriptor.
     fn path(&self) -> Option<String> {
-        let path = self.bound.paths.values().next().map(|p| lexical(p));
-        let file = self.bound.fds.iter().flatten().next().map(|d| d.file.path.to_vec());
+        let path = self.operands.paths.values().next().map(|p| lexical(p));
+        let file = self.operands.fds.iter().flatten().next().map(|d| d.file.path.to_vec());
         path.or(file.filter(|path| !path.is_empty())).map(|p| trace::text::escape(&p))
     }
     /// The arguments as strace prints them.
     fn arguments(&self) -> String {
         let mut text = String::new();
-        match self.call.shape() {
-            Some(shape) => {
-                arguments(shape, &self.call.args, self.call, &Options::default(), &mut text);
+        match self.call.spec() {
+            Some(spec) => {
+                arguments(spec, &self.call.args, self.call, &Options::default(), &mut text);
             }
             None => unknown(&self.call.args, &mut text),
         }
@@ -85,9 +85,9 @@ impl ResolvedCall<'_> {
     }
     /// How many bytes the call read or wrote, and whether it read them.
     fn moved(&self) -> Option<(u64, bool)> {
-        let shape =
-            self.call.shape().filter(|s| s.ret == abi::Ret::Bytes && self.call.succeeded())?;
-        Some((self.call.ret.max(0).cast_unsigned(), shape.args.iter().any(|a| brings_data(a.kind))))
+        let spec =
+            self.call.spec().filter(|s| s.ret == abi::Ret::Bytes && self.call.succeeded())?;
+        Some((self.call.ret.max(0).cast_unsigned(), spec.args.iter().any(|a| brings_data(a.kind))))
     }
 }
 
@@ -229,30 +229,30 @@ pub fn export(
     };
     let mut exported = Exported::default();
     let (all, mut done) = (trace.summary().calls, 0u64);
-    let mut world = World::<()>::new();
-    let mut open: HashMap<usize, Bound<()>> = HashMap::default();
-    for moment in Timeline::new(trace.read(ReadOptions { data: format != Format::Iolog })) {
-        let (call, bound) = match moment? {
-            Moment::Event(event) => {
-                world.event(&event);
+    let mut processes = Processes::<()>::new();
+    let mut open: HashMap<usize, Operands<()>> = HashMap::default();
+    for item in Timeline::new(trace.read(ReadOptions { data: format != Format::Iolog })) {
+        let (call, operands) = match item? {
+            TimelineItem::Event(event) => {
+                processes.event(&event);
                 writer.event(&event, &mut out).map_err(written)?;
                 continue;
             }
-            Moment::Enter(place, call) => {
-                open.insert(place, world.enter(&call));
+            TimelineItem::Enter(place, call) => {
+                open.insert(place, processes.enter(&call));
                 continue;
             }
-            Moment::Leave(place, call) => {
-                let Some(mut bound) = open.remove(&place) else { continue };
-                world.leave(&call, &mut bound);
-                (call, bound)
+            TimelineItem::Leave(place, call) => {
+                let Some(mut operands) = open.remove(&place) else { continue };
+                processes.leave(&call, &mut operands);
+                (call, operands)
             }
-            Moment::Lost(place, call) => match open.remove(&place) {
-                Some(bound) => (call, bound),
+            TimelineItem::Unreturned(place, call) => match open.remove(&place) {
+                Some(operands) => (call, operands),
                 None => continue,
             },
         };
-        let resolved = ResolvedCall { call: &call, bound: &bound };
+        let resolved = ResolvedCall { call: &call, operands: &operands };
         match writer.call(&resolved, &mut out).map_err(written)? {
             Written::All => exported.calls += 1,
             Written::Unsupported(what) => *exported.lost.entry(what.to_owned()).or_default() += 1,

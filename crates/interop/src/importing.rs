@@ -32,7 +32,7 @@ pub(crate) fn note_no_directory(import: &mut Import, why: &str) {
 
 /// Whether a call ends its thread: no return will follow.
 pub(crate) fn ends_thread(row: &Row) -> bool {
-    matches!(row.shape.effect, Effect::Exit | Effect::ExitGroup)
+    matches!(row.spec.effect, Effect::Exit | Effect::ExitGroup)
 }
 
 /// Adds a call whose thread entered another one before a return came.

@@ -2,7 +2,7 @@
 
 use crate::columns::derive;
 use crate::files::{InferenceInput, Machine, RenamedNames, Summary as Found, infer};
-use processes::World;
+use processes::Processes;
 use std::path::Path;
 use std::sync::Arc;
 use trace::{
@@ -38,13 +38,13 @@ pub fn recover(path: &Path, progress: Progress<'_>) -> Result<bool, Error> {
 
 impl Semantics for Model {
     fn new_inference(&self) -> Box<dyn Inference> {
-        let (world, moved) = (World::default(), RenamedNames::default());
-        Box::new(Following { world, moved, machine: self.machine.clone() })
+        let (processes, moved) = (Processes::default(), RenamedNames::default());
+        Box::new(Following { processes, moved, machine: self.machine.clone() })
     }
 }
 
 struct Following {
-    world: World,
+    processes: Processes,
     /// Names that the calls moved something to, where there is a file system to look at.
     moved: RenamedNames,
     machine: Option<Arc<dyn Machine>>,
@@ -62,7 +62,7 @@ impl Inference for Following {
                 moved.add(call);
             }
         });
-        derive(&mut self.world, &mut items, found);
+        derive(&mut self.processes, &mut items, found);
     }
 
     fn write_tables(

@@ -46,7 +46,7 @@ impl<V> Index<usize> for Six<V> {
 
 /// What a call's arguments meant, and what it changed.
 #[derive(Debug, Default)]
-pub struct Bound<T> {
+pub struct Operands<T> {
     /// For each argument that is a descriptor (`Fd`, `DirFd`): the one it meant. `None` also for
     /// `AT_FDCWD` and for numbers that mean nothing.
     pub fds: [Option<Arc<Descriptor<T>>>; 6],
@@ -85,10 +85,10 @@ pub struct Bound<T> {
     /// After `leave`: the new working directory.
     pub directory: Option<Arc<Directory<T>>>,
     /// When the call was entered: nothing is to be filled in if it is left at the next moment.
-    pub(crate) moment: u64,
+    pub(crate) step: u64,
 }
 
-impl<T> Bound<T> {
+impl<T> Operands<T> {
     /// Lets all descriptors and directories go.
     pub fn let_go(&mut self) {
         self.fds.fill_with(|| None);

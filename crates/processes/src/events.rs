@@ -1,9 +1,9 @@
-//! What events do to the world: threads begin and end, programs are replaced, and what was there at
-//! the start.
+//! What events do to the traced processes: threads begin and end, programs are replaced, and what
+//! was there at the start.
 
 use crate::state::file::{Descriptor, Directory, Inode, OpenFile};
 use crate::state::table::{Fs, Slot, Table};
-use crate::{Credentials, Thread, World};
+use crate::{Credentials, Processes, Thread};
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
 use linux_raw_sys::general;
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ pub(crate) const CLONE_FS: u64 = general::CLONE_FS as u64;
 pub(crate) const CLONE_FILES: u64 = general::CLONE_FILES as u64;
 pub(crate) const CLONE_NEWNS: u64 = general::CLONE_NEWNS as u64;
 
-impl<T: Default> World<T> {
+impl<T: Default> Processes<T> {
     /// Applies an event. Returns the descriptors that went with it (close-on-exec, a process's
     /// end); others may share them.
     pub fn event(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
-        self.moment += 1;
+        self.step += 1;
         match event.kind {
             RecordKind::Start => self.start(event),
             RecordKind::State => {
@@ -317,14 +317,14 @@ mod tests {
     fn an_execve_closes_what_is_close_on_exec() {
         let event =
             |kind, args| Event { time: 0, kind, pid: 1, tid: 1, args, payloads: Vec::new() };
-        let mut world = World::<()>::default();
-        world.event(&event(RecordKind::Start, [0; 6]));
+        let mut processes = Processes::<()>::default();
+        processes.event(&event(RecordKind::Start, [0; 6]));
         for (fd, close_on_exec) in [(3, 1), (4, 0)] {
-            world.event(&event(RecordKind::Descriptor, [fd, close_on_exec, fd, 0, 0, 0]));
+            processes.event(&event(RecordKind::Descriptor, [fd, close_on_exec, fd, 0, 0, 0]));
         }
-        let open = |world: &World| [3, 4].map(|fd| world.descriptor(1, fd).is_some());
-        assert_eq!(open(&world), [true, true]);
-        let closed = world.event(&event(RecordKind::Exec, [1, 0, 0, 0, 0, 0]));
-        assert_eq!((open(&world), closed.len()), ([false, true], 1));
+        let open = |processes: &Processes| [3, 4].map(|fd| processes.descriptor(1, fd).is_some());
+        assert_eq!(open(&processes), [true, true]);
+        let closed = processes.event(&event(RecordKind::Exec, [1, 0, 0, 0, 0, 0]));
+        assert_eq!((open(&processes), closed.len()), ([false, true], 1));
     }
 }

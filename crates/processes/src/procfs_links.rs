@@ -1,7 +1,7 @@
 //! Links of procfs that lead to what is open (proc_pid_fd(5)): the descriptors, the working
 //! directory and the root directory of a process. They lead to the file, not to its name.
 
-use crate::World;
+use crate::Processes;
 use crate::paths::join;
 use crate::state::file::{Descriptor, Directory, OpenFile};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub enum To<T> {
     File(Arc<Descriptor<T>>),
     /// A working directory, or the root directory of a process that has one of its own.
     Directory(Arc<Directory<T>>),
-    /// A name: what the link leads to is found by the path in [`crate::Bound::paths`].
+    /// A name: what the link leads to is found by the path in [`crate::Operands::paths`].
     Name,
     /// A file that the kernel makes up.
     Virtual,
@@ -51,7 +51,7 @@ enum Link {
 /// The path to what a link leads to, and what that is.
 type Led<T> = (Box<[u8]>, Option<To<T>>);
 
-impl<T: Default> World<T> {
+impl<T: Default> Processes<T> {
     /// Follows `path` (joined; `root`: what it was joined to as the root) through the links of
     /// procfs. The path that it comes to, and the way through the last link.
     pub(crate) fn through(
@@ -207,7 +207,7 @@ mod tests {
         Call {
             seq: 0,
             entered: 0,
-            left: None,
+            exited: None,
             pid: 7,
             tid: 8,
             nr: 0,

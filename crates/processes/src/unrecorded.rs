@@ -6,7 +6,7 @@
 //! reach what its process has open for writing and what it opens later; what is open in a process
 //! that only made a ring is not told.
 
-use crate::{Bound, Descriptor, OpenFile, World};
+use crate::{Descriptor, OpenFile, Operands, Processes};
 use abi::{Kind, UnrecordedEffect};
 use ahash::{HashMap, HashSet};
 use linux_raw_sys::general;
@@ -58,23 +58,23 @@ impl Unrecorded {
     /// A call has been left: the files that can change unseen from now on.
     pub fn returned<T: Default>(
         &mut self,
-        world: &World<T>,
+        processes: &Processes<T>,
         call: &Call,
-        bound: &Bound<T>,
+        operands: &Operands<T>,
     ) -> Files {
-        let Some(shape) = call.shape().filter(|_| call.succeeded()) else { return Vec::new() };
-        match shape.unrecorded {
-            UnrecordedEffect::Nothing if self.tables.is_empty() || bound.opened.is_empty() => {
+        let Some(spec) = call.spec().filter(|_| call.succeeded()) else { return Vec::new() };
+        match spec.unrecorded {
+            UnrecordedEffect::Nothing if self.tables.is_empty() || operands.opened.is_empty() => {
                 Vec::new()
             }
-            UnrecordedEffect::Nothing => self.opened(world, call, bound),
+            UnrecordedEffect::Nothing => self.opened(processes, call, operands),
             UnrecordedEffect::AsyncOperations if call.ret > 0 => {
-                let blocks = shape.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
+                let blocks = spec.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
                 match blocks.and_then(|i| call.payload(i as u8, PayloadKind::Iocbs)) {
-                    Some(blocks) => self.blocks(world, call, &blocks.bytes),
+                    Some(blocks) => self.blocks(processes, call, &blocks.bytes),
                     None => {
                         self.operations += call.ret.unsigned_abs();
-                        self.ring(world, call)
+                        self.ring(processes, call)
                     }
                 }
             }
@@ -82,12 +82,12 @@ impl Unrecorded {
                 if call.struct_u64(arg, at) as u32 & bit != 0 =>
             {
                 self.polled += 1;
-                self.ring(world, call)
+                self.ring(processes, call)
             }
             UnrecordedEffect::AsyncOperations | UnrecordedEffect::KernelPolling { .. } => {
                 Vec::new()
             }
-            UnrecordedEffect::Mapping => self.mapped(call, bound),
+            UnrecordedEffect::Mapping => self.mapped(call, operands),
             UnrecordedEffect::ProtectionChange if call.args[2] & PROT_WRITE != 0 => {
                 let range = mapping(call.args[0], call.args[1]);
                 let known = self.mappings.get(&call.pid).into_iter().flatten();
@@ -113,14 +113,20 @@ impl Unrecorded {
     }
 
     /// Operations that control blocks tell of.
-    fn blocks<T: Default>(&mut self, world: &World<T>, call: &Call, blocks: &[u8]) -> Files {
+    fn blocks<T: Default>(
+        &mut self,
+        processes: &Processes<T>,
+        call: &Call,
+        blocks: &[u8],
+    ) -> Files {
         let begun = usize::try_from(call.ret).unwrap_or(0);
         let mut files = Files::new();
         for block in blocks.chunks_exact(IOCB).take(begun) {
             let opcode = u16::from_le_bytes([block[IOCB_OPCODE], block[IOCB_OPCODE + 1]]);
             self.operations += u64::from(!IDLE.contains(&opcode));
             let fd = block[IOCB_FD..].first_chunk().map_or(-1, |fd| i32::from_le_bytes(*fd));
-            if let Some(d) = world.descriptor(call.tid, fd).filter(|_| WRITES.contains(&opcode)) {
+            if let Some(d) = processes.descriptor(call.tid, fd).filter(|_| WRITES.contains(&opcode))
+            {
                 files.extend(changeable(d).map(|file| (file, BY_OPERATIONS)));
             }
         }
@@ -130,31 +136,38 @@ impl Unrecorded {
     }
 
     /// All that a process has open, the first time.
-    fn ring<T: Default>(&mut self, world: &World<T>, call: &Call) -> Files {
-        let Some(table) = world.threads.get(&call.tid).map(|t| t.table) else { return Vec::new() };
+    fn ring<T: Default>(&mut self, processes: &Processes<T>, call: &Call) -> Files {
+        let Some(table) = processes.threads.get(&call.tid).map(|t| t.table) else {
+            return Vec::new();
+        };
         if !self.tables.insert(table) {
             return Vec::new();
         }
-        let slots = world.tables.get(&table).into_iter().flat_map(|t| t.slots.values());
+        let slots = processes.tables.get(&table).into_iter().flat_map(|t| t.slots.values());
         slots.filter_map(|s| Some((changeable(&s.descriptor)?, BY_OPERATIONS))).collect()
     }
 
-    fn opened<T: Default>(&self, world: &World<T>, call: &Call, bound: &Bound<T>) -> Files {
-        let table = world.threads.get(&call.tid).map(|t| t.table);
+    fn opened<T: Default>(
+        &self,
+        processes: &Processes<T>,
+        call: &Call,
+        operands: &Operands<T>,
+    ) -> Files {
+        let table = processes.threads.get(&call.tid).map(|t| t.table);
         if !table.is_some_and(|t| self.tables.contains(&t)) {
             return Vec::new();
         }
-        let opened = bound.opened.iter();
+        let opened = operands.opened.iter();
         opened.filter_map(|(_, d)| Some((changeable(d)?, BY_OPERATIONS))).collect()
     }
 
-    fn mapped<T>(&mut self, call: &Call, bound: &Bound<T>) -> Files {
+    fn mapped<T>(&mut self, call: &Call, operands: &Operands<T>) -> Files {
         let range = mapping(call.ret as u64, call.args[1]);
         if let Some(known) = self.mappings.get_mut(&call.pid) {
             known.retain(|(there, _)| !overlap(there, &range));
         }
         let shared = call.args[3] & MAP_TYPE != MAP_PRIVATE && call.args[3] & MAP_ANONYMOUS == 0;
-        let Some(file) = bound.fds[4].as_ref().filter(|_| shared).and_then(changeable) else {
+        let Some(file) = operands.fds[4].as_ref().filter(|_| shared).and_then(changeable) else {
             return Vec::new();
         };
         if call.args[2] & PROT_WRITE != 0 {

@@ -13,7 +13,7 @@ use crate::schedule::{Dispatcher, too_long};
 use crate::source::Source;
 use crate::verify::{Listings, Rules};
 use crate::{Error, Options, Progress, Quiet, Report, Root};
-use model::world::{Credentials, World};
+use model::processes::{Credentials, Processes};
 use rustix::fd::AsFd;
 use setup::join;
 use std::path::Path;
@@ -203,9 +203,9 @@ fn credentials(source: &dyn Source) -> Result<Option<Credentials>, Error> {
         if let Item::Event(event) = item.map_err(Error::Trace)?
             && event.kind == RecordKind::State
         {
-            let mut world = World::<()>::new();
-            world.event(&event);
-            return Ok(world.credentials(event.tid).map(|c| (**c).clone()));
+            let mut processes = Processes::<()>::new();
+            processes.event(&event);
+            return Ok(processes.credentials(event.tid).map(|c| (**c).clone()));
         }
     }
     Ok(None)

@@ -20,7 +20,7 @@ use landlock::{
     ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
 };
 use linux_raw_sys::general::{S_ISGID, S_ISUID};
-use model::world::Credentials;
+use model::processes::Credentials;
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -107,8 +107,9 @@ pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     unshare(UnshareFlags::NEWNS).map_err(refused("cannot create a mount namespace"))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(refused("cannot make mounts private"))?;
-    let bound = bind(c".").map_err(|e| Error::Sandbox("cannot bind-mount the root", e.into()))?;
-    fchdir(&bound).map_err(refused("cannot enter the root"))?;
+    let operands =
+        bind(c".").map_err(|e| Error::Sandbox("cannot bind-mount the root", e.into()))?;
+    fchdir(&operands).map_err(refused("cannot enter the root"))?;
     // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not
     // be allowed to change the flags of its mounts.
     let restricted = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;

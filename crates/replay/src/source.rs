@@ -9,7 +9,7 @@ pub(crate) use selection::SkippedChanges;
 
 use model::Tables;
 use model::files::{Change, Copied, Origin, Row, Unnamed};
-use model::world::Mounts;
+use model::processes::Mounts;
 use std::os::fd::BorrowedFd;
 use trace::{Event, Item, ReadOptions, Trace};
 

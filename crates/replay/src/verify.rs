@@ -13,7 +13,7 @@ pub(crate) use bytes::{
 pub(crate) use layout::incomparable_xattr;
 pub(crate) use listing::{ListingCall, Listings, listing_argument};
 
-use abi::{Form, Kind, Ret, Shape, errno_name, errno_of};
+use abi::{CallSpec, Form, Kind, Ret, errno_name, errno_of};
 use ahash::HashMap;
 
 /// A difference.
@@ -61,7 +61,7 @@ pub(crate) struct Rules {
 #[derive(Clone, Copy)]
 pub(crate) struct Expected {
     pub ret: i64,
-    pub shape: &'static Shape,
+    pub spec: &'static CallSpec,
     /// The file is written through a mapping.
     pub unseen_writes: bool,
 }
@@ -79,11 +79,11 @@ impl Expected {
     pub fn compare(&self, got: i64) -> Option<Mismatch> {
         let same = match (errno_of(self.ret).is_some(), errno_of(got).is_some()) {
             (true, true) => self.ret == got,
-            (false, false) => match self.shape.ret {
+            (false, false) => match self.spec.ret {
                 Ret::Zero | Ret::Off | Ret::Int => self.ret == got,
                 Ret::Bytes => self.ret == got || self.unseen_writes,
                 Ret::Count => {
-                    self.ret == got || self.shape.args.iter().any(|a| counts_freely(a.kind))
+                    self.ret == got || self.spec.args.iter().any(|a| counts_freely(a.kind))
                 }
                 Ret::Fd | Ret::Pid | Ret::Addr | Ret::Host | Ret::Never => true,
             },

@@ -18,7 +18,7 @@ use crate::output::stdout;
 use crate::output::units::counted;
 use crate::traces::reading;
 use anyhow::{Context, Result};
-use model::world::{Bound, lexical};
+use model::processes::{Operands, lexical};
 use std::io::Write;
 use std::path::PathBuf;
 use trace::{Call, Trace};
@@ -120,13 +120,13 @@ pub struct Seen<'a> {
     /// The call.
     pub call: &'a Call,
     /// Its arguments, resolved when it was entered.
-    pub bound: &'a Bound<()>,
+    pub operands: &'a Operands<()>,
 }
 
 impl Seen<'_> {
     /// The path of the descriptor in argument `arg`.
     pub fn descriptor(&self, arg: u8) -> Option<&[u8]> {
-        self.bound
+        self.operands
             .fds
             .get(usize::from(arg))?
             .as_ref()
@@ -139,7 +139,7 @@ impl Seen<'_> {
     }
     /// The paths that the call is about: of its path arguments, of its descriptors, of its result.
     pub fn paths(&self) -> Vec<Vec<u8>> {
-        let named = self.bound.paths.values().map(|p| lexical(p));
+        let named = self.operands.paths.values().map(|p| lexical(p));
         let open = (0..6).filter_map(|arg| self.descriptor(arg)).map(<[u8]>::to_vec);
         named.chain(open).chain(self.made().map(<[u8]>::to_vec)).collect()
     }

@@ -2,7 +2,7 @@
 
 use crate::filter::{self, Filter};
 use crate::output::stdout;
-use abi::{Arg, Class, Groups, Replay, Row, Shape, print};
+use abi::{Arg, CallSpec, Class, Groups, Replay, Row, print};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -40,14 +40,14 @@ pub fn run(a: &Args) -> Result<()> {
     }
     let mut text = String::new();
     for row in rows {
-        line(&mut text, &row.number.to_string(), &row.shape, &groups(row.groups).join(" "))?;
+        line(&mut text, &row.number.to_string(), &row.spec, &groups(row.groups).join(" "))?;
         if a.variants {
-            for (value, shape) in row.variants {
+            for (value, spec) in row.variants {
                 line(
                     &mut text,
                     "",
-                    shape,
-                    &format!("{} {value:#x}", row.shape.args[row.selector as usize].name),
+                    spec,
+                    &format!("{} {value:#x}", row.spec.args[row.selector as usize].name),
                 )?;
             }
         }
@@ -56,12 +56,12 @@ pub fn run(a: &Args) -> Result<()> {
 }
 
 /// The signature comes last, as it may be as long as it likes.
-fn line(text: &mut String, number: &str, shape: &Shape, remark: &str) -> std::fmt::Result {
+fn line(text: &mut String, number: &str, spec: &CallSpec, remark: &str) -> std::fmt::Result {
     writeln!(
         text,
         "{number:>4}  {:<20}  {remark:<16}  {}",
-        treatment(shape.replay),
-        print::signature(shape)
+        treatment(spec.replay),
+        print::signature(spec)
     )
 }
 
@@ -79,29 +79,29 @@ fn as_json(row: &Row) -> Value {
     let variants: Vec<Value> = row
         .variants
         .iter()
-        .map(|(value, shape)| {
-            let mut variant = shape_json(shape);
+        .map(|(value, spec)| {
+            let mut variant = spec_json(spec);
             variant["value"] = json!(value);
             variant
         })
         .collect();
-    let mut call = shape_json(&row.shape);
+    let mut call = spec_json(&row.spec);
     call["number"] = json!(row.number);
     call["groups"] = json!(groups(row.groups));
     if !variants.is_empty() {
-        call["by"] = json!(row.shape.args[row.selector as usize].name);
+        call["by"] = json!(row.spec.args[row.selector as usize].name);
         call["variants"] = json!(variants);
     }
     call
 }
 
-fn shape_json(shape: &Shape) -> Value {
-    let arg = |a: &Arg| json!({"name": a.name, "kind": print::kind_name(a.kind, shape.args)});
+fn spec_json(spec: &CallSpec) -> Value {
+    let arg = |a: &Arg| json!({"name": a.name, "kind": print::kind_name(a.kind, spec.args)});
     json!({
-        "name": shape.name,
-        "args": shape.args.iter().map(arg).collect::<Vec<_>>(),
-        "returns": print::ret_name(shape.ret),
-        "replay": treatment(shape.replay),
+        "name": spec.name,
+        "args": spec.args.iter().map(arg).collect::<Vec<_>>(),
+        "returns": print::ret_name(spec.ret),
+        "replay": treatment(spec.replay),
     })
 }
 
@@ -134,7 +134,7 @@ mod tests {
     fn a_line_tells_what_a_row_says() {
         let mut text = String::new();
         let row = abi::by_name("read").expect("read is in the table");
-        line(&mut text, "0", &row.shape, &groups(row.groups).join(" ")).expect("a string takes it");
+        line(&mut text, "0", &row.spec, &groups(row.groups).join(" ")).expect("a string takes it");
         insta::assert_snapshot!(text, @r#"
            0  performed             %desc             read(fd: fd, buf: out data[ret <= count], count: size) -> bytes
         "#);

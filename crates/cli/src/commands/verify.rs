@@ -116,7 +116,7 @@ fn read_items(trace: &Trace, findings: &mut Findings, messages: &Messages) -> Re
                 findings.calls += 1;
                 findings.unreturned += u64::from(call.was_executed() && !call.returned());
                 findings.backwards += u64::from(
-                    call.entered < last || call.left.is_some_and(|left| left < call.entered),
+                    call.entered < last || call.exited.is_some_and(|left| left < call.entered),
                 );
                 last = call.entered;
                 findings.bytes += call.payloads.iter().map(|p| p.bytes.len() as u64).sum::<u64>();

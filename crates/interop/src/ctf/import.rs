@@ -225,7 +225,7 @@ impl CtfImport {
 
 /// Sets the call's arguments from the fields of an event.
 fn arguments(imported: &mut ImportedCall, fields: &Value<'_>, entry: bool) {
-    let args = imported.row.shape.args;
+    let args = imported.row.spec.args;
     let mut free = 0;
     for (name, value) in fields.fields() {
         if name == "ret" || name.ends_with("_length") {

@@ -129,7 +129,7 @@ impl SyscallEvent {
     }
     /// Whether the call starts a thread or process.
     pub fn forks(&self) -> bool {
-        self.row.is_some_and(|r| r.shape.effect == abi::Effect::Fork)
+        self.row.is_some_and(|r| r.spec.effect == abi::Effect::Fork)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::Error;
 use crate::export::{Exported, Sink};
 use abi::Effect;
 use ahash::{HashMap, HashSet};
-use model::world::{Bound, Moment, Timeline, World};
+use model::processes::{Operands, Processes, Timeline, TimelineItem};
 use record::records_of;
 use std::collections::VecDeque;
 use std::io::{self, BufWriter};
@@ -54,50 +54,51 @@ pub fn export(
         exported: Exported::default(),
     };
     let all = trace.summary().calls;
-    let (mut world, mut names) = (World::<()>::new(), Names::default());
-    let mut open: HashMap<usize, Bound<()>> = HashMap::default();
+    let (mut processes, mut names) = (Processes::<()>::new(), Names::default());
+    let mut open: HashMap<usize, Operands<()>> = HashMap::default();
     let mut early: HashSet<usize> = HashSet::default();
     let mut done = 0u64;
-    for moment in Timeline::new(trace.read(ReadOptions { data: true })) {
-        let moment = moment?;
-        exporter.time_is(time_of(&moment)).map_err(written)?;
-        let (place, call, leaves) = match moment {
-            Moment::Event(event) => {
+    for item in Timeline::new(trace.read(ReadOptions { data: true })) {
+        let item = item?;
+        exporter.time_is(time_of(&item)).map_err(written)?;
+        let (place, call, leaves) = match item {
+            TimelineItem::Event(event) => {
                 exporter.event(&event).map_err(written)?;
-                world.event(&event);
-                names.event(&event, &world);
+                processes.event(&event);
+                names.event(&event, &processes);
                 continue;
             }
-            Moment::Enter(place, call) => {
+            TimelineItem::Enter(place, call) => {
                 exporter.begin(call.tid, 0o022, call.entered).map_err(written)?;
-                let effect = call.shape().map(|s| s.effect);
-                let mut bound = world.enter(&call);
+                let effect = call.spec().map(|s| s.effect);
+                let mut operands = processes.enter(&call);
                 if effect == Some(Effect::Fork) {
                     early.insert(place);
                     let context =
-                        CallContext { call: &call, bound: &bound, names: &mut names, trace };
+                        CallContext { call: &call, operands: &operands, names: &mut names, trace };
                     exporter.take(context).map_err(written)?;
                 } else if exits(&call) && !call.returned() {
                     exporter.ending(call).map_err(written)?;
-                    bound.let_go();
+                    operands.let_go();
                 }
-                open.insert(place, bound);
+                open.insert(place, operands);
                 continue;
             }
-            Moment::Leave(place, call) => (place, call, true),
-            Moment::Lost(place, call) => (place, call, false),
+            TimelineItem::Leave(place, call) => (place, call, true),
+            TimelineItem::Unreturned(place, call) => (place, call, false),
         };
-        let Some(mut bound) = open.remove(&place) else { continue };
+        let Some(mut operands) = open.remove(&place) else { continue };
         if exits(&call) && !call.returned() {
             // If the trace does not show the end of the thread, it ends with the trace.
             exporter.ends(call.tid).map_err(written)?;
         } else if !early.remove(&place) {
-            let context = CallContext { call: &call, bound: &bound, names: &mut names, trace };
+            let context =
+                CallContext { call: &call, operands: &operands, names: &mut names, trace };
             exporter.take(context).map_err(written)?;
         }
         if leaves {
-            world.leave(&call, &mut bound);
-            names.observe(&call, &bound);
+            processes.leave(&call, &mut operands);
+            names.observe(&call, &operands);
         }
         done += 1;
         if done.is_multiple_of(4096) {
@@ -119,17 +120,17 @@ fn finish(exporter: Exporter, to: &Path) -> Result<Exported, Error> {
     Ok(exported)
 }
 
-fn time_of(moment: &Moment) -> u64 {
-    match moment {
-        Moment::Event(event) => event.time,
-        Moment::Enter(_, call) => call.entered,
-        Moment::Leave(_, call) => call.left.unwrap_or(call.entered),
-        Moment::Lost(..) => u64::MAX,
+fn time_of(item: &TimelineItem) -> u64 {
+    match item {
+        TimelineItem::Event(event) => event.time,
+        TimelineItem::Enter(_, call) => call.entered,
+        TimelineItem::Leave(_, call) => call.exited.unwrap_or(call.entered),
+        TimelineItem::Unreturned(..) => u64::MAX,
     }
 }
 
 fn exits(call: &Call) -> bool {
-    matches!(call.shape().map(|s| s.effect), Some(Effect::Exit | Effect::ExitGroup))
+    matches!(call.spec().map(|s| s.effect), Some(Effect::Exit | Effect::ExitGroup))
 }
 
 struct Exporter {
@@ -253,7 +254,7 @@ impl Exporter {
     }
 
     fn common(&mut self, call: &Call, result: bool) -> Values<'static> {
-        let left = call.left.unwrap_or(call.entered);
+        let left = call.exited.unwrap_or(call.entered);
         let mut values = vec![
             ("time_called", Field::Int(self.time(call.entered))),
             ("time_recorded", Field::Int(self.time(left))),
@@ -307,7 +308,7 @@ impl Exporter {
         };
         if taken {
             self.exported.calls += 1;
-            if call.shape().is_some_and(|s| s.effect == Effect::Fork) && call.succeeded() {
+            if call.spec().is_some_and(|s| s.effect == Effect::Fork) && call.succeeded() {
                 self.known_threads.extend(u32::try_from(call.ret));
             }
         } else if self.copy(call)? {

@@ -198,7 +198,7 @@ impl DataSeriesImport {
             imported.call.args.swap(1, 2);
         }
         for (arg, a) in
-            imported.row.shape.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd)
+            imported.row.spec.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd)
         {
             // RA-Strace writes half an address into the new directory of symlinkat.
             if !(abi::AT_FDCWD..1 << 20).contains(&(imported.call.args[arg] as i32)) {

@@ -96,7 +96,7 @@ fn a_file_becomes_a_trace() {
     assert_eq!((outcome.summary.calls, outcome.summary.processes), (799 + 1, 15));
     let calls = calls(&to);
     let named = |name: &str| {
-        calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>()
+        calls.iter().filter(|c| c.spec().is_some_and(|s| s.name == name)).collect::<Vec<_>>()
     };
     let hello = named("write")[0];
     assert_eq!(
@@ -220,7 +220,7 @@ fn a_round_trip_keeps_what_can_be_expressed() {
                 let payloads: Vec<_> = imported
                     .map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted))
                     .collect();
-                (c.entered, c.tid, c.nr, c.args, c.ret, c.left, payloads)
+                (c.entered, c.tid, c.nr, c.args, c.ret, c.exited, payloads)
             })
             .collect();
         all.sort_by_key(|c| (c.0, c.1));

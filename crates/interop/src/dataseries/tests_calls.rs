@@ -52,7 +52,7 @@ fn through(dir: &Path, calls: Vec<ImportedCall>) -> (Exported, Vec<Call>, PathBu
 }
 
 fn name(call: &Call) -> &'static str {
-    call.shape().map_or("?", |s| s.name)
+    call.spec().map_or("?", |s| s.name)
 }
 
 /// Names below directory descriptors, also where the directory was moved meanwhile.

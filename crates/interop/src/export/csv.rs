@@ -56,7 +56,7 @@ impl Writer for Csv {
             or_empty(call.error().map(|_| resolved.result())),
             or_empty(call.duration().map(|spent| spent.to_string())),
             or_empty(resolved.path()),
-            or_empty(resolved.bound.offset.map(|o| o.to_string())),
+            or_empty(resolved.operands.offset.map(|o| o.to_string())),
             or_empty(resolved.moved().map(|(n, _)| n.to_string())),
         ];
         row(fields.iter().map(String::as_str), out)?;

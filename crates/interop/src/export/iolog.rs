@@ -40,18 +40,18 @@ impl Iolog {
 
 fn action(resolved: &ResolvedCall<'_>) -> Option<String> {
     let call = resolved.call;
-    let shape = call.shape().filter(|_| call.succeeded())?;
-    match (resolved.moved(), shape.effect) {
+    let spec = call.spec().filter(|_| call.succeeded())?;
+    match (resolved.moved(), spec.effect) {
         (Some((0, _)), _) => None,
         (Some((n, reads)), _) => {
-            let offset = resolved.bound.offset?;
+            let offset = resolved.operands.offset?;
             Some(format!("{} {offset} {n}", if reads { "read" } else { "write" }))
         }
         (None, Effect::Allocate) if call.args[1] & u64::from(FALLOC_FL_PUNCH_HOLE) != 0 => {
             Some(format!("trim {} {}", call.args[2], call.args[3]))
         }
-        _ if shape.name == "fsync" => Some("sync 0 0".to_owned()),
-        _ if shape.name == "fdatasync" => Some("datasync 0 0".to_owned()),
+        _ if spec.name == "fsync" => Some("sync 0 0".to_owned()),
+        _ if spec.name == "fdatasync" => Some("datasync 0 0".to_owned()),
         _ => None,
     }
 }
@@ -59,7 +59,7 @@ fn action(resolved: &ResolvedCall<'_>) -> Option<String> {
 impl Writer for Iolog {
     fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
         let call = resolved.call;
-        let file = resolved.bound.fds.iter().flatten().next().map(|d| &d.file);
+        let file = resolved.operands.fds.iter().flatten().next().map(|d| &d.file);
         let Some((file, action)) = file.filter(|f| f.is_stored()).zip(action(resolved)) else {
             return Ok(OTHERS);
         };

@@ -232,7 +232,7 @@ impl Writer for Perfetto {
             counter_value: None,
         };
         put_event(call.entered, begin, out)?;
-        if let Some(left) = call.left.filter(|_| call.result().is_some()) {
+        if let Some(left) = call.exited.filter(|_| call.result().is_some()) {
             let end =
                 TrackEvent { kind: Some(END), track_uuid: Some(track), ..TrackEvent::default() };
             put_event(left, end, out)?;

@@ -35,7 +35,7 @@ impl Forks {
 
 /// Whether the call of this name starts a thread or process.
 pub(crate) fn is_fork(name: &str) -> bool {
-    abi::by_name(name).is_some_and(|r| r.shape.effect == Effect::Fork)
+    abi::by_name(name).is_some_and(|r| r.spec.effect == Effect::Fork)
 }
 
 /// The flags of clone(2) among the words of a text, with their prefix or without.

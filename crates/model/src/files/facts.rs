@@ -18,7 +18,7 @@ use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
 use super::node::{NodeId, Observed};
 use super::row::{FileType, Origin};
 use abi::plan::RESULT;
-use abi::{Effect, Follow, Kind, PathUse, Replay, Ret, Role, Shape};
+use abi::{CallSpec, Effect, Follow, Kind, PathUse, Replay, Ret, Role};
 use ahash::HashMap;
 use attributes::{link_read, stat_result};
 use context::{BehindProcfsLink, FdArg};
@@ -184,30 +184,30 @@ impl Facts {
     pub fn apply_returned_call(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
     ) -> Option<NodeId> {
         self.names.clock += 1;
         let mut paths = Vec::new();
-        for (i, a) in shape.args.iter().enumerate() {
+        for (i, a) in spec.args.iter().enumerate() {
             // An address that names no file is no path.
             if let Some(used) = a
                 .kind
                 .path_use()
-                .filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some())
+                .filter(|_| spec.effect != Effect::Bind || call.path(i as u8).is_some())
             {
                 // Where an error may be an earlier path's, the kernel may not have looked at the
                 // later one.
                 let lost =
                     paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
-                let reach = errors::reach(call, shape);
+                let reach = errors::reach(call, spec);
                 let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
                 let creates = match used.role {
                     Role::Open(from) => u64::from(call.open_flags(from)) & O_CREAT != 0,
                     _ => false,
                 };
                 (self.names.slashed, self.names.creates) = (false, creates);
-                let walk = self.resolve(call, shape, context, i as u8, used, reach);
+                let walk = self.resolve(call, spec, context, i as u8, used, reach);
                 let slash = self.names.slashed;
                 self.names.creates = false;
                 paths.push(PathArg {
@@ -219,29 +219,29 @@ impl Facts {
                     ),
                     creates,
                     slash,
-                    directory: slash || wants_directory(call, shape, used),
+                    directory: slash || wants_directory(call, spec, used),
                     walk,
                 });
             }
         }
-        self.decide_earlier_rename(call, shape, &mut paths);
-        self.apply_unrecorded_changes(call, shape, context, &mut paths);
+        self.decide_earlier_rename(call, spec, &mut paths);
+        self.apply_unrecorded_changes(call, spec, context, &mut paths);
         let subject = match call.errno() {
-            None => self.apply_success(call, shape, context, &paths),
+            None => self.apply_success(call, spec, context, &paths),
             Some(errno) => {
-                self.apply_error(shape, errno, &paths);
+                self.apply_error(spec, errno, &paths);
                 self.keep_unexplained(errno, &paths);
-                self.apply_seek(call, shape, context);
+                self.apply_seek(call, spec, context);
                 None
             }
         };
-        self.note_call(call, shape, context, &paths);
+        self.note_call(call, spec, context, &paths);
         subject
     }
 
     /// A rename between two links to one file changes nothing. Whether one was of this kind, calls
     /// tell that find the old name or make it, or find nothing there.
-    fn decide_earlier_rename(&mut self, call: &Call, shape: &Shape, paths: &mut [PathArg]) {
+    fn decide_earlier_rename(&mut self, call: &Call, spec: &CallSpec, paths: &mut [PathArg]) {
         let alone = paths.len() == 1;
         for l in paths {
             let Walk::Place(place) = &mut l.walk else { continue };
@@ -252,7 +252,7 @@ impl Facts {
             {
                 let seen = match call.identity(RESULT) {
                     Some((identity, _)) => Some(observed_in(&identity)),
-                    None => stat_result(call, shape),
+                    None => stat_result(call, spec),
                 };
                 if let Some(node) = self.names.rename_did_nothing(place, seen.as_ref(), false) {
                     place.slot = Slot::Node(node);
@@ -274,9 +274,9 @@ impl Facts {
     }
 
     /// A call that may have changed files never returned: how far it got is unknown.
-    pub fn apply_lost_call(&mut self, shape: &Shape, context: &Context) {
-        if shape.changes {
-            for (i, a) in shape.args.iter().enumerate() {
+    pub fn apply_lost_call(&mut self, spec: &CallSpec, context: &Context) {
+        if spec.changes {
+            for (i, a) in spec.args.iter().enumerate() {
                 if let (Kind::Fd, Some(node)) = (a.kind, self.fd(context, i as u8)) {
                     self.names.node_mut(node).uncertain =
                         Some("a call that changes it never returned");
@@ -290,7 +290,7 @@ impl Facts {
     fn apply_success(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) -> Option<NodeId> {
@@ -298,11 +298,11 @@ impl Facts {
         for path in paths {
             match (&path.used.role, &path.walk) {
                 (Role::Lookup, Walk::Place(place)) => {
-                    subject = Some(self.looked_up(call, shape, path, place));
+                    subject = Some(self.looked_up(call, spec, path, place));
                 }
                 (Role::Lookup, Walk::At(node)) => {
                     subject = Some(*node);
-                    if let Some(seen) = stat_result(call, shape) {
+                    if let Some(seen) = stat_result(call, spec) {
                         self.names.node_mut(*node).observe(&seen);
                     }
                 }
@@ -310,14 +310,14 @@ impl Facts {
                     self.apply_open(call, context, u64::from(call.open_flags(*from)), walk);
                 }
                 (Role::Create, Walk::Place(place)) => {
-                    self.apply_create(call, shape, context, place, paths);
+                    self.apply_create(call, spec, context, place, paths);
                 }
                 (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {
                     let directory = path.used.role == Role::RemoveDirectory
-                        || flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
+                        || flags(call, spec).any(|f| f & AT_REMOVEDIR != 0);
                     self.removed(place, directory);
                 }
-                (Role::Target, Walk::Place(to)) => self.moved_to(call, shape, paths, to),
+                (Role::Target, Walk::Place(to)) => self.moved_to(call, spec, paths, to),
                 _ => {}
             }
         }
@@ -331,33 +331,33 @@ impl Facts {
         if opens || makes {
             return None;
         }
-        if shape.ret == Ret::Fd {
+        if spec.ret == Ret::Fd {
             self.add_received_descriptor(call, context);
             return None;
         }
         if subject.is_none() && paths.is_empty() {
-            let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
+            let fd = spec.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
             subject = fd.and_then(|i| self.fd(context, i as u8));
         }
         let Some(node) = subject else {
-            self.apply_copy(call, shape, context);
+            self.apply_copy(call, spec, context);
             return None;
         };
-        self.apply_output(call, shape, node);
-        self.apply_attributes(call, shape, node);
-        self.apply_data(call, shape, context);
-        self.apply_copy(call, shape, context);
-        self.apply_resize(call, shape, node);
-        self.apply_seek(call, shape, context);
+        self.apply_output(call, spec, node);
+        self.apply_attributes(call, spec, node);
+        self.apply_data(call, spec, context);
+        self.apply_copy(call, spec, context);
+        self.apply_resize(call, spec, node);
+        self.apply_seek(call, spec, context);
         Some(node)
     }
 
     /// A call found the name, or what it leads to.
-    fn looked_up(&mut self, call: &Call, shape: &Shape, path: &PathArg, place: &Place) -> NodeId {
-        let directory = path.slash || matches!(shape.effect, Effect::Chdir | Effect::Chroot);
+    fn looked_up(&mut self, call: &Call, spec: &CallSpec, path: &PathArg, place: &Place) -> NodeId {
+        let directory = path.slash || matches!(spec.effect, Effect::Chdir | Effect::Chroot);
         let kind = if directory { FileType::Directory } else { FileType::Unknown };
-        let seen = stat_result(call, shape)
-            .or_else(|| link_read(call, shape))
+        let seen = stat_result(call, spec)
+            .or_else(|| link_read(call, spec))
             .unwrap_or_else(|| Observed::kind(kind));
         let node = self.names.note_exists(place, &seen);
         if path.follow {
@@ -376,10 +376,10 @@ impl Facts {
     }
 
     /// A rename moved a file to `to`, or exchanged two.
-    fn moved_to(&mut self, call: &Call, shape: &Shape, paths: &[PathArg], to: &Place) {
+    fn moved_to(&mut self, call: &Call, spec: &CallSpec, paths: &[PathArg], to: &Place) {
         let source = paths.iter().find(|path| path.used.role == Role::Source);
         let Some(PathArg { walk: Walk::Place(from), .. }) = source else { return };
-        if flags(call, shape).any(|f| f & RENAME_EXCHANGE != 0) {
+        if flags(call, spec).any(|f| f & RENAME_EXCHANGE != 0) {
             return self.names.exchange(from, to);
         }
         let directory = paths.iter().any(|path| path.slash);
@@ -397,22 +397,21 @@ impl Facts {
 }
 
 /// Whether a call demands that its last name is a directory, or may do so.
-fn wants_directory(call: &Call, shape: &Shape, used: PathUse) -> bool {
+fn wants_directory(call: &Call, spec: &CallSpec, used: PathUse) -> bool {
     match used.role {
         Role::Create | Role::Source | Role::Target => false,
         Role::Open(from) => u64::from(call.open_flags(from)) & O_DIRECTORY != 0,
         Role::RemoveDirectory => true,
         Role::Lookup | Role::Remove => {
-            !matches!(shape.effect, Effect::None | Effect::Truncate)
-                || matches!(shape.replay, Replay::Skip(_))
-                || flags(call, shape).any(|f| f != 0)
+            !matches!(spec.effect, Effect::None | Effect::Truncate)
+                || matches!(spec.replay, Replay::Skip(_))
+                || flags(call, spec).any(|f| f != 0)
         }
     }
 }
 
-fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a {
-    shape
-        .args
+fn flags<'a>(call: &'a Call, spec: &'a CallSpec) -> impl Iterator<Item = u64> + 'a {
+    spec.args
         .iter()
         .zip(call.args)
         .filter(|(a, _)| matches!(a.kind, Kind::Flags(_)))

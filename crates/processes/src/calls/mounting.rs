@@ -1,12 +1,12 @@
 //! What calls do to mount namespaces: mounts, and exchanged roots.
 
-use crate::arguments::Bound;
+use crate::arguments::Operands;
 use crate::events::{CLONE_FS, CLONE_NEWNS};
 use crate::mounts::namespace::{Mount, Space, View};
 use crate::state::file::{Directory, OpenFile};
 use crate::state::table::Fs;
-use crate::{Thread, World};
-use abi::{AT_FDCWD, Effect, Shape};
+use crate::{Processes, Thread};
+use abi::{AT_FDCWD, CallSpec, Effect};
 use linux_raw_sys::general;
 use std::sync::Arc;
 use trace::call::Call;
@@ -28,7 +28,7 @@ const WRITTEN: [&[u8]; 2] = [b"upperdir", b"workdir"];
 /// Where a link leads that stands under a path; `None`: it is none, or that is unknown.
 pub type ReadLink<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>;
 
-impl<T: Default> World<T> {
+impl<T: Default> Processes<T> {
     /// The namespace of a thread.
     pub(crate) fn space(&self, tid: u32) -> Option<&Arc<Space>> {
         self.spaces.get(&self.threads.get(&tid)?.space)
@@ -116,16 +116,16 @@ impl<T: Default> World<T> {
     pub(crate) fn remount(
         &mut self,
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<T>,
+        spec: &CallSpec,
+        operands: &Operands<T>,
         links: ReadLink<'_>,
     ) {
         let tid = call.tid;
         let args = call.args;
-        match shape.effect {
-            Effect::Mount => self.mount(call, bound, links),
+        match spec.effect {
+            Effect::Mount => self.mount(call, operands, links),
             Effect::Unmount => {
-                if let Some(place) = self.led(call, bound, 0, links)
+                if let Some(place) = self.led(call, operands, 0, links)
                     && let Some(space) = self.space_mut(tid)
                 {
                     space.unmount(&place, args[1] & MNT_DETACH != 0);
@@ -133,14 +133,14 @@ impl<T: Default> World<T> {
             }
             Effect::PivotRoot => {
                 if let (Some(new), Some(old)) =
-                    (self.led(call, bound, 0, links), self.led(call, bound, 1, links))
+                    (self.led(call, operands, 0, links), self.led(call, operands, 1, links))
                 {
                     self.pivot(tid, &new, &old);
                 }
             }
             Effect::MoveMount => {
-                let Some(to) = self.led(call, bound, 3, links) else { return };
-                let detached = bound.fds[0].as_ref().and_then(|d| self.trees.get(&d.file.id));
+                let Some(to) = self.led(call, operands, 3, links) else { return };
+                let detached = operands.fds[0].as_ref().and_then(|d| self.trees.get(&d.file.id));
                 match detached.filter(|_| call.path(1).is_none_or(<[u8]>::is_empty)).cloned() {
                     Some(tree) => {
                         if let Some(space) = self.space_mut(tid) {
@@ -148,7 +148,7 @@ impl<T: Default> World<T> {
                         }
                     }
                     None => {
-                        if let Some(from) = self.led(call, bound, 1, links)
+                        if let Some(from) = self.led(call, operands, 1, links)
                             && let Some(space) = self.space_mut(tid)
                         {
                             space.move_mount(&from, &to);
@@ -157,15 +157,15 @@ impl<T: Default> World<T> {
                 }
             }
             Effect::OpenTree => {
-                let tree = match self.led(call, bound, 1, links) {
+                let tree = match self.led(call, operands, 1, links) {
                     Some(view) if args[2] & OPEN_TREE_CLONE != 0 => {
                         self.space(tid).map(|space| space.tree(&view, args[2] & AT_RECURSIVE != 0))
                     }
                     _ => return,
                 };
-                self.detached(bound, tree.unwrap_or_else(unknown));
+                self.detached(operands, tree.unwrap_or_else(unknown));
             }
-            Effect::MakeMount => self.detached(bound, unknown()),
+            Effect::MakeMount => self.detached(operands, unknown()),
             Effect::Configure => {
                 let value = call.string(3).or_else(|| call.path(3));
                 if let Some((name, value)) = call.string(2).zip(value)
@@ -174,23 +174,23 @@ impl<T: Default> World<T> {
                     self.write_to(call, value, links);
                 }
             }
-            Effect::EnterSpace => self.enter_space(call, bound),
+            Effect::EnterSpace => self.enter_space(call, operands),
             _ => {}
         }
     }
 
-    fn detached(&mut self, bound: &Bound<T>, tree: Vec<Mount>) {
-        if let Some((_, descriptor)) = bound.opened.first() {
+    fn detached(&mut self, operands: &Operands<T>, tree: Vec<Mount>) {
+        if let Some((_, descriptor)) = operands.opened.first() {
             self.trees.insert(descriptor.file.id, tree);
         }
     }
 
-    fn mount(&mut self, call: &Call, bound: &Bound<T>, links: ReadLink<'_>) {
+    fn mount(&mut self, call: &Call, operands: &Operands<T>, links: ReadLink<'_>) {
         let [_, _, _, flags, ..] = call.args;
         if flags & MS_REMOUNT != 0 || flags & (MS_BIND | MS_MOVE) == 0 && flags & PROPAGATION != 0 {
             return;
         }
-        let Some(to) = self.led(call, bound, 1, links) else { return };
+        let Some(to) = self.led(call, operands, 1, links) else { return };
         if flags & (MS_BIND | MS_MOVE) == 0 && call.string(2) == Some(b"overlay") {
             for (name, value) in call.string(4).into_iter().flat_map(settings) {
                 if WRITTEN.contains(&&name[..]) {
@@ -229,11 +229,19 @@ impl<T: Default> World<T> {
     }
 
     /// The view path that argument `arg` leads to.
-    fn led(&self, call: &Call, bound: &Bound<T>, arg: u8, links: ReadLink<'_>) -> Option<Vec<u8>> {
-        let way = call.shape()?.args[usize::from(arg)].kind.path_use()?;
+    fn led(
+        &self,
+        call: &Call,
+        operands: &Operands<T>,
+        arg: u8,
+        links: ReadLink<'_>,
+    ) -> Option<Vec<u8>> {
+        let way = call.spec()?.args[usize::from(arg)].kind.path_use()?;
         let dir = way.dir.filter(|dir| call.args[usize::from(*dir)] as i32 != AT_FDCWD);
         let base = match dir {
-            Some(dir) => Some(self.view_of(call.tid, &bound.fds[usize::from(dir)].as_ref()?.file)),
+            Some(dir) => {
+                Some(self.view_of(call.tid, &operands.fds[usize::from(dir)].as_ref()?.file))
+            }
             None => None,
         };
         self.leads(call, base.as_deref(), call.path(arg)?, links)
@@ -298,9 +306,9 @@ impl<T: Default> World<T> {
     }
 
     /// setns(2): into the namespace of a process; of another one nothing is known.
-    fn enter_space(&mut self, call: &Call, bound: &Bound<T>) {
+    fn enter_space(&mut self, call: &Call, operands: &Operands<T>) {
         let [_, kind, ..] = call.args;
-        let file = bound.fds[0].as_ref().map(|d| &d.file);
+        let file = operands.fds[0].as_ref().map(|d| &d.file);
         let of_mounts = file.is_none_or(|f| f.path.starts_with(b"mnt:") || f.process().is_some());
         if kind & CLONE_NEWNS == 0 && !(kind == 0 && of_mounts) {
             return;

@@ -4,8 +4,8 @@
 //! several that passed the same files and had the same data, it is taken for the oldest: sockets
 //! keep the order of what is sent to them.
 
-use crate::World;
-use crate::arguments::Bound;
+use crate::Processes;
+use crate::arguments::Operands;
 use crate::state::file::Descriptor;
 use abi::layout::control::received_descriptors;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,7 +23,7 @@ pub(crate) struct Sent<T> {
     descriptors: Vec<Option<Arc<Descriptor<T>>>>,
 }
 
-impl<T: Default> World<T> {
+impl<T: Default> Processes<T> {
     /// A call that may send descriptors begins.
     pub(crate) fn send(&mut self, call: &Call) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
@@ -40,7 +40,7 @@ impl<T: Default> World<T> {
     }
 
     /// A call that received descriptors returned.
-    pub(crate) fn receive(&mut self, call: &Call, bound: &mut Bound<T>) {
+    pub(crate) fn receive(&mut self, call: &Call, operands: &mut Operands<T>) {
         let numbers: Vec<i32> = passed(call).collect();
         if numbers.is_empty() {
             return;
@@ -70,7 +70,7 @@ impl<T: Default> World<T> {
                 let file = self.file(b"received", Identity::default(), 0, false);
                 self.describe(file)
             });
-            self.install(call, bound, fd, descriptor, false);
+            self.install(call, operands, fd, descriptor, false);
         }
     }
 }

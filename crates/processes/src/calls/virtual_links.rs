@@ -4,10 +4,10 @@
 //!
 //! They are found by their paths as written; a path to one through another link does not find it.
 
-use crate::World;
-use crate::arguments::Bound;
+use crate::Processes;
+use crate::arguments::Operands;
 use crate::paths::{join, lexical, parent};
-use abi::{Kind, Role, Shape};
+use abi::{CallSpec, Kind, Role};
 use linux_raw_sys::general;
 use std::collections::BTreeMap;
 use trace::call::Call;
@@ -21,7 +21,7 @@ const RENAME_EXCHANGE: u64 = general::RENAME_EXCHANGE as u64;
 /// Where each link leads, clean paths both.
 pub(crate) type Links = BTreeMap<Vec<u8>, Vec<u8>>;
 
-impl<T: Default> World<T> {
+impl<T: Default> Processes<T> {
     /// Tells of links that were there at the start, with their targets. Those that lead into
     /// virtual file systems are remembered.
     pub fn know_links(&mut self, links: &[(&[u8], &[u8])]) {
@@ -66,19 +66,21 @@ impl<T: Default> World<T> {
     }
 
     /// What a call that succeeded did to such links.
-    pub(crate) fn relink(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
-        let text = shape.args.iter().position(|a| a.kind == Kind::Str);
+    pub(crate) fn relink(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<T>) {
+        let text = spec.args.iter().position(|a| a.kind == Kind::Str);
         if self.links.is_empty() && text.is_none() {
             return;
         }
         let mut moved = None;
-        for (i, arg) in shape.args.iter().enumerate() {
-            let (Some(way), Some(path)) = (arg.kind.path_use(), &bound.paths[i]) else { continue };
+        for (i, arg) in spec.args.iter().enumerate() {
+            let (Some(way), Some(path)) = (arg.kind.path_use(), &operands.paths[i]) else {
+                continue;
+            };
             let path = lexical(path);
             match way.role {
                 Role::Create => match text.and_then(|text| call.string(text as u8)) {
                     Some(target) => {
-                        let root = bound.root.as_ref().map(|root| &*root.path);
+                        let root = operands.root.as_ref().map(|root| &*root.path);
                         self.linked(root, &path, target);
                     }
                     None => self.extend(&path, moved.take().unwrap_or_default()),
@@ -91,11 +93,11 @@ impl<T: Default> World<T> {
                 Role::Target => {
                     let there = self.below(&path);
                     self.extend(&path, moved.take().unwrap_or_default());
-                    let flags = shape.args.iter().zip(call.args);
+                    let flags = spec.args.iter().zip(call.args);
                     let exchange = flags
                         .filter(|(a, _)| matches!(a.kind, Kind::Flags(_)))
                         .any(|(_, value)| value & RENAME_EXCHANGE != 0);
-                    if let Some(from) = bound.paths.values().next().filter(|_| exchange) {
+                    if let Some(from) = operands.paths.values().next().filter(|_| exchange) {
                         self.extend(&lexical(from), there);
                     }
                 }

@@ -36,7 +36,7 @@ impl Inode {
 /// share one, with its offset.
 #[derive(Debug)]
 pub struct OpenFile {
-    /// Unique in a world.
+    /// Unique within one [`crate::Processes`].
     pub id: u64,
     /// The path when it was opened, as the recorder saw it; `pipe:[1]` and the like for what has
     /// none.
@@ -166,11 +166,11 @@ mod tests {
 /// One descriptor, from the call that made it until it is closed in all tables that inherited it.
 #[derive(Debug)]
 pub struct Descriptor<T> {
-    /// Unique in a world.
+    /// Unique within one [`crate::Processes`].
     pub id: u64,
     /// Where it leads.
     pub file: Arc<OpenFile>,
-    /// What the world's user attaches.
+    /// What the user of this crate attaches.
     pub real: T,
 }
 
@@ -183,6 +183,6 @@ pub struct Directory<T> {
     pub(crate) view: Box<[u8]>,
     /// It lies on a file system that the program mounted: `path` stands for nothing.
     pub elsewhere: bool,
-    /// What the world's user attaches.
+    /// What the user of this crate attaches.
     pub real: T,
 }

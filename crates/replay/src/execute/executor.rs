@@ -12,7 +12,7 @@ use crate::sandbox::unshare;
 use crate::verify::Mismatch;
 use crate::{OnDivergence, Verify};
 use crossbeam_channel::{Receiver, Sender};
-use model::world::Descriptor;
+use model::processes::Descriptor;
 use rustix::thread::UnshareFlags;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -215,7 +215,7 @@ impl Executor {
             shared.abort(why.to_owned());
         }
         if shared.options.timing {
-            self.record_latency(call.expected.shape.name);
+            self.record_latency(call.expected.spec.name);
         }
         Some(result)
     }
@@ -234,7 +234,7 @@ impl Executor {
             Ok(Some(difference)) => self.report(number, tid, call, difference),
             Err(why) => {
                 if let Some(handled) = call.as_handled() {
-                    shared.note_unperformed(&handled.call, &handled.bound, why);
+                    shared.note_unperformed(&handled.call, &handled.operands, why);
                 }
                 shared.count_refused(why);
             }
@@ -263,7 +263,7 @@ impl Executor {
         }
         let Mismatch { what, expected, got, failed } = difference;
         let file = trace::text::escape(call.path(self.descriptor.as_deref()));
-        let (seq, call) = (call.seq, call.expected.shape.name);
+        let (seq, call) = (call.seq, call.expected.spec.name);
         divergences
             .kept
             .push((number, Divergence { seq, tid, call, file, what, expected, got, failed }));

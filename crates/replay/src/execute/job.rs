@@ -3,7 +3,7 @@
 use super::clock::Due;
 use super::completion::Dependency;
 use crate::issue::{PreparedCall, RealFd};
-use model::world::{Credentials, Descriptor};
+use model::processes::{Credentials, Descriptor};
 use std::sync::Arc;
 
 /// One thing to do, in the order of its number. Executors read many of them, so what most jobs do

@@ -11,7 +11,7 @@ use crate::issue::thread::FsContext;
 use crate::issue::{RealFd, raw, real_fd};
 use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use model::world::{Bound, Credentials, Descriptor};
+use model::processes::{Credentials, Descriptor, Operands};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -123,12 +123,16 @@ impl Pool {
     }
 
     /// The working directory and umask of a call, if they differ from those sent last.
-    pub fn changed_context(&mut self, executor: usize, bound: &Bound<RealFd>) -> Option<FsContext> {
+    pub fn changed_context(
+        &mut self,
+        executor: usize,
+        operands: &Operands<RealFd>,
+    ) -> Option<FsContext> {
         let known = &mut self.executors[executor].context;
-        if known.as_ref().is_some_and(|known| known.applies_to(bound)) {
+        if known.as_ref().is_some_and(|known| known.applies_to(operands)) {
             return None;
         }
-        *known = Some(FsContext::of(bound));
+        *known = Some(FsContext::of(operands));
         known.clone()
     }
 

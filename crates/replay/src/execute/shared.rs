@@ -9,7 +9,7 @@ use crate::report::LatencyHistograms;
 use crate::report::{Divergence, histogram};
 use crate::sandbox::Privileges;
 use hdrhistogram::Histogram;
-use model::world::{Bound, Mounts};
+use model::processes::{Mounts, Operands};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -102,10 +102,10 @@ impl Shared {
     }
 
     /// Notes the files that an unperformed call changed in the recording.
-    pub fn note_unperformed(&self, call: &Call, bound: &Bound<RealFd>, why: &str) {
+    pub fn note_unperformed(&self, call: &Call, operands: &Operands<RealFd>, why: &str) {
         self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(
             call,
-            bound,
+            operands,
             &self.mounts,
             why,
         );

@@ -164,7 +164,7 @@ impl Teller {
         self.items.push(Item::Call(Call {
             seq,
             entered,
-            left: Some(entered + 5),
+            exited: Some(entered + 5),
             pid: PID,
             tid: PID,
             nr,

@@ -4,7 +4,7 @@
 
 use crate::sandbox::{Privileges, Tree};
 use model::files::{FileType, Final, Row};
-use model::world::Credentials;
+use model::processes::Credentials;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

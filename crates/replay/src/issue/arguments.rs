@@ -8,8 +8,8 @@ pub(crate) use translation::{Deferred, MOUNTED_BY_PROGRAM, TranslateError, Trans
 
 use super::scratch::{MAX_RW_COUNT, ScratchBuffer};
 use super::{RealFd, Scratch, raw};
-use abi::{Effect, Kind, Shape};
-use model::world::{Bound, Descriptor};
+use abi::{CallSpec, Effect, Kind};
+use model::processes::{Descriptor, Operands};
 use std::sync::Arc;
 use trace::record::PayloadKind;
 use trace::{Call, Payload};
@@ -36,15 +36,15 @@ impl Arguments {
     /// Translates the arguments of `call` and fills in what they lack.
     pub fn build(
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
         scratch: &mut Scratch,
     ) -> Result<Self, TranslateError> {
         let Translation { nr, values, deferred, faults, in_procfs } =
-            Translation::of(call, shape, bound)?;
+            Translation::of(call, spec, operands)?;
         let procfs_cwd = if in_procfs {
-            let cwd = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
-            let changes_cwd = shape.effect == Effect::Chdir;
+            let cwd = operands.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
+            let changes_cwd = spec.effect == Effect::Chdir;
             Some(procfs::ProcfsCwd::new(cwd, changes_cwd).ok_or(TranslateError::Procfs)?)
         } else {
             None
@@ -64,19 +64,21 @@ impl Arguments {
         for (i, deferred) in deferred.into_iter().enumerate() {
             match deferred {
                 Deferred::None | Deferred::Recorded => {}
-                Deferred::RealFd => this.values[i] = real(&bound.fds[i]),
+                Deferred::RealFd => this.values[i] = real(&operands.fds[i]),
                 Deferred::Viewed => {
-                    let path = Self::resolve_in_view(call, shape, bound, i)?.unwrap_or_default();
+                    let path = Self::resolve_in_view(call, spec, operands, i)?.unwrap_or_default();
                     this.add_string(&path, i, scratch)?;
                 }
                 Deferred::ThroughFd | Deferred::RelativePath => {
-                    let (real, rest) = paths::start(call, bound, i);
+                    let (real, rest) = paths::start(call, operands, i);
                     let path = procfs::path(real, rest);
                     this.add_string(&path, i, scratch)?;
                 }
                 Deferred::Buffer { len, zeroed } => this.add_output(i, len, zeroed, scratch)?,
-                Deferred::String => this.add_string(string(call, bound, i), i, scratch)?,
-                Deferred::Struct { len } => this.add_input(call, shape, bound, i, len, scratch)?,
+                Deferred::String => this.add_string(string(call, operands, i), i, scratch)?,
+                Deferred::Struct { len } => {
+                    this.add_input(call, spec, operands, i, len, scratch)?
+                }
                 Deferred::Data { len } => {
                     let buffer = scratch.alloc(len).ok_or(TranslateError::Size)?;
                     copy_data(call, i, scratch.bytes_mut(buffer));
@@ -86,7 +88,7 @@ impl Arguments {
                     this.add_iovecs_in(call, i, count as usize, scratch)?;
                 }
                 Deferred::IovecsOut { count } => {
-                    this.add_iovecs_out(call, i, count as usize, bound.cut, scratch)?;
+                    this.add_iovecs_out(call, i, count as usize, operands.cut, scratch)?;
                 }
             }
         }
@@ -165,8 +167,8 @@ impl Arguments {
     fn add_input(
         &mut self,
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
         i: usize,
         len: usize,
         scratch: &mut Scratch,
@@ -176,9 +178,9 @@ impl Arguments {
         let known = input_payload(call, i).map_or(&[][..], |p| p.bytes.as_slice());
         bytes[..known.len()].copy_from_slice(known);
         zeroed(&mut bytes[known.len()..]);
-        for (arg, at, descriptor) in bound.inner.iter().filter(|inner| inner.0 as usize == i) {
+        for (arg, at, descriptor) in operands.inner.iter().filter(|inner| inner.0 as usize == i) {
             debug_assert!(*arg as usize == i);
-            let size = shape.args[i].kind.field_size(*at);
+            let size = spec.args[i].kind.field_size(*at);
             let real = i64::from(descriptor.real.get()).to_le_bytes();
             if let Some(place) = bytes.get_mut(*at as usize..*at as usize + size) {
                 place.copy_from_slice(&real[..size]);
@@ -275,9 +277,9 @@ impl Arguments {
 }
 
 /// The string of argument `i` as it is passed here.
-pub(super) fn string<'a>(call: &'a Call, bound: &'a Bound<RealFd>, i: usize) -> &'a [u8] {
-    let through = bound.through[i].as_ref();
-    match (&bound.paths[i], through) {
+pub(super) fn string<'a>(call: &'a Call, operands: &'a Operands<RealFd>, i: usize) -> &'a [u8] {
+    let through = operands.through[i].as_ref();
+    match (&operands.paths[i], through) {
         (Some(path), Some(_)) => path,
         _ => string_payload(call, i).unwrap_or_default(),
     }

@@ -15,7 +15,7 @@ use super::{RealFd, raw};
 use crate::Verify;
 use crate::verify::{Expected, Mismatch, RecordedBytes, compare_argument};
 use abi::Effect;
-use model::world::{Bound, Descriptor, Six};
+use model::processes::{Descriptor, Operands, Six};
 use std::sync::Arc;
 use trace::Call;
 use translated_call::TranslatedCall;
@@ -66,24 +66,24 @@ pub(crate) enum CallResult {
 }
 
 impl PreparedCall {
-    /// Translates a call beforehand and takes its descriptors out of `bound`. Returns `None` if the
-    /// call needs a handler.
+    /// Translates a call beforehand and takes its descriptors out of `operands`. Returns `None` if
+    /// the call needs a handler.
     pub fn translated(
         call: &Call,
         expected: Expected,
-        bound: &mut Bound<RealFd>,
+        operands: &mut Operands<RealFd>,
         early: bool,
         verify: Verify,
     ) -> Option<Self> {
-        let shape = expected.shape;
-        let opened = is_open(shape);
-        let closes = matches!(shape.effect, Effect::Close { .. }) && bound.closed.len() == 1;
-        if !(is_plain(shape) || opened || closes)
-            || shape.copies.is_some()
-            || !bound.inner.is_empty()
-            || bound.directory.is_some()
-            || bound.opened.len() > usize::from(opened)
-            || bound.closed.len() > usize::from(closes)
+        let spec = expected.spec;
+        let opened = is_open(spec);
+        let closes = matches!(spec.effect, Effect::Close { .. }) && operands.closed.len() == 1;
+        if !(is_plain(spec) || opened || closes)
+            || spec.copies.is_some()
+            || !operands.inner.is_empty()
+            || operands.directory.is_some()
+            || operands.opened.len() > usize::from(opened)
+            || operands.closed.len() > usize::from(closes)
         {
             return None;
         }
@@ -99,23 +99,23 @@ impl PreparedCall {
             })
         };
         if closes {
-            bound.fds = Default::default();
-            return this(Action::Close(bound.closed.pop()), None, None);
+            operands.fds = Default::default();
+            return this(Action::Close(operands.closed.pop()), None, None);
         }
         let compared = verify == Verify::Data && call.succeeded() && !early;
         let (translated, strings) =
-            TranslatedCall::of(call, shape, bound, compared, expected.unseen_writes)?;
-        let descriptor = translated.descriptor().and_then(|fd| bound.fds[fd].take());
+            TranslatedCall::of(call, spec, operands, compared, expected.unseen_writes)?;
+        let descriptor = translated.descriptor().and_then(|fd| operands.fds[fd].take());
         // What takes neither a descriptor nor a name is about where its thread is.
-        let here = shape.uses.fd_args == 0;
+        let here = spec.uses.fd_args == 0;
         let named =
-            (opened || here || shape.uses.path_args != 0 || !strings.is_empty()).then(|| {
-                let opened = bound.opened.pop().map(|(_, descriptor)| descriptor);
+            (opened || here || spec.uses.path_args != 0 || !strings.is_empty()).then(|| {
+                let opened = operands.opened.pop().map(|(_, descriptor)| descriptor);
                 Box::new(NamedArguments {
                     opened,
                     context: None,
                     strings,
-                    paths: std::mem::take(&mut bound.paths),
+                    paths: std::mem::take(&mut operands.paths),
                 })
             });
         this(Action::Call(translated), descriptor, named)
@@ -196,7 +196,7 @@ impl PreparedCall {
     fn uses_cwd(&self) -> bool {
         self.named.as_ref().is_some_and(|named| {
             let mut names = named.strings.split(|b| *b == 0).filter(|name| !name.is_empty());
-            returns_a_path(self.expected.shape) || names.any(|name| !name.starts_with(b"/"))
+            returns_a_path(self.expected.spec) || names.any(|name| !name.starts_with(b"/"))
         })
     }
 
@@ -233,7 +233,7 @@ impl PreparedCall {
             Err(why) => return CallResult::Handled(Err(why.why())),
         };
         if let Some(named) = &mut self.named
-            && is_open(self.expected.shape)
+            && is_open(self.expected.spec)
         {
             set_opened(named.opened.take().as_ref(), got);
         }

@@ -295,7 +295,7 @@ pub(crate) fn syncfs(fd: i32) -> i64 {
 }
 
 /// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.
-pub(crate) fn set_credentials(who: &model::world::Credentials) -> i64 {
+pub(crate) fn set_credentials(who: &model::processes::Credentials) -> i64 {
     let root = syscall(Sysno::setresuid, [0; 6]);
     if root < 0 {
         return root;

@@ -8,7 +8,7 @@ use crate::schedule::DispatchResult;
 use crate::verify::state;
 use crate::{Error, OnDivergence, Options, Progress, Report, Verify};
 use model::files::{Final, Row};
-use model::world::{BY_OPERATIONS, BY_STORES};
+use model::processes::{BY_OPERATIONS, BY_STORES};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,7 +5,7 @@ use crate::source::Source;
 use crate::{Error, Progress, sandbox};
 use ahash::HashMap;
 use model::files::{FileType, Row};
-use model::world::parent;
+use model::processes::parent;
 use std::cmp::Reverse;
 use std::path::Path;
 use std::thread::ScopedJoinHandle;

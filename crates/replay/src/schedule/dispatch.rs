@@ -27,7 +27,7 @@ use abi::Replay;
 use ahash::HashSet;
 use counts::Counts;
 use model::files::{FileType, Row};
-use model::world::{Moment, Timeline, Unrecorded, World};
+use model::processes::{Processes, Timeline, TimelineItem, Unrecorded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace::{Call, Item};
@@ -47,7 +47,7 @@ pub(crate) struct Dispatcher<'a> {
     progress: &'a dyn Progress,
     options: &'a Options,
     pacer: Pacer,
-    world: World<RealFd>,
+    processes: Processes<RealFd>,
     pool: Pool,
     traversed: TraversedDirectories,
     order: OrderBuilder,
@@ -86,7 +86,7 @@ impl<'a> Dispatcher<'a> {
         traversed: TraversedDirectories,
         progress: &'a dyn Progress,
     ) -> Self {
-        let world = World::of(shared.mounts.clone());
+        let processes = Processes::of(shared.mounts.clone());
         Self {
             dispatched: vec![Dispatched::default(); shared.completion.window() as usize],
             pool: Pool::new(shared.clone()),
@@ -95,7 +95,7 @@ impl<'a> Dispatcher<'a> {
             progress,
             options,
             pacer: Pacer::new(options.pace, span),
-            world,
+            processes,
             order: OrderBuilder::new(options.order),
             number: 0,
             first_pending: 0,
@@ -119,33 +119,33 @@ impl<'a> Dispatcher<'a> {
             let target = row.initial.as_ref().filter(|state| state.kind == FileType::Link)?;
             Some((&row.path[..], target.target.as_deref()?))
         });
-        self.world.know_links(&links.collect::<Vec<_>>());
+        self.processes.know_links(&links.collect::<Vec<_>>());
     }
 
     /// Replays all items, and returns when the last call is done.
     pub fn run(&mut self, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), Error> {
         let mut reorder = ReorderBuffer::new(Timeline::new(items));
         self.counts.started = Some(Instant::now());
-        while let Some(moment) = reorder.next() {
+        while let Some(item) = reorder.next() {
             if self.shared.stopping() {
                 break;
             }
-            match moment.map_err(Error::Trace)? {
-                Moment::Event(event) => self.event(&event)?,
-                Moment::Enter(_, call) if self.is_after_range(&call) => {
+            match item.map_err(Error::Trace)? {
+                TimelineItem::Event(event) => self.event(&event)?,
+                TimelineItem::Enter(_, call) if self.is_after_range(&call) => {
                     self.counts.ended_early = true;
                     break;
                 }
-                Moment::Enter(slot, call) => self.call_entered(slot, &call)?,
-                Moment::Leave(slot, call) => {
-                    if !self.order.postpones(&self.world, &mut reorder, slot, &call) {
+                TimelineItem::Enter(slot, call) => self.call_entered(slot, &call)?,
+                TimelineItem::Leave(slot, call) => {
+                    if !self.order.postpones(&self.processes, &mut reorder, slot, &call) {
                         self.call_returned(slot, call)?;
                     }
                 }
-                Moment::Lost(slot, call) => {
+                TimelineItem::Unreturned(slot, call) => {
                     self.order.close(slot);
                     // Some never return: they end their thread.
-                    self.skip(match call.shape().map(|shape| shape.replay) {
+                    self.skip(match call.spec().map(|spec| spec.replay) {
                         Some(Replay::Skip(why)) => class(why),
                         _ => "never returned",
                     });
@@ -169,7 +169,7 @@ impl<'a> Dispatcher<'a> {
         self.counts.elapsed =
             self.counts.started.map_or(Duration::ZERO, |started| started.elapsed());
         // Closes what is still open.
-        self.world = World::new();
+        self.processes = Processes::new();
         self.pool.finish();
         self.check()
     }
@@ -182,9 +182,9 @@ impl<'a> Dispatcher<'a> {
             self.check_cancelled();
         }
         let recorded = self.counts.recorded.get_or_insert((call.entered, call.entered));
-        recorded.1 = recorded.1.max(call.left.unwrap_or(call.entered));
-        let bound = self.world.enter(call);
-        self.order.enter(slot, call, bound, self.number, !self.in_range);
+        recorded.1 = recorded.1.max(call.exited.unwrap_or(call.entered));
+        let operands = self.processes.enter(call);
+        self.order.enter(slot, call, operands, self.number, !self.in_range);
         Ok(())
     }
 

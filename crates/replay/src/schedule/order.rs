@@ -21,14 +21,14 @@ pub(crate) use in_flight::InFlight;
 pub(crate) use reorder::ReorderBuffer;
 
 use crate::issue::RealFd;
-use abi::{Effect, Shape};
+use abi::{CallSpec, Effect};
 use ahash::{HashMap, HashSet};
 use aliases::Aliases;
 use claims::{Claim, claims};
 use directory_changes::DirectoryChanges;
 use edges::LastUses;
 use in_flight::InFlightCalls;
-use model::world::{Bound, Descriptor, Moment, To, Way, World};
+use model::processes::{Descriptor, Operands, Processes, TimelineItem, To, Way};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use trace::Call;
@@ -76,7 +76,7 @@ pub(crate) struct Edges {
 pub(crate) struct ReturningCall<'a> {
     /// The call, as it is issued.
     pub call: &'a Call,
-    pub shape: &'static Shape,
+    pub spec: &'static CallSpec,
     pub in_flight_call: &'a InFlight,
 }
 
@@ -119,8 +119,8 @@ pub(crate) struct OrderBuilder {
 }
 
 /// The descriptors that a call means, those among them that its paths lead through.
-fn descriptors_of(bound: &Bound<RealFd>) -> impl Iterator<Item = &Arc<Descriptor<RealFd>>> {
-    bound.fds.iter().flatten().chain(bound.through.values().filter_map(Way::descriptor))
+fn descriptors_of(operands: &Operands<RealFd>) -> impl Iterator<Item = &Arc<Descriptor<RealFd>>> {
+    operands.fds.iter().flatten().chain(operands.through.values().filter_map(Way::descriptor))
 }
 
 impl OrderBuilder {
@@ -145,11 +145,11 @@ impl OrderBuilder {
         &mut self,
         slot: usize,
         call: &Arc<Call>,
-        bound: Bound<RealFd>,
+        operands: Operands<RealFd>,
         dispatched: u64,
         early: bool,
     ) {
-        self.in_flight.enter(slot, call, bound, dispatched, early);
+        self.in_flight.enter(slot, call, operands, dispatched, early);
     }
 
     /// Removes the call in `slot`, which is no longer in flight.
@@ -165,22 +165,22 @@ impl OrderBuilder {
 
     /// Whether the call at `slot`, which returns now, acted after one that is still under way.
     /// Then its return is held until that one's.
-    pub fn postpones<I: Iterator<Item = Result<Moment, E>>, E>(
+    pub fn postpones<I: Iterator<Item = Result<TimelineItem, E>>, E>(
         &self,
-        world: &World<RealFd>,
+        processes: &Processes<RealFd>,
         reorder: &mut ReorderBuffer<I>,
         slot: usize,
         call: &Arc<Call>,
     ) -> bool {
-        proofs::proven_predecessor(&self.in_flight, world, slot).is_some_and(|other| {
+        proofs::proven_predecessor(&self.in_flight, processes, slot).is_some_and(|other| {
             !proofs::read_saw_later_write(&self.in_flight, reorder, slot, other)
                 && reorder.postpone(slot, call, other)
         })
     }
 
     /// Notes which descriptors calls in flight may also have meant, after a call opened new ones.
-    pub fn reinterpret(&mut self, world: &World<RealFd>, bound: &Bound<RealFd>) {
-        self.in_flight.reinterpret(world, bound);
+    pub fn reinterpret(&mut self, processes: &Processes<RealFd>, operands: &Operands<RealFd>) {
+        self.in_flight.reinterpret(processes, operands);
     }
 
     /// A thread began: what its parent did before comes first.
@@ -211,25 +211,25 @@ impl OrderBuilder {
     /// What a call that returns waits for. Notes what the recording does not determine.
     pub fn edges(
         &mut self,
-        world: &World<RealFd>,
+        processes: &Processes<RealFd>,
         position: &DispatchPosition<'_>,
         returning: &ReturningCall<'_>,
     ) -> Edges {
-        let ReturningCall { call, shape, in_flight_call } = *returning;
-        let bound = &in_flight_call.bound;
+        let ReturningCall { call, spec, in_flight_call } = *returning;
+        let operands = &in_flight_call.operands;
         let overlaps = self.in_flight.any_may_be_issued()
             || in_flight_call.dispatched_before < position.number;
-        if overlaps && self.meaning_changed(world, returning) {
+        if overlaps && self.meaning_changed(processes, returning) {
             self.mark_race([position.number]);
         }
         let mut list = std::mem::take(&mut self.claims);
         list.clear();
         let single = self.rule.waits_for_single_calls();
         if overlaps || single || !self.undetermined.is_empty() {
-            claims(&mut list, call, shape, bound);
+            claims(&mut list, call, spec, operands);
         }
         if overlaps || single {
-            self.aliases.claims(&mut list, position.number, call, shape, bound);
+            self.aliases.claims(&mut list, position.number, call, spec, operands);
         }
         let mut edges = Edges::default();
         match self.rule {
@@ -240,25 +240,33 @@ impl OrderBuilder {
                 edges.after = position.number;
             }
         }
-        if self.note_races(world, returning, &list) {
+        if self.note_races(processes, returning, &list) {
             self.mark_race([position.number]);
         }
-        edges.listing_changed = self.directory_changes.returned(call, shape, bound);
+        edges.listing_changed = self.directory_changes.returned(call, spec, operands);
         self.claims = list;
         edges
     }
 
     /// Whether a descriptor's number changed its meaning while the call was under way: it may have
     /// meant the other.
-    fn meaning_changed(&self, world: &World<RealFd>, returning: &ReturningCall<'_>) -> bool {
-        let ReturningCall { call, shape, in_flight_call } = *returning;
-        let mut fds =
-            in_flight_call.bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
+    fn meaning_changed(
+        &self,
+        processes: &Processes<RealFd>,
+        returning: &ReturningCall<'_>,
+    ) -> bool {
+        let ReturningCall { call, spec, in_flight_call } = *returning;
+        let mut fds = in_flight_call
+            .operands
+            .fds
+            .iter()
+            .enumerate()
+            .filter_map(|(i, d)| Some((i, d.as_ref()?)));
         let same = |i: usize, d| {
-            let now = world.descriptor(call.tid, call.args[i] as i32);
+            let now = processes.descriptor(call.tid, call.args[i] as i32);
             now.is_some_and(|now| Arc::ptr_eq(now, d))
         };
-        !matches!(shape.effect, Effect::Close { .. }) && !fds.all(|(i, d)| same(i, d))
+        !matches!(spec.effect, Effect::Close { .. }) && !fds.all(|(i, d)| same(i, d))
     }
 
     fn mark_race(&mut self, calls: impl IntoIterator<Item = u64>) {
@@ -276,7 +284,7 @@ impl OrderBuilder {
         overlaps: bool,
         claims: &[Claim],
     ) -> u64 {
-        let InFlight { bound, alternatives, dispatched_before, .. } = returning.in_flight_call;
+        let InFlight { operands, alternatives, dispatched_before, .. } = returning.in_flight_call;
         let dispatched_before = *dispatched_before;
         let mut after = dispatched_before;
         if overlaps {
@@ -286,8 +294,11 @@ impl OrderBuilder {
                 self.mark_race([position.number, conflict - 1]);
             }
             // It may have opened its descriptor after this call began.
-            after =
-                descriptors_of(bound).map(|d| d.real.ready_after()).max().unwrap_or(0).max(after);
+            after = descriptors_of(operands)
+                .map(|d| d.real.ready_after())
+                .max()
+                .unwrap_or(0)
+                .max(after);
             let oldest =
                 self.in_flight.all().map(|o| o.dispatched_before).min().unwrap_or(position.number);
             self.last_uses.forget_below(oldest.min(position.first_pending));
@@ -304,22 +315,22 @@ impl OrderBuilder {
         returning: &ReturningCall<'_>,
         claims: &[Claim],
     ) -> Vec<u64> {
-        let InFlight { bound, alternatives, dispatched_before, .. } = returning.in_flight_call;
+        let InFlight { operands, alternatives, dispatched_before, .. } = returning.in_flight_call;
         let (number, first_pending, tid) =
             (position.number, position.first_pending, returning.call.tid);
         let dispatched_before = *dispatched_before;
         let conflicts = self.last_uses.calls(number, first_pending, claims);
         self.last_uses.forget_below(first_pending);
-        let descriptors_of = descriptors_of(bound)
+        let descriptors_of = descriptors_of(operands)
             .chain(alternatives.iter().map(|(_, d)| d))
-            .chain(bound.inner.iter().map(|(_, _, d)| d));
-        let through = bound.through.values().filter_map(|way| match &way.to {
+            .chain(operands.inner.iter().map(|(_, _, d)| d));
+        let through = operands.through.values().filter_map(|way| match &way.to {
             To::Directory(directory) => Some(directory.real.ready_after()),
             To::File(_) | To::Name | To::Virtual | To::Elsewhere => None,
         });
         let opened = descriptors_of
             .map(|d| d.real.ready_after())
-            .chain(bound.cwd.as_ref().map(|d| d.real.ready_after()))
+            .chain(operands.cwd.as_ref().map(|d| d.real.ready_after()))
             .chain(through)
             .filter_map(|after| after.checked_sub(1));
         let mut calls: Vec<u64> = opened.chain(self.last_call(tid)).collect();

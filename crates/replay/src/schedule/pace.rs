@@ -102,7 +102,7 @@ impl Pacer {
         if !matches!(self.pace, Pace::Think(_)) {
             return;
         }
-        let left = call.left.unwrap_or(call.entered);
+        let left = call.exited.unwrap_or(call.entered);
         let thread =
             self.threads.entry(call.tid).or_insert(Thinking { since: call.entered, computed: 0 });
         let sleeps = abi::by_number(call.nr).is_some_and(|row| row.groups.has(abi::Groups::CLOCK));
@@ -150,7 +150,7 @@ mod tests {
         Call {
             seq: 0,
             entered,
-            left: Some(left),
+            exited: Some(left),
             pid: 1,
             tid: 1,
             nr,

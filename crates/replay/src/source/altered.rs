@@ -5,9 +5,9 @@
 //! the initial content; the final content is not known then, all else is compared as ever.
 
 use super::{Cause, Reading, Source};
-use abi::{Form, Kind, Shape};
+use abi::{CallSpec, Form, Kind};
 use model::files::{Change, Content, Copied, FileType, Final, Origin, Row, State, Unnamed};
-use model::world::{Mounts, parent};
+use model::processes::{Mounts, parent};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use trace::record::{AT_EXIT, CUT, Identity, PayloadKind};
@@ -116,10 +116,10 @@ impl<'a> Altered<'a> {
     }
 
     fn call(&self, call: &mut Call) {
-        if let Some(shape) = call.shape().filter(|_| call.succeeded() && !self.by.map.is_empty()) {
-            self.told(call, shape);
+        if let Some(spec) = call.spec().filter(|_| call.succeeded() && !self.by.map.is_empty()) {
+            self.told(call, spec);
         }
-        let writes = call.shape().is_some_and(|s| s.changes);
+        let writes = call.spec().is_some_and(|s| s.changes);
         call.payloads.iter_mut().for_each(|p| self.payload(p, writes));
     }
 
@@ -140,8 +140,8 @@ impl<'a> Altered<'a> {
 
     /// Paths that the kernel told (readlink, getcwd): they are as long as those that stand for
     /// them.
-    fn told(&self, call: &mut Call, shape: &Shape) {
-        for (i, arg) in shape.args.iter().enumerate() {
+    fn told(&self, call: &mut Call, spec: &CallSpec) {
+        for (i, arg) in spec.args.iter().enumerate() {
             let Kind::Out(_, layout) = arg.kind else { continue };
             let text = |p: &&mut Payload| {
                 p.arg as usize == i && p.kind == PayloadKind::Bytes && p.flags & AT_EXIT != 0

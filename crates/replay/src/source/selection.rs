@@ -6,10 +6,10 @@
 //! that others changed which were left out is explained by that: it may differ, and is counted
 //! apart.
 
-use abi::Shape;
+use abi::CallSpec;
 use ahash::HashSet;
 use globset::GlobSet;
-use model::world::{Bound, lexical, parent};
+use model::processes::{Operands, lexical, parent};
 use std::collections::BTreeSet;
 use trace::Call;
 
@@ -50,12 +50,12 @@ impl Selection {
 
     /// Whether a call that is not left out is one that the user asks for: where files are named,
     /// calls that are about none are performed, too.
-    pub(crate) fn names<R>(&self, bound: &Bound<R>) -> bool {
-        self.include.is_none() && self.exclude.is_none() || paths(bound).next().is_some()
+    pub(crate) fn names<R>(&self, operands: &Operands<R>) -> bool {
+        self.include.is_none() && self.exclude.is_none() || paths(operands).next().is_some()
     }
 
     /// Why a call is left out, if it is.
-    pub(crate) fn exclusion<R>(&self, call: &Call, bound: &Bound<R>) -> Option<&'static str> {
+    pub(crate) fn exclusion<R>(&self, call: &Call, operands: &Operands<R>) -> Option<&'static str> {
         if !self.pids.is_empty() && !self.pids.contains(&call.pid) {
             return Some("process not chosen");
         }
@@ -63,19 +63,19 @@ impl Selection {
             return Some("call not chosen");
         }
         let files = self.include.is_some() || self.exclude.is_some();
-        (files && paths(bound).any(|path| !self.has(&path))).then_some("file not chosen")
+        (files && paths(operands).any(|path| !self.has(&path))).then_some("file not chosen")
     }
 }
 
 /// The files that a call is about.
-fn paths<R>(bound: &Bound<R>) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let named = bound.paths.values().map(|p| lexical(p));
+fn paths<R>(operands: &Operands<R>) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let named = operands.paths.values().map(|p| lexical(p));
     named.chain(
-        bound
+        operands
             .fds
             .iter()
             .flatten()
-            .chain(&bound.closed)
+            .chain(&operands.closed)
             .filter(|d| d.file.is_stored())
             .map(|d| d.file.path.to_vec()),
     )
@@ -87,19 +87,19 @@ pub(crate) struct SkippedChanges(BTreeSet<Box<[u8]>>);
 
 impl SkippedChanges {
     /// A call is left out.
-    pub fn note<R>(&mut self, call: &Call, shape: &Shape, bound: &Bound<R>) {
-        if shape.changes && call.succeeded() {
-            self.0.extend(paths(bound).map(Into::into));
+    pub fn note<R>(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<R>) {
+        if spec.changes && call.succeeded() {
+            self.0.extend(paths(operands).map(Into::into));
         }
     }
 
     /// Whether a call's files or its working directory are among them, or were made or removed in a
     /// directory that it is about.
-    pub fn explains<R>(&self, bound: &Bound<R>) -> bool {
-        let within = || bound.cwd.as_ref().is_some_and(|cwd| self.has(&cwd.path));
+    pub fn explains<R>(&self, operands: &Operands<R>) -> bool {
+        let within = || operands.cwd.as_ref().is_some_and(|cwd| self.has(&cwd.path));
         !self.0.is_empty()
             && (within()
-                || paths(bound)
+                || paths(operands)
                     .any(|path| self.has(&path) || self.0.iter().any(|left| parent(left) == path)))
     }
 

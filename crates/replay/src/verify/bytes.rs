@@ -45,7 +45,7 @@ pub(crate) fn compare_bytes<'a, R: Iterator<Item = &'a [u8]>>(
     if !call.succeeded() {
         return None;
     }
-    of.shape.args.iter().enumerate().find_map(|(i, arg)| {
+    of.spec.args.iter().enumerate().find_map(|(i, arg)| {
         let structured = match arg.kind {
             Kind::OutIov { .. } => false,
             Kind::Out(_, layout) | Kind::InOut(_, layout) => layout.form != Form::Data,
@@ -69,9 +69,9 @@ pub(crate) fn compare_argument<'a, 'b>(
     if got < 0 {
         return None;
     }
-    match of.shape.args[i].kind {
+    match of.spec.args[i].kind {
         Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form != Form::Data => {
-            if of.shape.effect == Effect::Seek {
+            if of.spec.effect == Effect::Seek {
                 return None;
             }
             let (recorded, buffer) = recorded.next().zip(buffers.next())?;
@@ -137,8 +137,8 @@ fn compare_layout(
     got: i64,
     rules: &Rules,
 ) -> Option<Mismatch> {
-    let (Expected { shape, ret, .. }, RecordedBytes { bytes: recorded, complete }) = (of, recorded);
-    let name = shape.args[i].name;
+    let (Expected { spec, ret, .. }, RecordedBytes { bytes: recorded, complete }) = (of, recorded);
+    let name = spec.args[i].name;
     match layout.form {
         Form::Data
         | Form::Host

@@ -5,7 +5,7 @@
 //! program reads on do not depend on the order; later calls are issued too and find the rest.
 
 use super::{Mismatch, text};
-use abi::{Form, Kind, Shape};
+use abi::{CallSpec, Form, Kind};
 use ahash::HashMap;
 use model::files::FileType;
 use std::sync::{Mutex, PoisonError};
@@ -44,8 +44,8 @@ pub(crate) struct ListingCall<'a> {
 }
 
 /// The argument into which a call lists names, and their form.
-pub(crate) fn listing_argument(shape: &Shape) -> Option<(usize, Form)> {
-    shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
+pub(crate) fn listing_argument(spec: &CallSpec) -> Option<(usize, Form)> {
+    spec.args.iter().enumerate().find_map(|(i, a)| match a.kind {
         Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64) => Some((i, l.form)),
         _ => None,
     })

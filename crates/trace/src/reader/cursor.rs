@@ -357,7 +357,7 @@ impl Batch {
         Some(Item::Call(Call {
             seq: call.seq.value(i),
             entered,
-            left,
+            exited: left,
             pid,
             tid,
             nr: call.nr.value(i),

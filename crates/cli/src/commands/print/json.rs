@@ -4,7 +4,7 @@ use super::{Seen, event as events, line};
 use crate::output::clock::{Clock, rfc3339};
 use crate::output::json;
 use abi::{Form, Kind, Layout};
-use model::world::lexical;
+use model::processes::lexical;
 use serde_json::{Map, Value, json};
 use trace::record::{AT_EXIT, PayloadKind, UNREADABLE};
 use trace::{Event, Payload, RecordKind};
@@ -12,13 +12,13 @@ use trace::{Event, Payload, RecordKind};
 /// A call: what the table makes of it, and the raw numbers.
 pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
     let call = seen.call;
-    let shape = call.shape();
+    let spec = call.spec();
     let mut args = Map::new();
-    for (i, arg) in shape.map_or(&[][..], |s| s.args).iter().enumerate() {
+    for (i, arg) in spec.map_or(&[][..], |s| s.args).iter().enumerate() {
         args.insert(arg.name.to_owned(), argument(seen, i as u8, arg.kind, most));
     }
     let name = line::name(call);
-    let paths: Vec<Value> = seen.bound.paths.values().map(|p| json::text(&lexical(p))).collect();
+    let paths: Vec<Value> = seen.operands.paths.values().map(|p| json::text(&lexical(p))).collect();
     let file = (0..6).find_map(|arg| seen.descriptor(arg)).or_else(|| seen.made()).map(json::text);
     let mut object = json!({
         "seq": call.seq,
@@ -34,7 +34,7 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
         "result": call.result(),
         "error": call.error().map(line::error_name),
     });
-    if let Some(variant) = shape.map(|s| s.name).filter(|v| *v != name) {
+    if let Some(variant) = spec.map(|s| s.name).filter(|v| *v != name) {
         object["variant"] = variant.into();
     }
     if !call.was_executed() {

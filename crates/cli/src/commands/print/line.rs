@@ -19,12 +19,12 @@ const COLUMN: usize = 40;
 /// The line, without what stands before and after it.
 pub fn call(seen: &Seen<'_>, o: &Options) -> String {
     let call = seen.call;
-    let shape = call.shape();
+    let spec = call.spec();
     let mut line = name(call);
     line.push('(');
-    match shape {
-        Some(shape) => print::arguments(
-            shape,
+    match spec {
+        Some(spec) => print::arguments(
+            spec,
             &call.args,
             &WithPaths { seen, paths: o.paths },
             &o.values,
@@ -37,7 +37,7 @@ pub fn call(seen: &Seen<'_>, o: &Options) -> String {
         line.push(' ');
     }
     line.push_str(" = ");
-    print::result(shape.map_or(abi::Ret::Int, |s| s.ret), call.result(), &mut line);
+    print::result(spec.map_or(abi::Ret::Int, |s| s.ret), call.result(), &mut line);
     if let Some(path) = seen.made().filter(|_| o.paths && call.succeeded()) {
         line.push_str(&format!("<{}>", named(path)));
     }
@@ -78,7 +78,7 @@ const NOTHING: Payload<'static> = Payload { bytes: &[], more: false };
 impl WithPaths<'_> {
     fn brought_nothing(&self, arg: u8, part: CapturedKind) -> bool {
         let call = self.seen.call;
-        let kind = call.shape().and_then(|s| s.args.get(usize::from(arg))).map(|a| a.kind);
+        let kind = call.spec().and_then(|s| s.args.get(usize::from(arg))).map(|a| a.kind);
         let of_result = match kind {
             Some(Kind::Out(Len::Ret { .. }, layout)) => {
                 part == if layout.form == Form::Data {
@@ -100,7 +100,7 @@ impl Captured for WithPaths<'_> {
     }
 
     fn note(&self, arg: u8) -> Option<String> {
-        let cwd = || self.seen.bound.cwd.as_ref().map(|d| &*d.path);
+        let cwd = || self.seen.operands.cwd.as_ref().map(|d| &*d.path);
         let at_cwd = self.seen.call.args[usize::from(arg)] as i32 == abi::AT_FDCWD;
         let path = if at_cwd { cwd() } else { self.seen.descriptor(arg) };
         path.filter(|_| self.paths).map(named)
@@ -110,7 +110,7 @@ impl Captured for WithPaths<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::world::Bound;
+    use model::processes::Operands;
     use trace::record::{AT_EXIT, PayloadKind};
     use trace::{Call, Payload};
 
@@ -134,7 +134,7 @@ mod tests {
         Call {
             seq: 0,
             entered: 0,
-            left: Some(1),
+            exited: Some(1),
             pid: 1,
             tid: 1,
             nr,
@@ -146,7 +146,7 @@ mod tests {
         }
     }
     fn printed(call: &Call) -> String {
-        super::call(&Seen { call, bound: &Bound::default() }, &O)
+        super::call(&Seen { call, operands: &Operands::default() }, &O)
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
         let at_cwd = i64::from(abi::AT_FDCWD).cast_unsigned();
         let path = || vec![payload(1, PayloadKind::String, 0, b"/etc/passwd")];
         let mut unfinished = made("read", [0, 0x7ffe_1000, 1, 0, 0, 0], 0, vec![]);
-        unfinished.left = None;
+        unfinished.exited = None;
         let lines = [
             printed(&made("openat", [at_cwd, 1, 0o2_000_000, 0, 0, 0], 3, path())),
             printed(&made("openat", [at_cwd, 1, 0o1102, 0o644, 0, 0], -13, path())),

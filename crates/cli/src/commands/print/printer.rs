@@ -8,7 +8,7 @@ use crate::output::clock::{Clock, Style};
 use crate::output::stdout;
 use abi::print::Hex;
 use anyhow::{Context, Result};
-use model::world::{Moment, Timeline, World};
+use model::processes::{Processes, Timeline, TimelineItem};
 use std::collections::HashMap;
 use std::io::Write;
 use trace::{ReadOptions, Trace};
@@ -23,39 +23,39 @@ pub fn write(
     bar: Option<&Progress>,
 ) -> Result<u64> {
     let mut printer = Printer::new(a, choice, messages, trace);
-    let mut world = World::new();
+    let mut processes = Processes::new();
     let mut open = HashMap::new();
     let (filter, mut found) = (&choice.filter, 0);
     let (all, mut done) = (trace.summary().calls, 0u64);
-    for moment in Timeline::new(trace.read(ReadOptions { data: !a.count })) {
-        match moment.with_context(|| format!("cannot read {}", trace.path().display()))? {
-            Moment::Event(event) => {
+    for item in Timeline::new(trace.read(ReadOptions { data: !a.count })) {
+        match item.with_context(|| format!("cannot read {}", trace.path().display()))? {
+            TimelineItem::Event(event) => {
                 if choice.has(&event) {
                     printer.event(out, &event)?;
                 }
-                world.event(&event);
+                processes.event(&event);
             }
-            Moment::Enter(number, call) => {
+            TimelineItem::Enter(number, call) => {
                 done += 1;
                 if let Some(bar) = bar.filter(|_| done.is_multiple_of(1024)) {
                     bar.at(done, all);
                 }
-                let bound = world.enter(&call);
-                let seen = Seen { call: &call, bound: &bound };
+                let operands = processes.enter(&call);
+                let seen = Seen { call: &call, operands: &operands };
                 let paths = if filter.needs_paths() { seen.paths() } else { Vec::new() };
                 let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
                 if filter.passes(&call, &paths) {
                     printer.call(out, &seen)?;
                     found += 1;
                 }
-                open.insert(number, bound);
+                open.insert(number, operands);
             }
-            Moment::Leave(number, call) => {
-                if let Some(mut bound) = open.remove(&number) {
-                    world.leave(&call, &mut bound);
+            TimelineItem::Leave(number, call) => {
+                if let Some(mut operands) = open.remove(&number) {
+                    processes.leave(&call, &mut operands);
                 }
             }
-            Moment::Lost(number, _) => {
+            TimelineItem::Unreturned(number, _) => {
                 open.remove(&number);
             }
         }

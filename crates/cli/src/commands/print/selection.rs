@@ -152,7 +152,7 @@ fn absolute(path: &Path, directory: &[u8]) -> Vec<u8> {
             whole.extend_from_slice(part.as_os_str().as_bytes());
         }
     }
-    model::world::lexical(&whole)
+    model::processes::lexical(&whole)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use abi::layout::{OPEN_HOW, RLIMIT, STAT, STATX};
 use abi::{Kind, Layout};
 use linux_raw_sys::errno::*;
 use linux_raw_sys::general::*;
-use model::world::Bound;
+use model::processes::Operands;
 use trace::Buffer;
 use trace::record::{AT_EXIT, PayloadKind};
 use trace::{Call, Payload, Trace};
@@ -31,7 +31,7 @@ const ERRNO_OF_OTHERS: [u32; 2] = [EINVAL, EOPNOTSUPP];
 /// A call, and what is needed to know its effect.
 pub(crate) struct CallContext<'a> {
     pub call: &'a Call,
-    pub bound: &'a Bound<()>,
+    pub operands: &'a Operands<()>,
     pub names: &'a mut Names,
     pub trace: &'a Trace,
 }
@@ -99,7 +99,7 @@ impl CallContext<'_> {
     /// `rest`.
     fn named(&self, name: &str, dir: usize, path: usize, rest: &[usize]) -> Option<Call> {
         let given = self.call.string(path as u8)?;
-        let text = self.names.without(dir, given, self.call, self.bound)?;
+        let text = self.names.without(dir, given, self.call, self.operands)?;
         let args: Vec<u64> = [path].iter().chain(rest).map(|arg| self.call.args[*arg]).collect();
         let mut call = self.plain(name, &args)?;
         call.payloads.push(payload(0, PayloadKind::String, false, text));
@@ -114,7 +114,7 @@ impl CallContext<'_> {
         let mut call = self.plain("rename", &[self.call.args[1], self.call.args[3]])?;
         for (to, (dir, path)) in [(0, 1), (2, 3)].into_iter().enumerate() {
             let given = self.call.string(path)?;
-            let text = self.names.without(dir, given, self.call, self.bound)?;
+            let text = self.names.without(dir, given, self.call, self.operands)?;
             call.payloads.push(payload(to as u8, PayloadKind::String, false, text));
         }
         Some(call)
@@ -122,7 +122,7 @@ impl CallContext<'_> {
 
     /// The owner of what a path argument names, which must be no link if links are not followed.
     fn owned(&mut self, path: usize, dir: Option<usize>) -> Option<Call> {
-        if self.names.may_be_link(path, self.bound, self.trace) {
+        if self.names.may_be_link(path, self.operands, self.trace) {
             return None;
         }
         match dir {
@@ -150,11 +150,11 @@ impl CallContext<'_> {
 
     fn at_file(&self, user: u64, group: u64) -> Option<Call> {
         // A link that is open itself (`O_PATH`) would be followed.
-        let file = &self.bound.fds[0].as_ref()?.file;
+        let file = &self.operands.fds[0].as_ref()?.file;
         if !matches!(file.file_type(), S_IFREG | S_IFDIR) {
             return None;
         }
-        let text = self.names.of(0, self.bound)?;
+        let text = self.names.of(0, self.operands)?;
         let mut call = self.plain("chown", &[::import::UNKNOWN_ADDRESS, user, group])?;
         call.payloads.push(payload(0, PayloadKind::String, false, text));
         Some(call)
@@ -240,14 +240,14 @@ impl CallContext<'_> {
     /// Data in one piece, where the call names a place in the file.
     fn vectored(&self, vectored: &str, positioned: &str) -> Option<Call> {
         let [fd, vec, count, pos, _, flags] = self.call.args;
-        let flags = if self.call.shape()?.args.len() > 5 { flags } else { 0 };
+        let flags = if self.call.spec()?.args.len() > 5 { flags } else { 0 };
         if has(flags, RWF_ELSEWHERE) || !self.call.succeeded() && has(flags, RWF_NOWAIT) {
             return None;
         }
         if self.failed_with(&ERRNO_OF_OTHERS) || self.failed_with(&[EFAULT]) {
             return None;
         }
-        if pos as i64 == -1 && self.call.shape()?.args.len() > 5 {
+        if pos as i64 == -1 && self.call.spec()?.args.len() > 5 {
             return Some(Call { args: [fd, vec, count, 0, 0, 0], ..self.kept(vectored)? });
         }
         let vectors = self.call.payloads.iter().filter(|p| p.kind == PayloadKind::Iovecs);

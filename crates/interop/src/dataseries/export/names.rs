@@ -10,7 +10,7 @@ use ahash::HashMap;
 use linux_raw_sys::general::RENAME_EXCHANGE;
 use model::Tables;
 use model::files::{FileType, Final, Row};
-use model::world::{Bound, Descriptor, Directory, OpenFile, World, lexical};
+use model::processes::{Descriptor, Directory, OpenFile, Operands, Processes, lexical};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use trace::record::RecordKind;
@@ -38,17 +38,17 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Takes an event, after the world did.
-    pub fn event(&mut self, event: &Event, world: &World<()>) {
+    /// Takes an event, after [`Processes`] took it.
+    pub fn event(&mut self, event: &Event, processes: &Processes<()>) {
         match event.kind {
             RecordKind::State => {
-                if let Some(directory) = world.directory(event.tid) {
+                if let Some(directory) = processes.directory(event.tid) {
                     self.start.get_or_insert_with(|| directory.path.to_vec());
                     self.directory(directory);
                 }
             }
             RecordKind::Descriptor if !event.is_mapping() => {
-                if let Some(d) = world.descriptor(event.tid, event.args[0] as i32) {
+                if let Some(d) = processes.descriptor(event.tid, event.args[0] as i32) {
                     self.opened(d);
                 }
             }
@@ -56,18 +56,18 @@ impl Names {
         }
     }
 
-    /// Takes a call that returned, after the world did.
-    pub fn observe(&mut self, call: &Call, bound: &Bound<()>) {
-        bound.opened.iter().for_each(|(_, d)| self.opened(d));
-        if let Some(directory) = &bound.directory {
+    /// Takes a call that returned, after [`Processes`] took it.
+    pub fn observe(&mut self, call: &Call, operands: &Operands<()>) {
+        operands.opened.iter().for_each(|(_, d)| self.opened(d));
+        if let Some(directory) = &operands.directory {
             self.directory(directory);
         }
-        let Some(shape) = call.shape().filter(|s| s.changes && call.succeeded()) else { return };
+        let Some(spec) = call.spec().filter(|s| s.changes && call.succeeded()) else { return };
         let mut source = None;
         for (i, role) in
-            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
+            spec.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
         {
-            let Some(path) = self.resolved(i, call, bound) else { continue };
+            let Some(path) = self.resolved(i, call, operands) else { continue };
             match role {
                 abi::Role::Source => source = Some(path),
                 abi::Role::Target => {
@@ -76,7 +76,7 @@ impl Names {
                             .args
                             .get(i + 1)
                             .is_some_and(|f| f & u64::from(RENAME_EXCHANGE) != 0)
-                            && shape.args.len() > i + 1;
+                            && spec.args.len() > i + 1;
                         self.renamed(&old, &path, exchanged);
                     }
                 }
@@ -87,16 +87,16 @@ impl Names {
     }
 
     /// The path in an argument, with the current path of its directory.
-    fn resolved(&self, arg: usize, call: &Call, bound: &Bound<()>) -> Option<Vec<u8>> {
-        let path = bound.paths[arg].as_deref()?;
+    fn resolved(&self, arg: usize, call: &Call, operands: &Operands<()>) -> Option<Vec<u8>> {
+        let path = operands.paths[arg].as_deref()?;
         let given = call.path(arg as u8)?;
         if given.starts_with(b"/") {
             return Some(lexical(path));
         }
-        let way = call.shape()?.args[arg].kind.path_use()?;
+        let way = call.spec()?.args[arg].kind.path_use()?;
         let base = match way.dir.map(usize::from).filter(|d| !is_cwd(call.args[*d])) {
-            Some(dir) => self.file(&bound.fds[dir].as_ref()?.file)?,
-            None => self.working(bound.cwd.as_ref()?)?,
+            Some(dir) => self.file(&operands.fds[dir].as_ref()?.file)?,
+            None => self.working(operands.cwd.as_ref()?)?,
         };
         Some(lexical(&[base, b"/", given].concat()))
     }
@@ -163,9 +163,9 @@ impl Names {
     }
 
     /// The path of the file of descriptor argument `fd`, as the process can use it.
-    pub fn of(&self, fd: usize, bound: &Bound<()>) -> Option<Vec<u8>> {
-        let file = &bound.fds[fd].as_ref()?.file;
-        let path = self.path_for_process(self.file(file)?, bound)?;
+    pub fn of(&self, fd: usize, operands: &Operands<()>) -> Option<Vec<u8>> {
+        let file = &operands.fds[fd].as_ref()?.file;
+        let path = self.path_for_process(self.file(file)?, operands)?;
         Some(if path.is_empty() { b".".to_vec() } else { path })
     }
 
@@ -175,31 +175,32 @@ impl Names {
         dir: usize,
         path: &[u8],
         call: &Call,
-        bound: &Bound<()>,
+        operands: &Operands<()>,
     ) -> Option<Vec<u8>> {
         if path.starts_with(b"/") || is_cwd(call.args[dir]) {
             return Some(path.to_vec());
         }
         if path.is_empty() {
-            return self.of(dir, bound);
+            return self.of(dir, operands);
         }
-        let directory = self.path_for_process(self.file(&bound.fds[dir].as_ref()?.file)?, bound)?;
+        let directory =
+            self.path_for_process(self.file(&operands.fds[dir].as_ref()?.file)?, operands)?;
         let path = if directory.is_empty() { path.to_vec() } else { joined(&directory, path) };
         (path.len() <= LONGEST).then_some(path)
     }
 
     /// An absolute path as the process can use it; empty for its working directory.
-    fn path_for_process(&self, path: &[u8], bound: &Bound<()>) -> Option<Vec<u8>> {
+    fn path_for_process(&self, path: &[u8], operands: &Operands<()>) -> Option<Vec<u8>> {
         // In its own mount namespace the process has other paths.
-        if bound.view.is_some() {
+        if operands.view.is_some() {
             return None;
         }
-        let inside = match &bound.root {
+        let inside = match &operands.root {
             Some(root) => joined(b"", below(&root.path, path)?),
             None => path.to_vec(),
         };
         let start = self.start.as_deref().unwrap_or(b"/");
-        let cwd = bound.cwd.as_ref().and_then(|d| self.working(d));
+        let cwd = operands.cwd.as_ref().and_then(|d| self.working(d));
         if let Some(cwd) = cwd
             && below(start, cwd).is_some()
             && below(start, path).is_some()
@@ -211,8 +212,8 @@ impl Names {
 
     /// Whether a path argument may name a symbolic link: false if the trace shows that it never
     /// did.
-    pub fn may_be_link(&mut self, arg: usize, bound: &Bound<()>, trace: &Trace) -> bool {
-        let Some(path) = bound.paths[arg].as_deref().map(lexical) else { return true };
+    pub fn may_be_link(&mut self, arg: usize, operands: &Operands<()>, trace: &Trace) -> bool {
+        let Some(path) = operands.paths[arg].as_deref().map(lexical) else { return true };
         let links = self.links.get_or_insert_with(|| links(trace));
         links.get(&path).copied().unwrap_or(true)
     }
@@ -241,24 +242,24 @@ fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
         .map(|row| (row.path.clone(), is_link(&row)))
         .collect();
     // A link that was created and removed is in no first or last state.
-    let mut world = World::<()>::new();
+    let mut processes = Processes::<()>::new();
     for item in trace.read(trace::ReadOptions { data: false }).map_while(Result::ok) {
         let call = match item {
             trace::Item::Event(event) => {
-                world.event(&event);
+                processes.event(&event);
                 continue;
             }
             trace::Item::Call(call) => call,
         };
-        let mut bound = world.enter(&call);
-        world.leave(&call, &mut bound);
-        let Some(shape) = call.shape().filter(|s| s.changes && call.succeeded()) else { continue };
-        let text = shape.args.iter().any(|a| a.kind == abi::Kind::Str);
+        let mut operands = processes.enter(&call);
+        processes.leave(&call, &mut operands);
+        let Some(spec) = call.spec().filter(|s| s.changes && call.succeeded()) else { continue };
+        let text = spec.args.iter().any(|a| a.kind == abi::Kind::Str);
         let mut moved = true;
         for (i, role) in
-            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
+            spec.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
         {
-            let Some(path) = bound.paths[i].as_deref().map(lexical) else { continue };
+            let Some(path) = operands.paths[i].as_deref().map(lexical) else { continue };
             match role {
                 abi::Role::Source => moved = links.get(&path).copied().unwrap_or(true),
                 abi::Role::Target if moved => drop(links.insert(path, true)),

@@ -99,13 +99,13 @@ trait Rows {
 
 impl Rows for Call {
     fn row_moves(&self) -> bool {
-        self.shape().is_some_and(|s| s.uses.moves_data)
+        self.spec().is_some_and(|s| s.uses.moves_data)
     }
 }
 
 impl RecordFields {
     fn part(&mut self, call: &Call, part: Meaning) -> Option<()> {
-        let kind = |arg: usize| call.shape().and_then(|s| s.args.get(arg)).map(|a| a.kind);
+        let kind = |arg: usize| call.spec().and_then(|s| s.args.get(arg)).map(|a| a.kind);
         match part {
             Meaning::Number(arg, field) => {
                 // An address in 32 bits is none; what it points to has fields of its own.
@@ -286,9 +286,9 @@ impl Exporter {
     /// A header, and a record for each buffer: together, as the original replayer takes them out of
     /// one extent.
     fn vector(&mut self, call: &Call) -> io::Result<()> {
-        let Some(shape) = call.shape() else { return Ok(()) };
-        let name = shape.name;
-        let message = !shape.uses.moves_data;
+        let Some(spec) = call.spec() else { return Ok(()) };
+        let name = spec.name;
+        let message = !spec.uses.moves_data;
         let moved = call.ret.max(0);
         let vectors = joined(call, 1, PayloadKind::Iovecs, None);
         let data = joined(call, 1, PayloadKind::Data, None);
@@ -308,7 +308,7 @@ impl Exporter {
         });
         self.writer.together();
         self.put(name, values)?;
-        let reads = shape.args.iter().any(|a| matches!(a.kind, Kind::OutIov { .. } | Kind::OutMsg));
+        let reads = spec.args.iter().any(|a| matches!(a.kind, Kind::OutIov { .. } | Kind::OutMsg));
         let field = if reads { "iov_data_read" } else { "iov_data_written" };
         let (mut at, mut left, mut filled) = (0usize, moved.cast_unsigned(), 0usize);
         for i in 0..rows {
@@ -348,7 +348,7 @@ impl Exporter {
             [(PayloadKind::Name, "addresses"), (PayloadKind::Control, "control data")]
         {
             if call.payloads.iter().any(|p| p.kind == kind && p.len > 0) {
-                let name = call.shape().map_or("messages", |s| s.name);
+                let name = call.spec().map_or("messages", |s| s.name);
                 *self.exported.lost.entry(format!("{what} of {name}")).or_default() += 1;
             }
         }
@@ -386,7 +386,7 @@ impl Exporter {
     /// Writes data that the kernel moved from one file to another as a read and a write. False: the
     /// data were not recorded, or the call did something else.
     pub(crate) fn copy(&mut self, call: &Call) -> io::Result<bool> {
-        let Some(copies) = call.shape().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
+        let Some(copies) = call.spec().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
             return Ok(false);
         };
         let moved = call.ret.max(0);
@@ -395,7 +395,7 @@ impl Exporter {
         let numbers = |end: abi::CopyEnd| {
             !matches!(end.at, abi::CopyOffset::Field { .. } | abi::CopyOffset::Start)
         };
-        if call.shape().is_none_or(|s| s.ret != abi::Ret::Bytes)
+        if call.spec().is_none_or(|s| s.ret != abi::Ret::Bytes)
             || data.len() as i64 != moved
             || !numbers(copies.from)
             || !numbers(copies.to)

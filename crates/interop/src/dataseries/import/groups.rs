@@ -94,7 +94,7 @@ impl DataSeriesImport {
         let Some(mut imported) = imported else { return Ok(()) };
         let Buffers { vectors, mut data, .. } = buffers;
         imported.number(0, fd.unwrap_or(-1).cast_unsigned());
-        if imported.row.shape.uses.moves_data {
+        if imported.row.spec.uses.moves_data {
             imported.number(2, count.unwrap_or(taken as i64).cast_unsigned());
         } else {
             let mut head = [0; HEAD];

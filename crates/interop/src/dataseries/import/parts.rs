@@ -104,11 +104,11 @@ fn comes_out(arg: Arg) -> bool {
 /// Sets a number. A negative number of 32 bits was one without a sign, unless the argument has a
 /// sign.
 fn number(imported: &mut ImportedCall, arg: usize, value: i64) {
-    let shape = imported.row.shape(&imported.call.args);
-    let signed = shape.args.get(arg).is_none_or(|a| {
+    let spec = imported.row.spec(&imported.call.args);
+    let signed = spec.args.get(arg).is_none_or(|a| {
         matches!(a.kind, Kind::Int | Kind::Fd | Kind::DirFd | Kind::Pid | Kind::Signal)
     });
-    let wide = shape.args.get(arg).is_some_and(|a| {
+    let wide = spec.args.get(arg).is_some_and(|a| {
         matches!(a.kind, Kind::Off | Kind::Pos | Kind::Length | Kind::Size | Kind::Addr | Kind::Hex)
     });
     let small = i32::try_from(value).is_ok() && value < 0 && !signed && !wide;
@@ -119,7 +119,7 @@ fn limit(row: Row<'_>, arg: usize, succeeded: bool, imported: &mut ImportedCall)
     imported.pointer(arg);
     let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
     let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
-    let after = comes_out(imported.row.shape.args[arg]);
+    let after = comes_out(imported.row.spec.args[arg]);
     if !after || succeeded {
         imported.payload(arg, PayloadKind::Bytes, after, &bytes, 16);
     }
@@ -153,8 +153,8 @@ fn times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &mut I
 /// A `struct flock`. The original library writes what the call left there, and `l_whence` a second
 /// time into the upper half of `l_type`.
 fn lock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCall) {
-    let shape = imported.row.shape(&imported.call.args);
-    let Some(a) = shape.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
+    let spec = imported.row.spec(&imported.call.args);
+    let Some(a) = spec.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
     let (kind, found) = (a.kind, matches!(a.kind, Kind::InOut(..)));
     imported.pointer(arg);
     let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
@@ -176,8 +176,8 @@ fn lock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCall) {
 
 /// Sets what an ioctl's parameter points to. The original library writes what the call left there.
 fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, imported: &mut ImportedCall) {
-    let shape = imported.row.shape(&imported.call.args);
-    let Some(kind) = shape.args.get(arg).map(|a| a.kind).filter(|k| k.is_followed()) else {
+    let spec = imported.row.spec(&imported.call.args);
+    let Some(kind) = spec.args.get(arg).map(|a| a.kind).filter(|k| k.is_followed()) else {
         return;
     };
     imported.pointer_if_null(arg);

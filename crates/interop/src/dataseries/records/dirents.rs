@@ -33,7 +33,7 @@ pub(crate) fn are_old(bytes: &[u8]) -> bool {
 /// Converts entries to the form that the call of this row returns.
 pub(crate) fn for_call<'a>(row: &Row, bytes: &'a [u8]) -> Cow<'a, [u8]> {
     let is_old = |a: &Arg| matches!(a.kind, Kind::Out(_, l) if l.form == Form::Dirents);
-    let old = row.shape.args.iter().any(is_old);
+    let old = row.spec.args.iter().any(is_old);
     match (old, are_old(bytes)) {
         (false, true) => Cow::Owned(converted(bytes, false)),
         (true, false) => Cow::Owned(converted(bytes, true)),

@@ -191,7 +191,7 @@ impl BlktraceImport {
         // Only calls that move bytes return their number.
         let moved = if error > 0 {
             -error
-        } else if request.imported.row.shape.ret == abi::Ret::Bytes {
+        } else if request.imported.row.spec.ret == abi::Ret::Bytes {
             request.imported.call.args[2].min(i64::MAX as u64) as i64
         } else {
             0

@@ -167,7 +167,7 @@ impl OpenCall {
     /// Takes a `NAMI` record: the next path that the call looked up.
     fn add_path(&mut self, quoted: &str) {
         let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let args = self.imported.row.shape.args.iter().enumerate();
+        let args = self.imported.row.spec.args.iter().enumerate();
         let mut paths = args.filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
         if let Some((arg, _)) = paths.nth(self.names) {
             self.imported.string(arg, inside.unwrap_or(quoted).as_bytes());
@@ -237,13 +237,13 @@ impl KdumpImport {
         };
         let mut unread = false;
         for (at, text) in value::split(args).iter().enumerate() {
-            if let Some(kind) = imported.row.shape.args.get(at).map(|a| a.kind) {
+            if let Some(kind) = imported.row.spec.args.get(at).map(|a| a.kind) {
                 let value = argument(kind, text);
                 unread |= value.is_none();
                 imported.number(at, value.unwrap_or(0));
             }
         }
-        if unread && imported.row.shape.replay == abi::Replay::Issue {
+        if unread && imported.row.spec.replay == abi::Replay::Issue {
             self.import.left_out(&format!("arguments of {name} that cannot be read"), 1);
         }
         self.import.ensure_thread(tid, time)?;
@@ -278,7 +278,7 @@ impl KdumpImport {
         };
         if moved > 0
             && imported.call.succeeded()
-            && let Some(arg) = imported.row.shape.args.iter().position(|a| is_data(a.kind))
+            && let Some(arg) = imported.row.spec.args.iter().position(|a| is_data(a.kind))
         {
             imported.data(arg, &data, moved);
         }

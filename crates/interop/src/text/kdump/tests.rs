@@ -51,7 +51,7 @@ fn a_log_becomes_a_trace() {
         ["calls of cap_enter, which Linux does not have"]
     );
     assert_eq!((outcome.summary.processes, outcome.damage.is_none()), (2, true));
-    let imported: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.ret)).collect();
+    let imported: Vec<_> = calls.iter().map(|c| (c.spec().unwrap().name, c.tid, c.ret)).collect();
     let expected = [
         ("execve", 817, 0),
         ("mkdir", 817, 0),

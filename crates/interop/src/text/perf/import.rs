@@ -219,14 +219,14 @@ impl PerfImport {
         for part in value::split(called.args) {
             let Some((name, text)) = part.split_once(": ") else { continue };
             let Some((at, arg)) =
-                imported.row.shape.args.iter().enumerate().find(|(_, a)| a.name == name)
+                imported.row.spec.args.iter().enumerate().find(|(_, a)| a.name == name)
             else {
                 unread = true;
                 continue;
             };
             unread |= !argument(&mut imported, at, arg.kind, text);
         }
-        if unread && imported.row.shape.replay == abi::Replay::Issue {
+        if unread && imported.row.spec.replay == abi::Replay::Issue {
             let what = format!("arguments of {} that cannot be read", called.name);
             self.import.left_out(&what, 1);
         }

@@ -88,7 +88,7 @@ fn registers_become_calls() {
     let calls = calls(SCRIPT);
     let imported: Vec<_> = calls
         .iter()
-        .map(|c| (c.shape().unwrap().name, c.tid, c.returned().then_some(c.ret)))
+        .map(|c| (c.spec().unwrap().name, c.tid, c.returned().then_some(c.ret)))
         .collect();
     let expected = [
         ("openat", 19918, Some(3)),
@@ -109,7 +109,7 @@ fn registers_become_calls() {
 fn words_become_calls() {
     let calls = calls(TRACE);
     let imported: Vec<_> =
-        calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.entered, c.left)).collect();
+        calls.iter().map(|c| (c.spec().unwrap().name, c.tid, c.entered, c.exited)).collect();
     assert_eq!(imported[0], ("access", 19871, 281_000, Some(295_000)));
     assert_eq!(imported[4], ("vfork", 19871, 2_383_000, Some(2_654_000)));
     assert_eq!((calls[0].errno(), calls[0].args[1]), (Some(2), 4));

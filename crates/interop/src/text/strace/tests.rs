@@ -88,10 +88,10 @@ fn a_log_becomes_a_trace() {
         // A string that was cut, and a struct that was abbreviated.
         (2, true, 9, 2)
     );
-    let named = |name: &str| calls.iter().find(|c| c.shape().unwrap().name == name).unwrap();
+    let named = |name: &str| calls.iter().find(|c| c.spec().unwrap().name == name).unwrap();
     let payload = |name: &str, kind| named(name).payloads.iter().find(|p| p.kind == kind).unwrap();
     assert_eq!(
-        (named("write").entered, named("write").left),
+        (named("write").entered, named("write").exited),
         (1_000_000_000_000_400_000, Some(1_000_000_000_000_420_000))
     );
     assert_eq!(payload("write", PayloadKind::Data).bytes.as_slice(), b"ab\0");
@@ -156,7 +156,7 @@ fn renames_are_worked_out_from_inode_numbers() {
         let (_, calls, _) = imported(&format!("{begin}{text}"), import);
         let renames: Vec<_> = calls
             .iter()
-            .filter(|c| c.shape().unwrap().name == "rename")
+            .filter(|c| c.spec().unwrap().name == "rename")
             .map(|c| [c.string(0).unwrap(), c.string(1).unwrap()])
             .collect();
         assert_eq!(

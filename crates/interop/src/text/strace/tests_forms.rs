@@ -176,10 +176,10 @@ fn an_execve_goes_on_under_another_number() {
         import,
     );
     assert_eq!(outcome.lost, Default::default());
-    let of: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.pid)).collect();
+    let of: Vec<_> = calls.iter().map(|c| (c.spec().unwrap().name, c.tid, c.pid)).collect();
     assert!(of.contains(&("execve", 6, 5)) && of.contains(&("close", 5, 5)), "{of:?}");
     assert_eq!(events(&items, RecordKind::Exec), [(5, 5), (5, 6)]);
-    let clone = calls.iter().find(|c| c.shape().unwrap().name == "clone3").unwrap();
+    let clone = calls.iter().find(|c| c.spec().unwrap().name == "clone3").unwrap();
     let flags = clone.payload(0, PayloadKind::Bytes).unwrap().bytes.as_slice()[..8].to_vec();
     assert_eq!(flags, 0x10700u64.to_le_bytes());
 }

@@ -3,7 +3,7 @@
 use super::{Context, Facts};
 use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
-use abi::{CopyEnd, Effect, Form, Kind, Layout, Ret, Shape};
+use abi::{CallSpec, CopyEnd, Effect, Form, Kind, Layout, Ret};
 use linux_raw_sys::{errno, general};
 use trace::call::{Call, Payload, saturating_sum};
 use trace::record::{FROM_FILE, PayloadKind};
@@ -14,16 +14,16 @@ const SEEK_HOLE: u64 = general::SEEK_HOLE as u64;
 
 impl Facts {
     /// Data moved between the program's memory and a file.
-    pub(super) fn apply_data(&mut self, call: &Call, shape: &Shape, context: &Context) {
-        if shape.ret != Ret::Bytes || call.ret <= 0 {
+    pub(super) fn apply_data(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
+        if spec.ret != Ret::Bytes || call.ret <= 0 {
             return;
         }
-        let Some(fd) = shape.uses.fd.map(usize::from) else { return };
+        let Some(fd) = spec.uses.fd.map(usize::from) else { return };
         let (Some(id), Some(at)) = (self.fd(context, fd as u8), context.fds[fd].as_ref()) else {
             return;
         };
         let moved = call.ret as u64;
-        for (i, a) in shape.args.iter().enumerate() {
+        for (i, a) in spec.args.iter().enumerate() {
             let payloads = call.payloads.iter().filter(|p| {
                 usize::from(p.arg) == i && p.kind == PayloadKind::Data && p.flags & FROM_FILE == 0
             });
@@ -78,9 +78,9 @@ impl Facts {
     }
 
     /// Data that the kernel moved from one file to another.
-    pub(super) fn apply_copy(&mut self, call: &Call, shape: &Shape, context: &Context) {
-        let Some(copies) = shape.copies else { return };
-        let clones = matches!(shape.effect, Effect::Clone { .. });
+    pub(super) fn apply_copy(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
+        let Some(copies) = spec.copies else { return };
+        let clones = matches!(spec.effect, Effect::Clone { .. });
         let sum = |fd: u8, of: fn(&Payload) -> u64| -> u64 {
             let payloads = call
                 .payloads
@@ -107,11 +107,11 @@ impl Facts {
     }
 
     /// Lengths, allocation, mappings.
-    pub(super) fn apply_resize(&mut self, call: &Call, shape: &Shape, id: NodeId) {
+    pub(super) fn apply_resize(&mut self, call: &Call, spec: &CallSpec, id: NodeId) {
         let node = self.names.node_mut(id);
-        match shape.effect {
+        match spec.effect {
             Effect::Truncate => {
-                if let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Length) {
+                if let Some(i) = spec.args.iter().position(|a| a.kind == Kind::Length) {
                     if node.kind == FileType::Unknown {
                         node.kind = FileType::Regular;
                     }
@@ -145,12 +145,12 @@ impl Facts {
     }
 
     /// Holes and data that a seek found.
-    pub(super) fn apply_seek(&mut self, call: &Call, shape: &Shape, context: &Context) {
-        if shape.effect != Effect::Seek {
+    pub(super) fn apply_seek(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
+        if spec.effect != Effect::Seek {
             return;
         }
-        let Some(off) = shape.args.iter().position(|a| a.kind == Kind::Off) else { return };
-        let Some(fd) = shape.uses.fd.map(usize::from) else { return };
+        let Some(off) = spec.args.iter().position(|a| a.kind == Kind::Off) else { return };
+        let Some(fd) = spec.uses.fd.map(usize::from) else { return };
         let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
         let Some(id) = self.fd(context, fd as u8) else { return };
         let node = self.names.node_mut(id);

@@ -7,7 +7,7 @@ use super::{Facts, PathArg};
 use crate::files::names::{Place, Reach, Slot, Walk};
 use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
-use abi::{Form, Kind, Role, Shape};
+use abi::{CallSpec, Form, Kind, Role};
 use linux_raw_sys::errno;
 use trace::Call;
 
@@ -25,9 +25,9 @@ pub(super) const ELOOP: i32 = errno::ELOOP as i32;
 const EADDRINUSE: i32 = errno::EADDRINUSE as i32;
 
 /// How far the kernel got on a path.
-pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
+pub(super) fn reach(call: &Call, spec: &CallSpec) -> Reach {
     let has =
-        |role| shape.args.iter().any(|a| a.kind.path_use().is_some_and(|used| used.role == role));
+        |role| spec.args.iter().any(|a| a.kind.path_use().is_some_and(|used| used.role == role));
     match call.errno() {
         // link(2) looks whether the new name is free before it refuses directories; rename(2) looks
         // at both names before it refuses to move a directory into itself.
@@ -37,14 +37,14 @@ pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
         Some(EBUSY) if has(Role::Source) => Reach::Proven,
         Some(EINVAL)
             if (has(Role::Source) || has(Role::RemoveDirectory))
-                && !shape.args.iter().any(|a| matches!(a.kind, Kind::Flags(_))) =>
+                && !spec.args.iter().any(|a| matches!(a.kind, Kind::Flags(_))) =>
         {
             Reach::Proven
         }
         None | Some(EEXIST | EADDRINUSE | ENOTEMPTY | EISDIR) => Reach::Proven,
-        Some(EINVAL) if reads_link(shape) => Reach::Proven,
+        Some(EINVAL) if reads_link(spec) => Reach::Proven,
         // Of two paths, the other one may be to blame.
-        Some(ENOENT) if shape.args.iter().filter(|a| a.kind.path_use().is_some()).count() == 1 => {
+        Some(ENOENT) if spec.args.iter().filter(|a| a.kind.path_use().is_some()).count() == 1 => {
             Reach::Missing
         }
         Some(errno) if proves_nothing(errno) => Reach::Nowhere,
@@ -52,8 +52,8 @@ pub(super) fn reach(call: &Call, shape: &Shape) -> Reach {
     }
 }
 
-fn reads_link(shape: &Shape) -> bool {
-    shape.args.iter().any(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Text))
+fn reads_link(spec: &CallSpec) -> bool {
+    spec.args.iter().any(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Text))
 }
 
 /// Errors that come whether a name exists or not.
@@ -127,7 +127,7 @@ impl Facts {
     }
 
     /// What an error proves.
-    pub(super) fn apply_error(&mut self, shape: &Shape, errno: i32, paths: &[PathArg]) {
+    pub(super) fn apply_error(&mut self, spec: &CallSpec, errno: i32, paths: &[PathArg]) {
         if let [from, to] = paths
             && from.used.role == Role::Source
         {
@@ -141,7 +141,7 @@ impl Facts {
                     ENOTDIR => self.not_a_directory(path, place, alone),
                     EEXIST | EADDRINUSE | ENOTEMPTY => self.exists(errno, path, place),
                     EISDIR => self.is_a_directory(path, place),
-                    _ => self.failed_otherwise(shape, errno, paths, path, place),
+                    _ => self.failed_otherwise(spec, errno, paths, path, place),
                 },
                 Walk::Stopped(place, rest) if alone => {
                     let dots = rest.iter().all(|name| &**name == b".");
@@ -251,7 +251,7 @@ impl Facts {
 
     fn failed_otherwise(
         &mut self,
-        shape: &Shape,
+        spec: &CallSpec,
         errno: i32,
         paths: &[PathArg],
         path: &PathArg,
@@ -282,12 +282,12 @@ impl Facts {
                 self.in_the_way(place, errno, FileType::Regular);
             }
             // With a slash at its end, a link was followed to a directory.
-            (EINVAL, Role::Lookup) if path.follow && reads_link(shape) => {
+            (EINVAL, Role::Lookup) if path.follow && reads_link(spec) => {
                 let node = self.names.note_exists(place, &Observed::kind(FileType::Directory));
                 self.names.mark_followed(node);
             }
             // Whatever it is, it is no link.
-            (EINVAL, Role::Lookup) if place.slot != Slot::Absent && reads_link(shape) => {
+            (EINVAL, Role::Lookup) if place.slot != Slot::Absent && reads_link(spec) => {
                 let node = self.names.note_exists(place, &Observed::kind(FileType::Unknown));
                 let node = self.names.node_mut(node);
                 node.confirmed = true;

@@ -159,7 +159,7 @@ impl Facts {
     pub(super) fn apply_create(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         place: &Place,
         paths: &[PathArg],
@@ -176,12 +176,11 @@ impl Facts {
             return;
         }
         let string =
-            shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
-        let mode =
-            shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
-        let device = shape.args.iter().any(|a| a.kind == Kind::Dev);
+            spec.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
+        let mode = spec.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
+        let device = spec.args.iter().any(|a| a.kind == Kind::Dev);
         let kind = match (string, mode) {
-            _ if shape.effect == Effect::Bind => FileType::Socket,
+            _ if spec.effect == Effect::Bind => FileType::Socket,
             (Some(_), _) => FileType::Link,
             (None, Some(mode)) if device => match FileType::of_mode(mode) {
                 FileType::Unknown => FileType::Regular,

@@ -8,7 +8,7 @@ impl Facts {
     pub(super) fn resolve(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         arg: u8,
         used: PathUse,
@@ -55,7 +55,7 @@ impl Facts {
                 None => return Walk::Virtual,
             },
         };
-        self.walk(call, shape, context, (root, base, path, follow(path)), reach)
+        self.walk(call, spec, context, (root, base, path, follow(path)), reach)
     }
 
     /// Walks a path (root, base, path, whether a link at its end is followed). What the call opened
@@ -63,13 +63,13 @@ impl Facts {
     fn walk(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         (root, base, path, follow): (NodeId, NodeId, &[u8], bool),
         reach: Reach,
     ) -> Walk {
         let opened = call.identity(RESULT).filter(|(identity, real)| {
-            call.succeeded() && shape.ret == Ret::Fd && identity.lost_name(real).is_none()
+            call.succeeded() && spec.ret == Ret::Fd && identity.lost_name(real).is_none()
         });
         let opened = opened.map(|(_, real)| real);
         let place = context.view.as_ref().and_then(|view| view.stands_for(opened?));

@@ -14,7 +14,7 @@ use linux_raw_sys::general::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 use overlapping::OverlappingCalls;
-use processes::Bound;
+use processes::Operands;
 
 /// So many changes are told; a trace with more is of another kind.
 const MOST: usize = 1 << 16;
@@ -46,25 +46,25 @@ pub struct UnrecordedChanges {
 impl Facts {
     /// A call begins; `number` names it until it ends. One that changes files in a way that is not
     /// followed ends the search: later finds may be its work.
-    pub fn begin_call<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
+    pub fn begin_call<T>(&mut self, number: usize, call: &Arc<Call>, operands: &Operands<T>) {
         if !self.names.watched {
             return;
         }
-        let not_followed = call.shape().is_none_or(|shape| {
-            matches!(shape.replay, Replay::Skip(Class::Async | Class::Mounts | Class::Unknown))
+        let not_followed = call.spec().is_none_or(|spec| {
+            matches!(spec.replay, Replay::Skip(Class::Async | Class::Mounts | Class::Unknown))
         });
         if not_followed || self.outside.overlapping.lose_track(number, call) {
             self.names.watched = false;
             return;
         }
-        self.outside.overlapping.enter(number, call, bound);
+        self.outside.overlapping.enter(number, call, operands);
     }
 
     /// Puts the model right where a call found what it does not explain.
     pub(super) fn apply_unrecorded_changes(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &mut [PathArg],
     ) {
@@ -83,7 +83,7 @@ impl Facts {
                 continue;
             }
             if self.names.doubtful.contains(&(place.dir, place.name.clone())) {
-                self.decide_doubtful_name(call, shape, &l.used, l.creates || !alone, place);
+                self.decide_doubtful_name(call, spec, &l.used, l.creates || !alone, place);
                 continue;
             }
             match (call.errno(), place.slot) {
@@ -91,15 +91,15 @@ impl Facts {
                     if self.was_missing(place) && self.finds_existing(call, &l.used) =>
                 {
                     if let Some(node) =
-                        self.add_appeared_file(call, shape, context, place, ChangeKind::Made)
+                        self.add_appeared_file(call, spec, context, place, ChangeKind::Made)
                     {
                         place.slot = Slot::Node(node);
                     }
                 }
                 (None, Slot::Unknown | Slot::Node(_)) if self.finds_existing(call, &l.used) => {
-                    let new = match self.inode_was_reused(call, shape, l.follow, place) {
+                    let new = match self.inode_was_reused(call, spec, l.follow, place) {
                         Some(node) => Some(node),
-                        None => self.find_replaced_file(call, shape, context, &l.used, place),
+                        None => self.find_replaced_file(call, spec, context, &l.used, place),
                     };
                     if let Some(new) = new {
                         place.slot = Slot::Node(new);
@@ -108,12 +108,12 @@ impl Facts {
                 (Some(errors::EEXIST), Slot::Absent | Slot::Unknown)
                     if alone && self.was_missing(place) =>
                 {
-                    self.add_appeared_file(call, shape, context, place, ChangeKind::Made);
+                    self.add_appeared_file(call, spec, context, place, ChangeKind::Made);
                 }
                 (Some(errors::ENOENT), Slot::Node(node)) if alone && !l.creates => {
                     let looks = matches!(l.used.role, Role::Lookup | Role::Open(_) | Role::Remove);
                     if looks
-                        && shape.effect != Effect::Exec
+                        && spec.effect != Effect::Exec
                         && self.remove_vanished_name(call, place, node, l.follow)
                     {
                         place.slot = Slot::Absent;
@@ -122,14 +122,14 @@ impl Facts {
                 _ => {}
             }
         }
-        self.sizes(call, shape, context, paths);
+        self.sizes(call, spec, context, paths);
     }
 
     /// What overlapping calls did to a name, this call may show.
     fn decide_doubtful_name(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         used: &PathUse,
         unclear: bool,
         place: &mut Place,
@@ -139,10 +139,10 @@ impl Facts {
         }
         let (ok, role) = (call.succeeded(), used.role);
         let absent =
-            call.errno() == Some(errors::ENOENT) && !unclear && shape.effect != Effect::Exec;
+            call.errno() == Some(errors::ENOENT) && !unclear && spec.effect != Effect::Exec;
         let told = ok
             && matches!(role, Role::Lookup | Role::Open(_))
-            && (stat_result(call, shape).is_some() || call.identity(RESULT).is_some());
+            && (stat_result(call, spec).is_some() || call.identity(RESULT).is_some());
         let new = ok && matches!(role, Role::Create | Role::Remove | Role::RemoveDirectory);
         if let (true, Slot::Node(node)) = (absent, place.slot) {
             self.names.detach(place, node);
@@ -181,7 +181,7 @@ impl Facts {
     fn add_appeared_file(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         place: &Place,
         done: ChangeKind,
@@ -189,7 +189,7 @@ impl Facts {
         if self.outside.overlapping.of_name(call, &place.name) {
             return None;
         }
-        let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
+        let opened = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd);
         let path = self.names.path_in(place.dir, &place.name)?;
         // The name is a link, and what it leads to was opened: what the link is, is unknown.
         if opened.as_ref().is_some_and(|(_, real)| *real != path) {
@@ -197,8 +197,8 @@ impl Facts {
         }
         let seen = match opened {
             Some((identity, _)) => observed_in(&identity),
-            None => stat_result(call, shape)
-                .or_else(|| link_read(call, shape))
+            None => stat_result(call, spec)
+                .or_else(|| link_read(call, spec))
                 .unwrap_or_else(|| Observed::kind(FileType::Unknown)),
         };
         // A link that led nowhere then was there.
@@ -242,13 +242,13 @@ impl Facts {
     fn find_replaced_file(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         used: &PathUse,
         place: &Place,
     ) -> Option<NodeId> {
         let (Role::Open(_), Slot::Node(node)) = (used.role, place.slot) else { return None };
-        let (identity, _) = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd)?;
+        let (identity, _) = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd)?;
         let told = steady_identity(&identity)?;
         let this = self.names.node(node);
         let was = this.told?;
@@ -256,7 +256,7 @@ impl Facts {
         if was == told || was.0 != told.0 || this.merged.is_some() || kind == FileType::Directory {
             return None;
         }
-        self.add_appeared_file(call, shape, context, place, ChangeKind::Replaced)
+        self.add_appeared_file(call, spec, context, place, ChangeKind::Replaced)
     }
 
     /// A name that is known to exist does not.
@@ -301,7 +301,7 @@ impl Facts {
     pub(super) fn note_call(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) {
@@ -325,7 +325,7 @@ impl Facts {
                 self.names.doubtful.insert((place.dir, place.name.clone()));
             }
         }
-        if let Some(fd) = shape.uses.fd.filter(|_| shape.uses.writes_data && call.ret > 0) {
+        if let Some(fd) = spec.uses.fd.filter(|_| spec.uses.writes_data && call.ret > 0) {
             // It wrote to something that is not known.
             let lost = match &context.fds[usize::from(fd)] {
                 None => true,
@@ -336,15 +336,15 @@ impl Facts {
                 return;
             }
         }
-        if let Some(id) = shape.uses.fd.and_then(|fd| self.fd(context, fd)) {
+        if let Some(id) = spec.uses.fd.and_then(|fd| self.fd(context, fd)) {
             let open = &self.open;
-            let overlapping = shape.uses.writes_data
+            let overlapping = spec.uses.writes_data
                 && self
                     .outside
                     .overlapping
                     .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
-            let appends = shape.uses.writes_data
-                && shape.uses.fd.is_some_and(|fd| {
+            let appends = spec.uses.writes_data
+                && spec.uses.fd.is_some_and(|fd| {
                     context.fds[usize::from(fd)].as_ref().is_some_and(|fd| fd.file.appends())
                 });
             let node = self.names.node_mut(id);

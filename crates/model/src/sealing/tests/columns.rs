@@ -33,7 +33,7 @@ fn columns_for_people() {
     let open = Call {
         seq: 0,
         entered: 10,
-        left: Some(20),
+        exited: Some(20),
         pid: 1,
         tid: 1,
         nr: 257,
@@ -45,14 +45,14 @@ fn columns_for_people() {
     };
     let missing = Call {
         entered: 60,
-        left: Some(70),
+        exited: Some(70),
         ret: -2,
         payloads: vec![open.payloads[0].clone()],
         ..open.clone()
     };
     let stuck = Call {
         entered: 80,
-        left: None,
+        exited: None,
         nr: 0,
         flags: NO_EXIT,
         ret: 0,

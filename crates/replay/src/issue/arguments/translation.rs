@@ -3,9 +3,9 @@
 
 use crate::issue::scratch::MAX_RW_COUNT;
 use crate::issue::{RealFd, raw};
-use abi::{AT_FDCWD, Form, Kind, Len, Ret, Shape};
+use abi::{AT_FDCWD, CallSpec, Form, Kind, Len, Ret};
 use linux_raw_sys::general::O_DIRECT;
-use model::world::Bound;
+use model::processes::Operands;
 use rustix::io::Errno;
 use trace::record::{PayloadKind, UNREADABLE};
 use trace::{Call, Payload};
@@ -95,7 +95,11 @@ pub(crate) struct Translation {
 
 impl Translation {
     /// Translates the arguments of `call`.
-    pub fn of(call: &Call, shape: &Shape, bound: &Bound<RealFd>) -> Result<Self, TranslateError> {
+    pub fn of(
+        call: &Call,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
+    ) -> Result<Self, TranslateError> {
         let nr = raw::native_number(call.nr).ok_or(TranslateError::Missing)?;
         let mut this = Self {
             nr,
@@ -104,10 +108,10 @@ impl Translation {
             faults: false,
             in_procfs: false,
         };
-        for i in 0..shape.args.len() {
+        for i in 0..spec.args.len() {
             this.values[i] = call.args[i] as usize;
         }
-        for (i, arg) in shape.args.iter().enumerate() {
+        for (i, arg) in spec.args.iter().enumerate() {
             let pointer = call.args[i];
             match arg.kind {
                 Kind::Int
@@ -138,12 +142,12 @@ impl Translation {
                 _ if pointer == 0 => {}
                 Kind::Path(_) | Kind::Str => this.string(call, i),
                 Kind::In(len, layout) if layout.form == Form::Data => {
-                    this.data(call, shape, i, len, bound)?;
+                    this.data(call, spec, i, len, operands)?;
                 }
                 Kind::In(len, _) => this.input(call, i, len)?,
                 Kind::InOut(len, _) => this.input(call, i, len)?,
                 Kind::Out(len, layout) => {
-                    this.output(call, shape, i, len, layout.form, bound.cut)?;
+                    this.output(call, spec, i, len, layout.form, operands.cut)?;
                 }
                 Kind::InIov { .. } | Kind::OutIov { .. } if faulted(call) => {
                     this.set_faulting(i);
@@ -152,22 +156,22 @@ impl Translation {
                 Kind::OutIov { count } => this.deferred[i] = Deferred::IovecsOut { count },
             }
         }
-        for i in abi::argument_indices(shape.uses.path_args) {
+        for i in abi::argument_indices(spec.uses.path_args) {
             if this.deferred[i] == Deferred::String
-                && bound.viewed[i].is_some()
-                && bound.through[i].is_none()
+                && operands.viewed[i].is_some()
+                && operands.through[i].is_none()
             {
                 this.deferred[i] = Deferred::Viewed;
             }
         }
-        if bound.through.any() {
-            this.defer_procfs_paths(call, shape, bound);
+        if operands.through.any() {
+            this.defer_procfs_paths(call, spec, operands);
         }
         // Data that move inside the kernel: no more than moved then.
-        if shape.copies.is_some()
+        if spec.copies.is_some()
             && call.succeeded()
             && call.ret > 0
-            && let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Size)
+            && let Some(i) = spec.args.iter().position(|a| a.kind == Kind::Size)
         {
             this.values[i] = call.ret as usize;
         }
@@ -190,10 +194,10 @@ impl Translation {
     fn data(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         i: usize,
         len: Len,
-        bound: &Bound<RealFd>,
+        operands: &Operands<RealFd>,
     ) -> Result<(), TranslateError> {
         let count = match len {
             Len::Arg { n, unit: 1 } => Some(n as usize),
@@ -201,7 +205,7 @@ impl Translation {
         };
         let length = self.length(call, i, len).ok_or(TranslateError::Size)?;
         let (moved, failed) = match call.errno() {
-            None if shape.ret == Ret::Bytes => (length.min(call.ret.max(0) as usize), false),
+            None if spec.ret == Ret::Bytes => (length.min(call.ret.max(0) as usize), false),
             None => (length, false),
             Some(_) => (length.min(MAX_LIST_BYTES), true),
         };
@@ -214,7 +218,7 @@ impl Translation {
             self.set_faulting(i);
             return Ok(());
         }
-        let direct = bound.status.iter().any(|status| status & O_DIRECT != 0);
+        let direct = operands.status.iter().any(|status| status & O_DIRECT != 0);
         let mut payloads =
             call.payloads.iter().filter(|p| p.arg as usize == i && p.kind == PayloadKind::Data);
         if let (Some(first), None, false) = (payloads.next(), payloads.next(), direct)
@@ -244,7 +248,7 @@ impl Translation {
     fn output(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         i: usize,
         len: Len,
         form: Form,
@@ -257,7 +261,7 @@ impl Translation {
         let mut length = self.length(call, i, len).unwrap_or(MAX_RW_COUNT).min(MAX_RW_COUNT);
         if let Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } = len {
             let recorded = call.ret.max(0) as usize;
-            let most = match (form, shape.ret) {
+            let most = match (form, spec.ret) {
                 (Form::Data, Ret::Bytes) if cut => recorded.min(MAX_RW_COUNT),
                 (Form::Data, Ret::Bytes) => {
                     recorded.min(MAX_RW_COUNT).next_multiple_of(4096).saturating_add(READ_SLACK)

@@ -49,7 +49,7 @@ pub(super) fn allocate(thread: &mut ExecutorThread, handled: &HandledCall) -> Ou
     let mode = mode as u32;
     let (Some(name), Some(descriptor)) = (
         operation(mode).filter(|_| handled.call.succeeded() && is_unsupported(got)),
-        &handled.bound.fds[0],
+        &handled.operands.fds[0],
     ) else {
         return Ok(handled.expected().compare(got));
     };

@@ -11,7 +11,7 @@ pub(super) fn chdir(thread: &mut ExecutorThread, handled: &HandledCall) -> Outco
     let got = arguments.perform();
     if got >= 0 {
         thread.cwd = None;
-        if let Some(directory) = &handled.bound.directory {
+        if let Some(directory) = &handled.operands.directory {
             let fd = raw::open_directory(b".");
             if fd >= 0 {
                 directory.real.set(fd as i32);

@@ -7,19 +7,19 @@
 use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, raw};
-use model::world::Descriptor;
+use model::processes::Descriptor;
 use rustix::io::Errno;
 use std::sync::Arc;
 
 pub(super) fn close(handled: &mut HandledCall) -> Outcome {
-    handled.bound.fds = Default::default();
-    let mut descriptor = handled.bound.closed.pop();
+    handled.operands.fds = Default::default();
+    let mut descriptor = handled.operands.closed.pop();
     if descriptor.is_none() {
         // There was none: the number means nothing here either.
         return Ok(handled.expected().compare(raw::result_of(Errno::BADF)));
     }
     let got = close_if_last(&mut descriptor);
-    handled.bound.closed.extend(descriptor);
+    handled.operands.closed.extend(descriptor);
     Ok(got.and_then(|got| handled.expected().compare(got)))
 }
 
@@ -37,14 +37,14 @@ pub(crate) fn close_if_last(descriptor: &mut Option<Arc<Descriptor<RealFd>>>) ->
 }
 
 pub(super) fn close_range(handled: &mut HandledCall) -> Outcome {
-    handled.bound.closed.clear();
+    handled.operands.closed.clear();
     Ok(None)
 }
 
 pub(super) fn open(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
-    set_opened(handled.bound.opened.first().map(|(_, descriptor)| descriptor), got);
+    set_opened(handled.operands.opened.first().map(|(_, descriptor)| descriptor), got);
     Ok(handled.expected().compare(got))
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn set_opened(descriptor: Option<&Arc<Descriptor<RealFd>>>, got: i64)
 }
 
 pub(super) fn duplicate(handled: &mut HandledCall, old: u8) -> Outcome {
-    let real = handled.bound.fds[old as usize].as_ref().map_or(-1, |d| d.real.get());
+    let real = handled.operands.fds[old as usize].as_ref().map_or(-1, |d| d.real.get());
     if let Some(errno) = handled.call.errno() {
         // What fails on account of a number has none here (EINVAL: equal or negative ones; EBADF:
         // beyond the limit).
@@ -74,8 +74,8 @@ pub(super) fn duplicate(handled: &mut HandledCall, old: u8) -> Outcome {
         };
         return Ok(handled.expected().compare(got));
     }
-    let cloexec = handled.shape.name.ends_with("_CLOEXEC");
-    let difference = match handled.bound.opened.first() {
+    let cloexec = handled.spec.name.ends_with("_CLOEXEC");
+    let difference = match handled.operands.opened.first() {
         // dup2 of a descriptor to itself.
         None => None,
         Some((_, descriptor)) => match raw::dup(real, cloexec) {
@@ -86,6 +86,6 @@ pub(super) fn duplicate(handled: &mut HandledCall, old: u8) -> Outcome {
             error => handled.expected().failure(error),
         },
     };
-    handled.bound.closed.clear();
+    handled.operands.closed.clear();
     Ok(difference)
 }

@@ -12,8 +12,8 @@ pub(super) fn list(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcom
         return Ok(difference);
     }
     let follow = || {
-        let (argument, form) = listing_argument(handled.shape)?;
-        let file = handled.bound.fds[0].as_ref()?.file.id;
+        let (argument, form) = listing_argument(handled.spec)?;
+        let file = handled.operands.fds[0].as_ref()?.file.id;
         let (call, listing_changed) = (&handled.call, handled.listing_changed);
         let listed = ListingCall { call, argument, form, file, listing_changed };
         let buffer = *arguments.buffers(argument).first()?;

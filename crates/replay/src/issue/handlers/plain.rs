@@ -9,16 +9,16 @@ use crate::verify::compare_bytes;
 pub(super) fn plain(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
     let first = perform_once(thread, handled);
     // A number that meant several files while the call ran: what came back tells which it was.
-    if handled.alternatives.is_empty() || handled.shape.changes || !matches!(first, Ok(Some(_))) {
+    if handled.alternatives.is_empty() || handled.spec.changes || !matches!(first, Ok(Some(_))) {
         return first;
     }
     for (i, other) in std::mem::take(&mut handled.alternatives) {
-        let original = handled.bound.fds[i].replace(other);
+        let original = handled.operands.fds[i].replace(other);
         thread.scratch.clear();
         if let Ok(None) = perform_once(thread, handled) {
             return Ok(None);
         }
-        handled.bound.fds[i] = original;
+        handled.operands.fds[i] = original;
     }
     first
 }

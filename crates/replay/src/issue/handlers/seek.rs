@@ -8,7 +8,7 @@ use linux_raw_sys::general::{S_IFDIR, SEEK_DATA, SEEK_HOLE, SEEK_SET};
 
 pub(super) fn seek(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let (offset, whence) = (handled.call.args[1], handled.call.args[2] as u32);
-    let descriptor = handled.bound.fds[0].as_ref();
+    let descriptor = handled.operands.fds[0].as_ref();
     let directory = descriptor.is_some_and(|d| d.file.file_type() == S_IFDIR);
     if directory && handled.call.succeeded() {
         if whence != SEEK_SET || offset != 0 {

@@ -12,15 +12,20 @@ use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, raw};
 use crate::verify::{Mismatch, first_difference};
 use abi::{Copies, CopyEnd, errno_of};
-use model::world::Bound;
+use model::processes::Operands;
 use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::{Call, Payload};
 
 /// The end that is a file, if the other is none and data moved.
-pub(crate) fn file_end(call: &Call, copies: Copies, bound: &Bound<RealFd>) -> Option<CopyEnd> {
-    let stored =
-        |end: CopyEnd| bound.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored());
+pub(crate) fn file_end(
+    call: &Call,
+    copies: Copies,
+    operands: &Operands<RealFd>,
+) -> Option<CopyEnd> {
+    let stored = |end: CopyEnd| {
+        operands.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored())
+    };
     match (stored(copies.from), stored(copies.to)) {
         _ if !call.succeeded() || call.ret <= 0 => None,
         (true, false) => Some(copies.from),
@@ -60,7 +65,7 @@ pub(super) fn clone(thread: &mut ExecutorThread, handled: &HandledCall) -> Outco
     let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
     let Some(copies) =
-        handled.shape.copies.filter(|_| handled.call.succeeded() && cannot_share(got))
+        handled.spec.copies.filter(|_| handled.call.succeeded() && cannot_share(got))
     else {
         return Ok(handled.expected().compare(got));
     };
@@ -83,7 +88,7 @@ fn copy(
     length: u64,
 ) -> Result<Copied, &'static str> {
     let call = &handled.call;
-    let real = handled.bound.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
+    let real = handled.operands.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
     let buffer = thread.scratch.alloc(CHUNK).ok_or(TranslateError::Size.why())?;
     let bytes = thread.scratch.bytes_mut(buffer);
     let offset = call.copy_offset(end.at);

@@ -8,8 +8,8 @@ use crate::issue::arguments::{Deferred, TranslateError, Translation, string, zer
 use crate::issue::scratch::ScratchBuffer;
 use crate::issue::{RealFd, Scratch, raw};
 use crate::verify::{RecordedBytes, output_payloads};
-use abi::Shape;
-use model::world::Bound;
+use abi::CallSpec;
+use model::processes::Operands;
 use trace::Buffer;
 use trace::record::PayloadKind;
 use trace::{Call, Payload};
@@ -39,13 +39,13 @@ impl TranslatedCall {
     /// `unseen_writes`: as far as it is no bulk data.
     pub fn of(
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
         compared: bool,
         unseen_writes: bool,
     ) -> Option<(Self, Box<[u8]>)> {
         let Translation { nr, values, deferred, in_procfs, .. } =
-            Translation::of(call, shape, bound).ok()?;
+            Translation::of(call, spec, operands).ok()?;
         if in_procfs {
             return None;
         }
@@ -89,7 +89,7 @@ impl TranslatedCall {
                 }
                 Deferred::String => {
                     this.values[i] = strings.len();
-                    strings.extend_from_slice(string(call, bound, i));
+                    strings.extend_from_slice(string(call, operands, i));
                     strings.push(0);
                 }
                 _ => return None,

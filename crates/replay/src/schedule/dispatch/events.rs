@@ -8,14 +8,14 @@ use trace::record::RecordKind;
 
 impl Dispatcher<'_> {
     pub(super) fn event(&mut self, event: &Event) -> Result<(), Error> {
-        let closed = self.world.event(event);
+        let closed = self.processes.event(event);
         if matches!(event.kind, RecordKind::Start | RecordKind::State | RecordKind::Exec) {
             self.known_threads.insert(event.tid);
         }
         match event.kind {
             RecordKind::State => {
                 self.wait_for_all()?;
-                if let Some(cwd) = self.world.directory(event.tid) {
+                if let Some(cwd) = self.processes.directory(event.tid) {
                     let unnamed = self.unnamed.directory(event);
                     let fd = unnamed.unwrap_or_else(|| open_directory(&cwd.path));
                     self.pool.adopt(&cwd.real, fd);
@@ -51,7 +51,7 @@ impl Dispatcher<'_> {
     /// Opens what was open when the recording began. Descriptors that share an offset share it
     /// here.
     fn open_inherited(&mut self, event: &Event) {
-        let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else {
+        let Some(descriptor) = self.processes.descriptor(event.tid, event.args[0] as i32) else {
             return;
         };
         let file = &descriptor.file;

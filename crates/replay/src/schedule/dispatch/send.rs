@@ -4,7 +4,7 @@ use super::{Dispatched, Dispatcher};
 use crate::Error;
 use crate::execute::{Dependency, Due, Job, JobExtras, Work};
 use crate::issue::RealFd;
-use model::world::Descriptor;
+use model::processes::Descriptor;
 use std::sync::Arc;
 
 /// The share of the memory that the recorded bytes of dispatched calls may take; the reader's
@@ -65,7 +65,7 @@ impl Dispatcher<'_> {
         self.bytes_held += job.bytes();
         self.number += 1;
         self.order.dispatched(tid, number);
-        let credentials = self.world.credentials(tid);
+        let credentials = self.processes.credentials(tid);
         self.pool
             .send(executor, job, credentials, |credentials| self.traversed.open_for(credentials));
         Ok(())

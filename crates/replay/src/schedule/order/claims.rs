@@ -4,9 +4,9 @@
 //! They follow from the kinds of the arguments, never from the call's name.
 
 use crate::issue::RealFd;
-use abi::{Effect, FieldKind, Kind, Layout, PathUse, Ret, Role, Shape};
+use abi::{CallSpec, Effect, FieldKind, Kind, Layout, PathUse, Ret, Role};
 use linux_raw_sys::general::{O_CREAT, O_EXCL, O_TRUNC, S_IFREG, SEEK_END};
-use model::world::{Bound, OpenFile, lexical, parent};
+use model::processes::{OpenFile, Operands, lexical, parent};
 use rustix::io::Errno;
 use std::hash::{Hash, Hasher};
 use trace::Call;
@@ -115,29 +115,34 @@ pub(super) fn hash(path: &[u8]) -> u64 {
 
 /// Whether what a call does with an open file follows from its status flags: how data move, and
 /// what the flags are.
-pub(super) fn depends_on_status(shape: &Shape) -> bool {
+pub(super) fn depends_on_status(spec: &CallSpec) -> bool {
     let asks = |a: &abi::Arg| matches!(a.kind, Kind::Fd | Kind::Flags(_));
-    shape.uses.moves_data
-        || shape.copies.is_some()
-        || (shape.ret == Ret::Int && shape.uses.fd.is_some() && shape.args.iter().all(asks))
+    spec.uses.moves_data
+        || spec.copies.is_some()
+        || (spec.ret == Ret::Int && spec.uses.fd.is_some() && spec.args.iter().all(asks))
 }
 
 /// The number of the descriptor that a call opened.
-pub(super) fn new_descriptor(call: &Call, shape: &Shape) -> Option<i32> {
+pub(super) fn new_descriptor(call: &Call, spec: &CallSpec) -> Option<i32> {
     let number = |i: u8| call.args[usize::from(i)] as i32;
-    match shape.effect {
+    match spec.effect {
         _ if !call.succeeded() => None,
         Effect::DupTo { old, new } if number(old) != number(new) => Some(number(new)),
-        _ if shape.ret == Ret::Fd => Some(call.ret as i32),
+        _ if spec.ret == Ret::Fd => Some(call.ret as i32),
         _ => None,
     }
 }
 
 /// Enters the claims of `call` in `list`. They are what is known now: of a call under way, before
-/// the world has followed it; of one that returns, afterwards.
-pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &Bound<RealFd>) {
-    let mut claims = Claims { list, call, shape, bound };
-    for (i, arg) in shape.args.iter().enumerate() {
+/// [`Processes`] has applied it; of one that returns, afterwards.
+pub(super) fn claims(
+    list: &mut Vec<Claim>,
+    call: &Call,
+    spec: &CallSpec,
+    operands: &Operands<RealFd>,
+) {
+    let mut claims = Claims { list, call, spec, operands };
+    for (i, arg) in spec.args.iter().enumerate() {
         match arg.kind {
             Kind::Fd => {
                 claims.number(i);
@@ -179,7 +184,7 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
             | Kind::Iocbs { .. } => {}
         }
     }
-    if let Some(number) = new_descriptor(call, shape) {
+    if let Some(number) = new_descriptor(call, spec) {
         claims.claim(
             u8::MAX,
             Resource::Number(number),
@@ -188,9 +193,9 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
             ResourceState::Present,
         );
     }
-    if bound.paths.any() {
+    if operands.paths.any() {
         let renames = |a: &abi::Arg| matches!(a.kind.path_use(), Some(way) if renames(way.role));
-        claims.claim_use(u8::MAX, Resource::AllNames, shape.args.iter().any(renames));
+        claims.claim_use(u8::MAX, Resource::AllNames, spec.args.iter().any(renames));
     }
 }
 
@@ -201,8 +206,8 @@ fn renames(role: Role) -> bool {
 struct Claims<'a> {
     list: &'a mut Vec<Claim>,
     call: &'a Call,
-    shape: &'a Shape,
-    bound: &'a Bound<RealFd>,
+    spec: &'a CallSpec,
+    operands: &'a Operands<RealFd>,
 }
 
 impl Claims<'_> {
@@ -231,22 +236,22 @@ impl Claims<'_> {
 
     /// The open file behind argument `i`.
     fn open_file(&mut self, i: usize) {
-        let Self { call, shape, bound, .. } = *self;
-        let Some(descriptor) = &bound.fds[i] else { return };
+        let Self { call, spec, operands, .. } = *self;
+        let Some(descriptor) = &operands.fds[i] else { return };
         let (file, arg) = (&*descriptor.file, i as u8);
         let name = hash(&file.path);
         self.claim_use(arg, Resource::Name(name), false);
         if file.file_type() != S_IFREG {
             self.claim_use(arg, Resource::Links(name), false);
         }
-        let sets = matches!(shape.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
-        if sets || depends_on_status(shape) {
+        let sets = matches!(spec.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
+        if sets || depends_on_status(spec) {
             self.claim_use(arg, Resource::Status(file.id), sets);
         }
-        let seeks = shape.effect == Effect::Seek;
-        let positioned = shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
-        let lists = shape.uses.lists_directory;
-        if (bound.offset.is_some() && !positioned) || lists || seeks || shape.copies.is_some() {
+        let seeks = spec.effect == Effect::Seek;
+        let positioned = spec.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
+        let lists = spec.uses.lists_directory;
+        if (operands.offset.is_some() && !positioned) || lists || seeks || spec.copies.is_some() {
             self.claim_use(arg, Resource::Offset(file.id), true);
         }
         if lists {
@@ -260,19 +265,19 @@ impl Claims<'_> {
 
     /// The bytes that the call moved; of one that moved none, the file.
     fn data(&mut self, arg: u8, file: &OpenFile) {
-        let Self { call, shape, bound, .. } = *self;
+        let Self { call, spec, operands, .. } = *self;
         let inode = file.inode.key;
-        let (Some(start), true, Ret::Bytes) = (bound.offset, call.succeeded(), shape.ret) else {
-            return self.claim_use(arg, Resource::File(inode.1), shape.changes);
+        let (Some(start), true, Ret::Bytes) = (operands.offset, call.succeeded(), spec.ret) else {
+            return self.claim_use(arg, Resource::File(inode.1), spec.changes);
         };
-        let writes = shape.changes;
+        let writes = spec.changes;
         let end = start.saturating_add(call.ret.max(0) as u64);
         let span = Span { file: inode, start, end };
-        // The world has moved the size on already: a write up to it may have made the file longer.
+        // The size has been advanced already: a write up to it may have made the file longer.
         let extends = writes && end >= file.inode.size();
         // What moves very much meets others at the file.
         self.claim_use(arg, Resource::File(inode.1), extends || span.is_wide());
-        let known = shape.uses.fd == Some(arg) && file.is_stored() && shape.copies.is_none();
+        let known = spec.uses.fd == Some(arg) && file.is_stored() && spec.copies.is_none();
         let (before, after) = match (known, writes) {
             (false, _) => (ResourceState::Unknown, ResourceState::Unknown),
             (true, true) if file.appends() => (ResourceState::Unknown, ResourceState::Appended),
@@ -294,7 +299,7 @@ impl Claims<'_> {
 
     /// Whether a read brought less than was asked for.
     fn met_end(&self) -> bool {
-        let asked = self.shape.args.iter().find_map(|a| match a.kind {
+        let asked = self.spec.args.iter().find_map(|a| match a.kind {
             Kind::Out(abi::Len::Ret { max: Some(n), unit: 1 }, l) if l.form == abi::Form::Data => {
                 Some(self.call.args[usize::from(n)])
             }
@@ -305,7 +310,7 @@ impl Claims<'_> {
 
     /// The size that the call's descriptor was found to have.
     fn size(&mut self, found: u64, arg: u8) {
-        let fd = self.shape.uses.fd.and_then(|fd| self.bound.fds[usize::from(fd)].as_ref());
+        let fd = self.spec.uses.fd.and_then(|fd| self.operands.fds[usize::from(fd)].as_ref());
         if let Some(descriptor) = fd.filter(|d| d.file.is_stored() && self.call.succeeded()) {
             let (size, found) =
                 (Resource::Size(descriptor.file.inode.key), ResourceState::Size(found));
@@ -325,29 +330,29 @@ impl Claims<'_> {
         let (inode, size) =
             (word(FieldKind::Ino).filter(|number| *number != 0), word(FieldKind::Size));
         if let Some(number) = inode {
-            self.claim_use(i as u8, Resource::File(number), self.shape.changes);
+            self.claim_use(i as u8, Resource::File(number), self.spec.changes);
         }
-        if let Some(size) = size.filter(|_| self.shape.effect != Effect::Seek) {
+        if let Some(size) = size.filter(|_| self.spec.effect != Effect::Seek) {
             self.size(size, i as u8);
         }
     }
 
     /// The name in argument `i`, and the directory that it is in.
     fn path(&mut self, i: usize, way: PathUse) {
-        let Self { call, shape, bound, .. } = *self;
+        let Self { call, spec, operands, .. } = *self;
         let arg = i as u8;
         // A file without a name, or with another one than its descriptor was opened by.
-        let through = bound.through[i].as_ref().filter(|way| way.rest.is_empty());
+        let through = operands.through[i].as_ref().filter(|way| way.rest.is_empty());
         if let Some(descriptor) = through.and_then(|way| way.descriptor()) {
             self.claim_use(arg, Resource::File(descriptor.file.inode.key.1), true);
         }
-        let Some(path) = &bound.paths[i] else { return };
+        let Some(path) = &operands.paths[i] else { return };
         let path = lexical(path);
         let (name, parent_name) = (hash(&path), hash(parent(&path)));
         let flags = if let Role::Open(from) = way.role { call.open_flags(from) } else { 0 };
         let creates = flags & O_CREAT != 0;
         let (changes, members) = match way.role {
-            Role::Lookup => (shape.changes, false),
+            Role::Lookup => (spec.changes, false),
             Role::Open(_) => (flags & (O_CREAT | O_TRUNC) != 0, creates),
             Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => {
                 (true, true)
@@ -356,12 +361,12 @@ impl Claims<'_> {
         let [name_state, parent_state] = self.name_states(way.role, flags);
         self.claim(arg, Resource::Name(name), changes, name_state.0, name_state.1);
         self.claim(arg, Resource::Name(parent_name), false, parent_state.0, parent_state.1);
-        if makes_directories(shape, way.role) {
+        if makes_directories(spec, way.role) {
             self.claim_use(arg, Resource::Links(parent_name), true);
         } else if way.role == Role::Lookup {
             self.claim_use(arg, Resource::Links(name), false);
         }
-        if changes && let Some((_, opened)) = bound.opened.first() {
+        if changes && let Some((_, opened)) = operands.opened.first() {
             self.claim_use(arg, Resource::File(opened.file.inode.key.1), true);
         }
         if members {
@@ -398,7 +403,7 @@ impl Claims<'_> {
                 };
                 [(before, after), PRESENT]
             }
-            Some(Errno::NOENT) if self.bound.paths.values().count() == 1 => {
+            Some(Errno::NOENT) if self.operands.paths.values().count() == 1 => {
                 if creates {
                     [UNKNOWN, ABSENT]
                 } else {
@@ -412,8 +417,8 @@ impl Claims<'_> {
 }
 
 /// Whether it may make, remove or move a directory.
-fn makes_directories(shape: &Shape, role: Role) -> bool {
-    let has = |kind: fn(Kind) -> bool| shape.args.iter().any(|a| kind(a.kind));
+fn makes_directories(spec: &CallSpec, role: Role) -> bool {
+    let has = |kind: fn(Kind) -> bool| spec.args.iter().any(|a| kind(a.kind));
     match role {
         Role::Create => has(|k| k == Kind::Mode) && !has(|k| k == Kind::Dev),
         Role::Remove => has(|k| matches!(k, Kind::Flags(_))),

@@ -2,8 +2,8 @@
 
 use super::claims::{Claim, claims, new_descriptor};
 use crate::issue::RealFd;
-use abi::{Effect, Replay, Ret, Shape};
-use model::world::{Bound, Descriptor, World};
+use abi::{CallSpec, Effect, Replay, Ret};
+use model::processes::{Descriptor, Operands, Processes};
 use std::cell::OnceCell;
 use std::sync::Arc;
 use trace::Call;
@@ -14,7 +14,7 @@ pub(crate) type Alternatives = Vec<(usize, Arc<Descriptor<RealFd>>)>;
 /// A call in flight.
 pub(crate) struct InFlight {
     pub call: Arc<Call>,
-    pub bound: Bound<RealFd>,
+    pub operands: Operands<RealFd>,
     /// Other descriptors that its arguments may have meant: the numbers were closed and given out
     /// again meanwhile.
     pub alternatives: Alternatives,
@@ -38,21 +38,21 @@ pub(crate) struct InFlight {
 const CLAIMS: usize = 8;
 
 /// Whether such a call can have claims: it takes a descriptor or a path, or returns a descriptor.
-fn may_have_claims(shape: &Shape) -> bool {
-    shape.uses.fd_args != 0 || shape.uses.path_args != 0 || shape.ret == Ret::Fd
+fn may_have_claims(spec: &CallSpec) -> bool {
+    spec.uses.fd_args != 0 || spec.uses.path_args != 0 || spec.ret == Ret::Fd
 }
 
 impl InFlight {
-    pub(super) fn shape(&self) -> Option<&'static Shape> {
-        self.call.shape()
+    pub(super) fn spec(&self) -> Option<&'static CallSpec> {
+        self.call.spec()
     }
 
     /// What it has to do with; none of a call that the table does not know.
     pub(super) fn claims(&self) -> &[Claim] {
         self.claims.get_or_init(|| {
             let mut list = Vec::with_capacity(CLAIMS);
-            if let Some(shape) = self.shape() {
-                claims(&mut list, &self.call, shape, &self.bound);
+            if let Some(spec) = self.spec() {
+                claims(&mut list, &self.call, spec, &self.operands);
             }
             list
         })
@@ -77,20 +77,20 @@ impl InFlightCalls {
         &mut self,
         slot: usize,
         call: &Arc<Call>,
-        bound: Bound<RealFd>,
+        operands: Operands<RealFd>,
         dispatched: u64,
         early: bool,
     ) {
-        let shape = call.shape().filter(|s| call.returned() && s.replay == Replay::Issue);
-        let may_be_issued = shape.is_some();
-        let sets_flags = shape.is_some_and(|s| s.effect == Effect::SetStatusFlags);
-        let has_claims = call.shape().is_some_and(may_have_claims);
+        let spec = call.spec().filter(|s| call.returned() && s.replay == Replay::Issue);
+        let may_be_issued = spec.is_some();
+        let sets_flags = spec.is_some_and(|s| s.effect == Effect::SetStatusFlags);
+        let has_claims = call.spec().is_some_and(may_have_claims);
         self.may_be_issued += usize::from(may_be_issued);
         self.with_claims += usize::from(has_claims);
         self.setting_flags += usize::from(sets_flags);
         let call_in_flight = InFlight {
             call: call.clone(),
-            bound,
+            operands,
             alternatives: Vec::new(),
             contested: false,
             claims: OnceCell::new(),
@@ -162,33 +162,33 @@ impl InFlightCalls {
     /// Calls that open descriptor `number` in the table of thread `tid`.
     pub fn givers(
         &self,
-        world: &World<RealFd>,
+        processes: &Processes<RealFd>,
         slot: usize,
         tid: u32,
         number: i32,
     ) -> impl Iterator<Item = (usize, &InFlight)> {
         let gives =
-            move |o: &InFlight| o.shape().and_then(|s| new_descriptor(&o.call, s)) == Some(number);
-        self.others(slot).filter(move |(_, o)| gives(o) && world.share_table(tid, o.call.tid))
+            move |o: &InFlight| o.spec().and_then(|s| new_descriptor(&o.call, s)) == Some(number);
+        self.others(slot).filter(move |(_, o)| gives(o) && processes.share_table(tid, o.call.tid))
     }
 
     /// Descriptors that came into being give calls under way another possible meaning of their
     /// numbers.
-    pub fn reinterpret(&mut self, world: &World<RealFd>, bound: &Bound<RealFd>) {
-        if bound.opened.is_empty() || self.may_be_issued == 0 {
+    pub fn reinterpret(&mut self, processes: &Processes<RealFd>, operands: &Operands<RealFd>) {
+        if operands.opened.is_empty() || self.may_be_issued == 0 {
             return;
         }
         for call_in_flight in self.calls.iter_mut().flatten().filter(|o| o.may_be_issued) {
-            let Some(shape) = call_in_flight.shape() else { continue };
-            for (i, arg) in shape.args.iter().enumerate() {
+            let Some(spec) = call_in_flight.spec() else { continue };
+            for (i, arg) in spec.args.iter().enumerate() {
                 let number = call_in_flight.call.args[i] as i32;
-                let mut opened = bound.opened.iter();
+                let mut opened = operands.opened.iter();
                 let Some((_, new)) =
                     opened.find(|(n, _)| arg.kind == abi::Kind::Fd && *n == number)
                 else {
                     continue;
                 };
-                let now = world.descriptor(call_in_flight.call.tid, number);
+                let now = processes.descriptor(call_in_flight.call.tid, number);
                 if now.is_some_and(|now| Arc::ptr_eq(now, new)) {
                     call_in_flight.alternatives.push((i, new.clone()));
                 }

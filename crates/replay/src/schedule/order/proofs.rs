@@ -11,22 +11,22 @@ use super::in_flight::{InFlight, InFlightCalls};
 use super::reorder::ReorderBuffer;
 use crate::issue::RealFd;
 use abi::{Effect, Ret};
-use model::world::{Moment, World};
+use model::processes::{Processes, TimelineItem};
 use trace::Call;
 use trace::record::PayloadKind;
 
 /// A call that is still in flight and must have acted before the one in `slot`, which returns now.
 pub(super) fn proven_predecessor(
     in_flight: &InFlightCalls,
-    world: &World<RealFd>,
+    processes: &Processes<RealFd>,
     slot: usize,
 ) -> Option<usize> {
     if !in_flight.others_have_claims(slot) {
         return None;
     }
     let this = in_flight.get(slot)?;
-    this.shape()?;
-    predecessor_by_number(in_flight, world, slot, this)
+    this.spec()?;
+    predecessor_by_number(in_flight, processes, slot, this)
         .or_else(|| predecessor_by_name(in_flight, slot, this))
         .or_else(|| predecessor_by_size(in_flight, slot, this))
         .or_else(|| predecessor_by_data(in_flight, slot, this))
@@ -35,26 +35,26 @@ pub(super) fn proven_predecessor(
 /// It found a number taken that was free when it began: the other had given it out.
 fn predecessor_by_number(
     in_flight: &InFlightCalls,
-    world: &World<RealFd>,
+    processes: &Processes<RealFd>,
     slot: usize,
     this: &InFlight,
 ) -> Option<usize> {
-    let closes = matches!(this.shape()?.effect, Effect::Close { .. });
+    let closes = matches!(this.spec()?.effect, Effect::Close { .. });
     let tid = this.call.tid;
     let unbound = |claim: &Claim| match claim.resource {
         Resource::Number(number) if !claim.changes => match closes {
-            true => !world.closes(tid, number),
-            false => this.bound.fds[usize::from(claim.argument)].is_none(),
+            true => !processes.closes(tid, number),
+            false => this.operands.fds[usize::from(claim.argument)].is_none(),
         },
         _ => false,
     };
     let claim = this.claims().iter().find(|claim| unbound(claim))?;
     let Resource::Number(number @ 0..) = claim.resource else { return None };
-    if claim.before != ResourceState::Present || world.descriptor(tid, number).is_some() {
+    if claim.before != ResourceState::Present || processes.descriptor(tid, number).is_some() {
         return None;
     }
-    let givers = in_flight.givers(world, slot, tid, number);
-    givers.min_by_key(|(_, o)| o.call.left).map(|(other, _)| other)
+    let givers = in_flight.givers(processes, slot, tid, number);
+    givers.min_by_key(|(_, o)| o.call.exited).map(|(other, _)| other)
 }
 
 /// The claims that say something of names.
@@ -104,7 +104,7 @@ fn size(claims: &[Claim], writes: bool) -> Option<((u64, u64), u64)> {
 
 /// By sizes that calls found: longer than the known size, or shorter than a write made it.
 fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
-    let file = &this.bound.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
+    let file = &this.operands.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
     let known = file.inode.size();
     let alternatives = |writes: bool, inode: (u64, u64)| {
         let size = move |o: &InFlight| size(o.claims(), writes).filter(|(file, _)| *file == inode);
@@ -142,7 +142,7 @@ fn predecessor_by_data(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
 
 /// Whether the read at `other`, which did not bring the bytes of the write at `slot`, brought
 /// those of a write that has not begun yet: then it came after both.
-pub(super) fn read_saw_later_write<I: Iterator<Item = Result<Moment, E>>, E>(
+pub(super) fn read_saw_later_write<I: Iterator<Item = Result<TimelineItem, E>>, E>(
     in_flight: &InFlightCalls,
     reorder: &mut ReorderBuffer<I>,
     slot: usize,
@@ -150,13 +150,13 @@ pub(super) fn read_saw_later_write<I: Iterator<Item = Result<Moment, E>>, E>(
 ) -> bool {
     let open = |slot: usize| in_flight.get(slot).map(|o| &o.call);
     let (Some(write), Some(read)) = (open(slot), open(other)) else { return false };
-    let changes = |call: &Call| call.shape().is_some_and(|s| s.changes && s.ret == Ret::Bytes);
+    let changes = |call: &Call| call.spec().is_some_and(|s| s.changes && s.ret == Ret::Bytes);
     let data = |call: &Call| {
         let data = |p: &&trace::Payload| p.kind == PayloadKind::Data && !p.bytes.is_empty();
         call.payloads.iter().find(data).map(|p| p.bytes.clone())
     };
     let (Some(until), Some(data_read), true, false) =
-        (read.left, data(read), changes(write), changes(read))
+        (read.exited, data(read), changes(write), changes(read))
     else {
         return false;
     };

@@ -5,7 +5,7 @@ use crate::commands::print::Seen;
 use crate::commands::print::line::{self, Options};
 use ::replay::Divergence;
 use abi::print::Hex;
-use model::world::{Moment, Timeline, World};
+use model::processes::{Processes, Timeline, TimelineItem};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use trace::{ReadOptions, Trace};
 
@@ -24,16 +24,16 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
         paths: false,
         values: abi::print::Options { strings: 32, elements: 8, whole: false, hex: Hex::Never },
     };
-    let mut world = World::new();
+    let mut processes = Processes::new();
     let mut open = HashMap::new();
     let mut lines: HashMap<String, VecDeque<String>> = HashMap::new();
     let mut found = HashMap::new();
-    for moment in Timeline::new(trace.read(ReadOptions { data: true })) {
-        match moment {
-            Ok(Moment::Event(event)) => drop(world.event(&event)),
-            Ok(Moment::Enter(number, call)) => {
-                let bound = world.enter(&call);
-                let seen = Seen { call: &call, bound: &bound };
+    for item in Timeline::new(trace.read(ReadOptions { data: true })) {
+        match item {
+            Ok(TimelineItem::Event(event)) => drop(processes.event(&event)),
+            Ok(TimelineItem::Enter(number, call)) => {
+                let operands = processes.enter(&call);
+                let seen = Seen { call: &call, operands: &operands };
                 let about: BTreeSet<String> = seen
                     .paths()
                     .iter()
@@ -58,14 +58,14 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
                 if call.seq >= last {
                     break;
                 }
-                open.insert(number, bound);
+                open.insert(number, operands);
             }
-            Ok(Moment::Leave(number, call)) => {
-                if let Some(mut bound) = open.remove(&number) {
-                    world.leave(&call, &mut bound);
+            Ok(TimelineItem::Leave(number, call)) => {
+                if let Some(mut operands) = open.remove(&number) {
+                    processes.leave(&call, &mut operands);
                 }
             }
-            Ok(Moment::Lost(..)) => {}
+            Ok(TimelineItem::Unreturned(..)) => {}
             Err(_) => break,
         }
     }

@@ -123,7 +123,7 @@ fn circumstances(table: &mut Rows, report: &Report) -> std::fmt::Result {
 
 /// The rows on the comparison of the final tree.
 fn final_tree(table: &mut Rows, report: &Report, was_compared: bool) -> std::fmt::Result {
-    use model::world::{BY_OPERATIONS, BY_STORES};
+    use model::processes::{BY_OPERATIONS, BY_STORES};
     let state = &report.state;
     let part = unless_zero(state.excluded, || format!(", {} only in part", count(state.excluded)));
     let (names, different) = (count(state.compared), count(state.different));

@@ -88,7 +88,7 @@ impl FirstPass {
 
     /// After a chdir(2), the working directory is not the first one.
     fn moves(&mut self, tid: u32, name: &str) {
-        let moves = |row: &abi::Row| matches!(row.shape.effect, Effect::Chdir | Effect::Fchdir);
+        let moves = |row: &abi::Row| matches!(row.spec.effect, Effect::Chdir | Effect::Fchdir);
         if abi::by_name(name).is_some_and(moves) {
             self.directories.entry(tid).or_default();
         }
@@ -109,7 +109,7 @@ impl FirstPass {
 
 /// Whether the call takes flags of clone(2), among them those of new namespaces.
 fn makes_namespaces(name: &str) -> bool {
-    abi::by_name(name).is_some_and(|row| row.shape.args.iter().any(has_clone_flags))
+    abi::by_name(name).is_some_and(|row| row.spec.args.iter().any(has_clone_flags))
 }
 
 fn has_clone_flags(arg: &abi::Arg) -> bool {
@@ -127,7 +127,7 @@ fn flags(name: &str, args: &str) -> u64 {
     };
     let named = parts.iter().find_map(|part| field(part));
     named.unwrap_or_else(|| {
-        let at = row.shape.args.iter().position(has_clone_flags);
+        let at = row.spec.args.iter().position(has_clone_flags);
         at.and_then(|at| parts.get(at)).map_or(0, |part| value::words(part, Some(&CLONE)))
     })
 }

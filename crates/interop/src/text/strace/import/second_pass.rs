@@ -7,7 +7,7 @@ use crate::text::strace::line::{Body, Line};
 use crate::text::strace::value::{self, Parsed};
 use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
-use abi::{Effect, Kind, Replay, Row, Shape};
+use abi::{CallSpec, Effect, Kind, Replay, Row};
 use ahash::HashMap;
 use linux_raw_sys::errno::{EBADF, EFAULT};
 use linux_raw_sys::general::O_RDWR;
@@ -156,13 +156,13 @@ impl StraceImport {
         let parts: Vec<(usize, &str)> = placed(&imported, &parts);
         // The value of one argument may decide what the others are.
         if let Some((i, text)) = choosing(imported.row, &parts) {
-            let kind = imported.row.shape.args[i].kind;
+            let kind = imported.row.spec.args[i].kind;
             value::parse(&mut imported, i, kind, text);
         }
-        let shape = imported.row.shape(&imported.call.args);
+        let spec = imported.row.spec(&imported.call.args);
         let (mut cut, mut unknown, mut abbreviated) = (false, false, false);
         for &(i, text) in &parts {
-            let Some(arg) = shape.args.get(i) else { continue };
+            let Some(arg) = spec.args.get(i) else { continue };
             match value::parse(&mut imported, i, arg.kind, text) {
                 Parsed::Whole => {}
                 Parsed::Cut => cut = true,
@@ -174,12 +174,12 @@ impl StraceImport {
         if unknown {
             self.left_out(&format!("unknown words in arguments of {name}"));
         }
-        self.abbreviated += u64::from(abbreviated && shape.replay == Replay::Issue);
+        self.abbreviated += u64::from(abbreviated && spec.replay == Replay::Issue);
         for &(i, text) in &parts {
-            self.descriptor_open_at_start(&imported, shape, i, text)?;
+            self.descriptor_open_at_start(&imported, spec, i, text)?;
         }
-        if matches!(shape.effect, Effect::Exit | Effect::ExitGroup) {
-            imported.call.left = None;
+        if matches!(spec.effect, Effect::Exit | Effect::ExitGroup) {
+            imported.call.exited = None;
             imported.call.flags |= trace::record::NO_EXIT;
             self.alive.remove(&tid);
         }
@@ -190,11 +190,11 @@ impl StraceImport {
     fn descriptor_open_at_start(
         &mut self,
         imported: &ImportedCall,
-        shape: &Shape,
+        spec: &CallSpec,
         arg: usize,
         text: &str,
     ) -> Result<(), Error> {
-        let is_fd = shape.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
+        let is_fd = spec.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
         let fd = imported.call.args.get(arg).map_or(-1, |v| *v as i32);
         // strace prints a path even if the call fails as the descriptor is closed.
         if !is_fd || fd < 0 || imported.call.errno() == Some(EBADF.cast_signed()) {
@@ -260,7 +260,7 @@ fn placed<'t>(
     imported: &ImportedCall,
     parts: &'t [std::borrow::Cow<'_, str>],
 ) -> Vec<(usize, &'t str)> {
-    let args = imported.row.shape.args;
+    let args = imported.row.spec.args;
     let joined = parts.len() < args.len();
     let mut places = (0..usize::MAX)
         .filter(|i| !joined || !args.get(*i).is_some_and(|a| a.kind == Kind::PosHigh));
@@ -268,7 +268,7 @@ fn placed<'t>(
         .iter()
         .filter_map(|text| {
             let place = places.next()?;
-            named(&imported.row.shape, text).or(Some((place, &**text)))
+            named(&imported.row.spec, text).or(Some((place, &**text)))
         })
         .collect()
 }
@@ -295,11 +295,11 @@ fn was_copied(imported: &ImportedCall, kind: Kind) -> bool {
 }
 
 /// `name=value`, as strace prints the arguments of clone(2): the index goes by the name.
-fn named<'t>(shape: &Shape, text: &'t str) -> Option<(usize, &'t str)> {
+fn named<'t>(spec: &CallSpec, text: &'t str) -> Option<(usize, &'t str)> {
     let (name, value) = text.split_once('=').filter(|(name, _)| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
     })?;
-    let known = shape.args.iter().position(|a| {
+    let known = spec.args.iter().position(|a| {
         a.name == name
             || a.name.ends_with(name)
             || a.name.starts_with(name)

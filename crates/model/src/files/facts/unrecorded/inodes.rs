@@ -42,14 +42,14 @@ impl Facts {
     pub(super) fn inode_was_reused(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         follow: bool,
         place: &Place,
     ) -> Option<NodeId> {
-        let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
+        let opened = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd);
         let seen = match &opened {
             Some((identity, _)) => observed_in(identity),
-            None => stat_result(call, shape)?,
+            None => stat_result(call, spec)?,
         };
         let other = self.names.named(seen.id?)?;
         let listed = match place.slot {

@@ -9,27 +9,27 @@ impl Facts {
     pub(in crate::files::facts) fn sizes(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) {
         if !call.succeeded() {
             return;
         }
-        if let Some((node, size)) = self.size_seen(call, shape, context, paths) {
+        if let Some((node, size)) = self.size_seen(call, spec, context, paths) {
             self.size_is(call, node, size, true);
         }
-        let Some(fd) = shape.uses.fd.filter(|_| shape.ret == Ret::Bytes && call.ret >= 0) else {
+        let Some(fd) = spec.uses.fd.filter(|_| spec.ret == Ret::Bytes && call.ret >= 0) else {
             return;
         };
-        let (from, offset) = match shape.copies {
+        let (from, offset) = match spec.copies {
             Some(copies) => (
                 copies.from.fd,
                 call.copy_offset(copies.from.at).or_else(|| {
                     context.fds[usize::from(copies.from.fd)].as_ref().and_then(|fd| fd.offset)
                 }),
             ),
-            None if shape.uses.moves_data && !shape.uses.writes_data => {
+            None if spec.uses.moves_data && !spec.uses.writes_data => {
                 (fd, context.fds[usize::from(fd)].as_ref().and_then(|fd| fd.offset))
             }
             None => return,
@@ -45,7 +45,7 @@ impl Facts {
     fn size_seen(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) -> Option<(NodeId, u64)> {
@@ -53,7 +53,7 @@ impl Facts {
             paths
         {
             let seen = match used.role {
-                Role::Lookup => stat_result(call, shape)?,
+                Role::Lookup => stat_result(call, spec)?,
                 Role::Open(from) if u64::from(call.open_flags(from)) & O_TRUNC == 0 => {
                     let (identity, _) = call.identity(RESULT)?;
                     // It made the file: an overlapping call has removed the one before.
@@ -68,8 +68,8 @@ impl Facts {
             let other = self.names.node(*node).id.zip(seen.id).is_some_and(|(a, b)| a != b);
             return if other { None } else { Some((*node, seen.attributes.size?)) };
         }
-        let size = stat_result(call, shape).filter(|_| paths.is_empty())?.attributes.size?;
-        let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd))?;
+        let size = stat_result(call, spec).filter(|_| paths.is_empty())?.attributes.size?;
+        let fd = spec.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd))?;
         Some((self.fd(context, fd as u8)?, size))
     }
 
