@@ -19,12 +19,12 @@ pub(crate) use self::traversed::TraversedDirectories;
 pub(crate) use make::write_at;
 
 use crate::Progress;
-use crate::sandbox::Tree;
 use crate::source::{Cause, Source};
 use ::model::files::{Change, Copied, FileType, Origin, Row, State};
 use ahash::HashMap;
 use make::TreeBuilder;
 use rustix::fd::OwnedFd;
+use sandbox::Tree;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;

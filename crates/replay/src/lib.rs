@@ -16,7 +16,6 @@ pub mod initial;
 mod issue;
 pub mod report;
 mod run;
-mod sandbox;
 mod schedule;
 pub mod source;
 mod verify;
@@ -153,8 +152,8 @@ pub enum Error {
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
     /// The namespaces or Landlock cannot be set up.
-    #[error("{0}")]
-    Sandbox(&'static str, #[source] std::io::Error),
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
     /// The initial state cannot be made.
     #[error("cannot create the initial files")]
     Prepare(#[from] initial::PrepareError),

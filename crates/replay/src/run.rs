@@ -8,13 +8,13 @@ use crate::initial::outside::Outside;
 use crate::initial::{self, CreateOptions, CreatedFiles, TraversedDirectories, unnamed};
 use crate::issue::procfs;
 use crate::issue::thread::ReplayContext;
-use crate::sandbox::{self, Privileges};
 use crate::schedule::{Dispatcher, too_long};
 use crate::source::Source;
 use crate::verify::{Listings, Rules};
 use crate::{Error, Options, Progress, Quiet, Report, Root};
-use model::processes::{Credentials, Processes};
+use model::processes::Processes;
 use rustix::fd::AsFd;
+use sandbox::Privileges;
 use setup::join;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -86,7 +86,7 @@ fn in_sandbox<T: Send>(
     }
     let recorded_user = credentials(source)?;
     allow_many_descriptors();
-    let privileges = sandbox::enter_user_namespace(recorded_user.as_ref())?;
+    let privileges = sandbox::enter_user_namespace(recorded_user)?;
     let closed = root.closed().map_err(|e| Error::Root(root.path().to_owned(), e))?;
     let done = std::thread::scope(|scope| {
         let sandboxed = scope.spawn(|| {
@@ -197,15 +197,15 @@ fn shared(
     }
 }
 
-/// The user of the traced program when the recording began.
-fn credentials(source: &dyn Source) -> Result<Option<Credentials>, Error> {
+/// The effective user and group of the traced program when the recording began.
+fn credentials(source: &dyn Source) -> Result<Option<(u32, u32)>, Error> {
     for item in source.items().map_err(Error::Trace)?.take(USER_LOOKAHEAD) {
         if let Item::Event(event) = item.map_err(Error::Trace)?
             && event.kind == RecordKind::State
         {
             let mut processes = Processes::<()>::new();
             processes.event(&event);
-            return Ok(processes.credentials(event.tid).map(|c| (**c).clone()));
+            return Ok(processes.credentials(event.tid).map(|c| (c.euid, c.egid)));
         }
     }
     Ok(None)

@@ -7,9 +7,9 @@ use crate::output::units::{bytes, count, counted};
 use crate::traces::naming;
 use crate::traces::unfinished::Unfinished;
 use anyhow::{Context, Result, bail};
-use interop::export::{self, Exported, export};
+use interop::export::{Exported, FORMATS, Format, Sink};
 use interop::format::{READABLE, sniff};
-use interop::{Importer, Outcome, dataseries};
+use interop::{Importer, Outcome};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, BufWriter};
@@ -17,17 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Convert a trace from or to another tool's format
-///
-/// The input's format is found from its content, the output's from its name. Existing files are not
-/// replaced. What cannot be converted is counted and reported.
-///
-/// Reads DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), and text of strace, perf
-/// trace, perf script, FreeBSD's kdump and blkparse.
-///
-/// Writes .ra (Reanimator), .ds (DataSeries), .pftrace (Perfetto), .json (Chrome), .csv, .jsonl,
-/// .strace and .iolog (fio).
 #[derive(clap::Args, Debug)]
-#[command(after_help = "\
+#[command(long_about = long_about(), after_help = "\
 Examples:
   strace -f -ttt -T -y -xx -v -s 9999999 -o log CMD
   reanimator convert log log.ra
@@ -58,26 +49,46 @@ pub struct Args {
 }
 
 /// What is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Target {
+    /// A trace of ours.
     Trace,
-    DataSeries,
-    Export(export::Format),
-    Strace,
-    Json,
+    /// What `print` prints.
+    Lines { json: bool },
+    /// The format of another tool.
+    Export(&'static Format),
 }
 
-const TARGETS: [(&str, Target); 9] = [
-    ("ra", Target::Trace),
-    ("ds", Target::DataSeries),
-    ("pftrace", Target::Export(export::Format::Perfetto)),
-    ("perfetto-trace", Target::Export(export::Format::Perfetto)),
-    ("json", Target::Export(export::Format::Chrome)),
-    ("csv", Target::Export(export::Format::Csv)),
-    ("iolog", Target::Export(export::Format::Iolog)),
-    ("jsonl", Target::Json),
-    ("strace", Target::Strace),
-];
+/// All extensions, and what each stands for.
+fn targets() -> impl Iterator<Item = (&'static str, Target)> {
+    let exports = FORMATS.iter().flat_map(|format| {
+        format.extensions.iter().map(move |extension| (*extension, Target::Export(format)))
+    });
+    let lines = [("jsonl", true), ("strace", false)];
+    [("ra", Target::Trace)]
+        .into_iter()
+        .chain(exports)
+        .chain(lines.map(|(extension, json)| (extension, Target::Lines { json })))
+}
+
+fn long_about() -> String {
+    let exports: Vec<String> = FORMATS
+        .iter()
+        .map(|format| match format.name {
+            "" => format!(".{}", format.extensions[0]),
+            name => format!(".{} ({name})", format.extensions[0]),
+        })
+        .collect();
+    format!(
+        "Convert a trace from or to another tool's format\n\n\
+         The input's format is found from its content, the output's from its name. Existing files \
+         are not replaced. What cannot be converted is counted and reported.\n\n\
+         Reads DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), and text of \
+         strace, perf trace, perf script, FreeBSD's kdump and blkparse.\n\n\
+         Writes .ra (Reanimator), {}, .jsonl and .strace.",
+        exports.join(", ")
+    )
+}
 
 /// `reanimator convert`.
 pub fn run(a: &Args, messages: &Messages) -> Result<()> {
@@ -88,14 +99,14 @@ pub fn run(a: &Args, messages: &Messages) -> Result<()> {
         return unknown.advise(format!("these formats can be read: {READABLE}"));
     };
     let extension = a.to.extension().and_then(OsStr::to_str);
-    let Some((_, target)) = TARGETS.iter().find(|(name, _)| Some(*name) == extension) else {
-        let names: Vec<String> = TARGETS.iter().map(|(name, _)| format!(".{name}")).collect();
+    let Some((_, target)) = targets().find(|(name, _)| Some(*name) == extension) else {
+        let names: Vec<String> = targets().map(|(name, _)| format!(".{name}")).collect();
         let unknown: Result<()> = Err(anyhow::anyhow!("unknown output format: {}", a.to.display()));
         return unknown.advise(format!("the extension must be one of {}", names.join(" ")));
     };
     match (from.importer(), target) {
         (None, Target::Trace) => bail!("{} is a trace already", a.from.display()),
-        (None, target) => write(a, *target, messages),
+        (None, target) => write(a, target, messages),
         (Some(import), Target::Trace) => {
             let to = naming::output(Some(&a.to), OsStr::new(""), false)?;
             let (unfinished, outcome) = import_beside(a, import, messages)?;
@@ -108,7 +119,7 @@ pub fn run(a: &Args, messages: &Messages) -> Result<()> {
             let (through, outcome) = import_beside(a, import, messages)?;
             taken(&outcome, None, messages);
             let from = through.path().to_owned();
-            write(&Args { from, to: a.to.clone(), directory: None }, *target, messages)
+            write(&Args { from, to: a.to.clone(), directory: None }, target, messages)
         }
     }
 }
@@ -134,12 +145,9 @@ fn write(a: &Args, target: Target, messages: &Messages) -> Result<()> {
     let progress = &mut |done, of| bar.at(done, of);
     let written = match target {
         Target::Export(format) => {
-            export(&trace, &a.to, format, progress).map_err(anyhow::Error::from)
+            format.export(&trace, &a.to, progress).map_err(anyhow::Error::from)
         }
-        Target::DataSeries => {
-            dataseries::export(&trace, &a.to, progress).map_err(anyhow::Error::from)
-        }
-        Target::Strace | Target::Json => lines(&trace, &a.to, target == Target::Json, messages),
+        Target::Lines { json } => lines(&trace, &a.to, json, messages),
         Target::Trace => bail!("{} is a trace already", a.from.display()),
     };
     drop(bar);
@@ -161,7 +169,7 @@ fn write(a: &Args, target: Target, messages: &Messages) -> Result<()> {
 /// What `print` prints, in full.
 fn lines(trace: &trace::Trace, to: &Path, json: bool, messages: &Messages) -> Result<Exported> {
     let cannot = || format!("cannot write {}", to.display());
-    let mut out = BufWriter::new(export::Sink::new(to)?);
+    let mut out = BufWriter::new(Sink::new(to)?);
     print::whole(json, messages, trace, &mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?.finish()?;
     Ok(Exported { calls: trace.summary().calls, ..Exported::default() })

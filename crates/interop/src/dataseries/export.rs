@@ -17,7 +17,7 @@ use super::container::writer::{Field, Writer};
 use super::records::arguments::PREFIX;
 use super::records::{flags, schema};
 use crate::Error;
-use crate::export::{Exported, Sink};
+use crate::export::{Exported, Format, Sink};
 use abi::Effect;
 use ahash::{HashMap, HashSet};
 use model::processes::{Operands, Processes, Timeline, TimelineItem};
@@ -28,6 +28,8 @@ use std::path::Path;
 use std::sync::Arc;
 use trace::record::RecordKind;
 use trace::{Call, Event, ReadOptions, Trace, Verdict};
+
+pub(crate) const FORMAT: Format = Format { name: "DataSeries", extensions: &["ds"], export };
 
 /// Writes `trace` into the new file `to`. `progress` gets the number of calls done and of all
 /// calls. Fails if the trace cannot be read, `to` exists, or it cannot be written.

@@ -1,10 +1,16 @@
 //! Chrome's JSON (the "JSON Array Format" of about:tracing, which Perfetto reads too): a complete
 //! event (`X`) for each call, times in microseconds.
 
-use super::{ResolvedCall, Writer, Written};
+use super::{Format, ResolvedCall, Writer, Written, write_calls};
 use serde_json::json;
 use std::io::{self, Write};
 use trace::Event;
+
+pub(crate) const FORMAT: Format = Format {
+    name: "Chrome",
+    extensions: &["json"],
+    export: |trace, to, progress| write_calls(trace, to, true, &mut Chrome::default(), progress),
+};
 
 #[derive(Default)]
 pub(crate) struct Chrome {

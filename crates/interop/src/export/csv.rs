@@ -1,8 +1,14 @@
 //! Comma-separated values: a call a line, in the order in which they returned.
 
-use super::{ResolvedCall, Writer, Written};
+use super::{Format, ResolvedCall, Writer, Written, write_calls};
 use std::io::{self, Write};
 use trace::Trace;
+
+pub(crate) const FORMAT: Format = Format {
+    name: "",
+    extensions: &["csv"],
+    export: |trace, to, progress| write_calls(trace, to, true, &mut Csv::new(trace), progress),
+};
 
 const HEAD: [&str; 12] = [
     "seq",

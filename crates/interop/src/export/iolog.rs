@@ -4,11 +4,17 @@
 //! fio reads names (up to the next blank, and 255 bytes at most), offsets and lengths; it generates
 //! the data itself.
 
-use super::{ResolvedCall, Writer, Written};
+use super::{Format, ResolvedCall, Writer, Written, write_calls};
 use abi::Effect;
 use linux_raw_sys::general::FALLOC_FL_PUNCH_HOLE;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+
+pub(crate) const FORMAT: Format = Format {
+    name: "fio",
+    extensions: &["iolog"],
+    export: |trace, to, progress| write_calls(trace, to, false, &mut Iolog::default(), progress),
+};
 
 #[derive(Default)]
 pub(crate) struct Iolog {

@@ -4,11 +4,17 @@
 //! Each process and each thread has a track, each call is a slice with its arguments as
 //! annotations, and two counters show the bytes that were read and written a second.
 
-use super::{ResolvedCall, Writer, Written};
+use super::{Format, ResolvedCall, Writer, Written, write_calls};
 use ahash::HashSet;
 use prost::Message;
 use std::io::{self, Write};
 use trace::Event;
+
+pub(crate) const FORMAT: Format = Format {
+    name: "Perfetto",
+    extensions: &["pftrace", "perfetto-trace"],
+    export: |trace, to, progress| write_calls(trace, to, true, &mut Perfetto::default(), progress),
+};
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Trace {

@@ -8,12 +8,11 @@ use crate::issue::prepared::{CallResult, PreparedCall};
 use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, procfs, raw};
 use crate::report::{Divergence, LatencyHistograms};
-use crate::sandbox::unshare;
 use crate::verify::Mismatch;
 use crate::{OnDivergence, Verify};
 use crossbeam_channel::{Receiver, Sender};
 use model::processes::Descriptor;
-use rustix::thread::UnshareFlags;
+use sandbox::unshare_directory;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -99,7 +98,7 @@ impl Executor {
     /// own, or memory.
     fn new(shared: &Arc<Shared>, index: usize) -> Result<Self, String> {
         // A working directory and a umask of this thread alone.
-        unshare(UnshareFlags::FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
+        unshare_directory().map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
         if !shared.privileges.any_user && !shared.privileges.capabilities {
             raw::drop_capabilities();
         }

@@ -222,7 +222,7 @@ impl Pool {
             .name("executor".into())
             .stack_size(STACK_SIZE)
             .spawn(move || Executor::run(&shared, executor, &jobs, &returned_sender, own_table))
-            .map_err(|e| Error::Sandbox("cannot start a thread", e))?;
+            .map_err(|e| Error::Sandbox(sandbox::Error("cannot start a thread", e)))?;
         if own_table_signal.recv().is_ok() {
             // The executor's table has copies of these descriptors now.
             for fd in self.opened.drain(..) {

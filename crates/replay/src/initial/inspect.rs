@@ -1,9 +1,9 @@
 //! A root that holds the initial state already.
 
 use super::{CreatedFiles, PrepareError, create_error, links_elsewhere};
-use crate::sandbox::Tree;
 use model::files::Row;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
+use sandbox::Tree;
 use std::io;
 use std::path::Path;
 

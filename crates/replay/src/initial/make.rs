@@ -1,7 +1,6 @@
 //! Makes names, and gives them their attributes when their content is there.
 
 use super::{CreateOptions, CreatedFiles, OutsideRanges, links_elsewhere};
-use crate::sandbox::{CAPABILITY, SET_ID, Tree};
 use ahash::HashMap;
 use model::files::{FileType, Row, State};
 use rustix::fd::OwnedFd;
@@ -9,6 +8,7 @@ use rustix::fs::{
     AtFlags, FileType as Type, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown,
     fsetxattr, ftruncate, linkat, mkdirat, mknodat, openat, symlinkat,
 };
+use sandbox::{CAPABILITY, SET_ID, Tree};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;

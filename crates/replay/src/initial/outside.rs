@@ -8,7 +8,6 @@
 use super::OutsideRanges;
 use crate::Error;
 use crate::report::Others;
-use crate::sandbox::Tree;
 use ahash::HashMap;
 use model::files::{Change, ChangeKind, FileType, State};
 use rustix::fd::OwnedFd;
@@ -17,6 +16,7 @@ use rustix::fs::{
     fsetxattr, fstat, ftruncate, mkdirat, mknodat, openat, renameat, seek, statat, symlinkat,
     unlinkat,
 };
+use sandbox::Tree;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;

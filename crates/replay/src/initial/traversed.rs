@@ -2,10 +2,10 @@
 //! owner's alone here. Where root replays and the program acts as another user as well, those must
 //! let that user pass.
 
-use crate::sandbox::{Privileges, Tree};
 use model::files::{FileType, Final, Row};
 use model::processes::Credentials;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
+use sandbox::{Privileges, Tree};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 

@@ -8,12 +8,12 @@
 use super::PrepareError;
 use crate::Error;
 use crate::issue::raw::{self, OPEN_FLAGS};
-use crate::sandbox::Tree;
 use crate::source::Source;
 use ahash::HashMap;
 use model::files::{FileType, Final, Row, State, Unnamed};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, fstat, unlinkat};
+use sandbox::Tree;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;

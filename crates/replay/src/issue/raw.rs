@@ -1,11 +1,10 @@
 //! System calls by number.
 
-use crate::sandbox::unshare;
 use linux_raw_sys::general as linux;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, makedev};
 use rustix::io::Errno;
-use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, unshare_unsafe};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -109,7 +108,9 @@ pub(crate) fn close(fd: i32) -> i64 {
 /// Gives this thread a descriptor table of its own, a copy of the process's (unshare(2),
 /// `CLONE_FILES`). Returns whether the kernel allowed it.
 pub(crate) fn unshare_descriptors() -> bool {
-    unshare(UnshareFlags::FILES).is_ok()
+    // SAFETY: only executors do this, before their first call. From then on they use their table
+    // alone, and the other threads use the shared one.
+    unsafe { unshare_unsafe(UnshareFlags::FILES) }.is_ok()
 }
 
 /// Closes all descriptors of this thread's table but the standard ones.

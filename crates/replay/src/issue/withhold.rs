@@ -6,9 +6,9 @@
 
 use super::handled::HandledCall;
 use super::{Arguments, raw};
-use crate::sandbox::SET_ID;
 use abi::{CallSpec, FieldKind, Form, Kind, Role};
 use linux_raw_sys::general::{__O_TMPFILE, O_CREAT};
+use sandbox::SET_ID;
 use std::sync::Arc;
 use trace::Call;
 use trace::record::PayloadKind;

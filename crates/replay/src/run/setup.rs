@@ -2,7 +2,7 @@
 
 use crate::initial::{self, CreateOptions, CreatedFiles, PrepareError, unnamed};
 use crate::source::Source;
-use crate::{Error, Progress, sandbox};
+use crate::{Error, Progress};
 use ahash::HashMap;
 use model::files::{FileType, Row};
 use model::processes::parent;

@@ -7,7 +7,6 @@ use crate::issue::arguments::MOUNTED_BY_PROGRAM;
 use crate::issue::handled::returns_a_path;
 use crate::issue::handlers::{lock, transfer::file_end};
 use crate::issue::refusal::{self, ErrorOrigin};
-use crate::sandbox::CAPABILITY;
 use crate::verify::incomparable_xattr;
 use abi::{
     AT_FDCWD, CallSpec, Class, Effect, FieldKind, Form, Kind, Len, OpenFlags, PathUse, Replay, Ret,
@@ -17,6 +16,7 @@ use linux_raw_sys::general::O_CREAT;
 use model::files::FileType;
 use model::processes::{Descriptor, OpenFile, Operands, To, Way};
 use rustix::io::Errno;
+use sandbox::CAPABILITY;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PayloadKind};

@@ -1,9 +1,9 @@
 //! Comparison of structs field by field, and of lists of names.
 
 use super::{Mismatch, Rules, text};
-use crate::sandbox::{CAPABILITY, SET_ID};
 use abi::{Field, FieldKind, Form, Layout};
 use model::files::FileType;
+use sandbox::{CAPABILITY, SET_ID};
 use std::collections::BTreeSet;
 
 fn value(field: &Field, bytes: &[u8]) -> Option<u64> {

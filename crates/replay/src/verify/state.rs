@@ -6,12 +6,12 @@
 //! counts of directories. Whatever else cannot be compared is listed with its reason in
 //! [`TreeComparison::excluded`].
 
-use crate::sandbox::Tree;
-use crate::sandbox::{CAPABILITY, SET_ID};
 use ahash::HashMap;
 use model::files::{Content, Differs, FileType, Final, Row, State, compared_xattr};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, OFlags, Stat, fgetxattr, flistxattr, fstat, readlinkat};
+use sandbox::Tree;
+use sandbox::{CAPABILITY, SET_ID};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;

@@ -5,6 +5,7 @@
 //! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped
 //! to their own, which the kernel grants only to a process without other threads:
 //! [`enter_user_namespace`] is called before any is started.
+#![deny(unsafe_code)]
 
 mod root;
 mod tree;
@@ -13,14 +14,12 @@ mod unshare;
 
 pub use root::Root;
 pub use tree::Tree;
-pub(crate) use unshare::unshare;
+pub use unshare::unshare_directory;
 
-use crate::Error;
 use landlock::{
     ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
 };
 use linux_raw_sys::general::{S_ISGID, S_ISUID};
-use model::processes::Credentials;
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -35,18 +34,19 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
+use unshare::unshare;
 
 /// Set-user-ID and set-group-ID.
-pub(crate) const SET_ID: u32 = S_ISUID | S_ISGID;
+pub const SET_ID: u32 = S_ISUID | S_ISGID;
 /// The attribute that gives a program capabilities.
-pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+pub const CAPABILITY: &[u8] = b"security.capability";
 
 /// How often unshare(2) is tried again, a millisecond apart, while ended threads still count.
 const PATIENCE: usize = 10_000;
 
 /// What the sandbox allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Privileges {
+pub struct Privileges {
     /// We can act as any user, and own files as anyone.
     pub any_user: bool,
     /// We can act as any user, and the traced program was not root.
@@ -55,8 +55,13 @@ pub(crate) struct Privileges {
     pub capabilities: bool,
 }
 
+/// Why the sandbox cannot be set up: what failed, and with which error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub &'static str, #[source] pub io::Error);
+
 fn refused(what: &'static str) -> impl Fn(Errno) -> Error {
-    move |e| Error::Sandbox(what, e.into())
+    move |e| Error(what, e.into())
 }
 
 /// Whether this process may make mount namespaces as it is: tried by a thread that then ends.
@@ -65,9 +70,9 @@ fn may_unshare() -> bool {
 }
 
 /// The first half, in the calling thread of a process without other threads: what it takes to make
-/// a mount namespace. `recorded`: the user of the traced program.
-pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Privileges, Error> {
-    let was_root = recorded.is_none_or(|c| c.euid == 0);
+/// a mount namespace. `recorded`: the effective user and group of the traced program.
+pub fn enter_user_namespace(recorded: Option<(u32, u32)>) -> Result<Privileges, Error> {
+    let was_root = recorded.is_none_or(|(uid, _)| uid == 0);
     if geteuid().is_root() && may_unshare() {
         return Ok(Privileges { any_user: true, other_users: !was_root, capabilities: was_root });
     }
@@ -87,11 +92,9 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pri
         namespaces (sysctl kernel.unprivileged_userns_clone, \
         kernel.apparmor_restrict_unprivileged_userns)",
     ))?;
-    let (inner_uid, inner_gid) =
-        recorded.map_or((uid.as_raw(), gid.as_raw()), |c| (c.euid, c.egid));
+    let (inner_uid, inner_gid) = recorded.unwrap_or((uid.as_raw(), gid.as_raw()));
     let write = |path: &str, text: String| {
-        std::fs::write(path, text)
-            .map_err(|e| Error::Sandbox("cannot map the user namespace's IDs", e))
+        std::fs::write(path, text).map_err(|e| Error("cannot map the user namespace's IDs", e))
     };
     write("/proc/self/setgroups", "deny".into())?;
     write("/proc/self/uid_map", format!("{inner_uid} {} 1", uid.as_raw()))?;
@@ -101,15 +104,14 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pri
 
 /// The second half, in the thread that starts all others: `root` becomes `/`. No name leads there:
 /// the new namespace takes the working directory along, and that is mounted upon itself.
-pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
+pub fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     unshare(UnshareFlags::FS).map_err(refused("cannot unshare the working directory"))?;
     fchdir(root).map_err(refused("cannot enter the root"))?;
     unshare(UnshareFlags::NEWNS).map_err(refused("cannot create a mount namespace"))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(refused("cannot make mounts private"))?;
-    let operands =
-        bind(c".").map_err(|e| Error::Sandbox("cannot bind-mount the root", e.into()))?;
-    fchdir(&operands).map_err(refused("cannot enter the root"))?;
+    let bound = bind(c".").map_err(|e| Error("cannot bind-mount the root", e.into()))?;
+    fchdir(&bound).map_err(refused("cannot enter the root"))?;
     // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not
     // be allowed to change the flags of its mounts.
     let restricted = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
@@ -137,11 +139,8 @@ fn bind(path: &CStr) -> rustix::io::Result<OwnedFd> {
 /// through its descriptor. The kernel looks for what allows a call from its file upwards; so it
 /// need not go far in directories that are `busy`, all of which are below the root. Returns notes
 /// for the report.
-pub(crate) fn confine(
-    source: Option<BorrowedFd<'_>>,
-    busy: &[&[u8]],
-) -> Result<Vec<String>, Error> {
-    landlock(source, busy).map_err(|e| Error::Sandbox("cannot apply Landlock rules", e))
+pub fn confine(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> Result<Vec<String>, Error> {
+    landlock(source, busy).map_err(|e| Error("cannot apply Landlock rules", e))
 }
 
 fn landlock(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> io::Result<Vec<String>> {

@@ -79,13 +79,13 @@ impl Root {
     }
 
     /// Its mode, if only its owner can enter it.
-    pub(crate) fn closed(&self) -> io::Result<Option<Mode>> {
+    pub fn closed(&self) -> io::Result<Option<Mode>> {
         let mode = fstat(&self.dir)?.st_mode & 0o7777;
         Ok((mode & 0o077 == 0).then_some(Mode::from_raw_mode(mode)))
     }
 
     /// Gives it this mode back.
-    pub(crate) fn close(&self, mode: Mode) -> io::Result<()> {
+    pub fn close(&self, mode: Mode) -> io::Result<()> {
         Ok(fchmod(&self.dir, mode)?)
     }
 
