@@ -21,8 +21,8 @@ use std::path::Path;
 use trace::record::PayloadKind;
 use trace::{Call, Event, ReadOptions, RecordKind, Trace};
 
-/// Declares the module of each format, and [`FORMATS`], which has the `FORMAT` of each. rustfmt does
-/// not see these modules: `make test` names them to it.
+/// Declares the module of each format, and [`FORMATS`], which has the `FORMAT` of each. rustfmt
+/// does not see these modules: `make test` names them to it.
 macro_rules! formats {
     ($($module:ident)*) => {
         $(mod $module;)*
@@ -82,18 +82,19 @@ pub(crate) struct ResolvedCall<'a> {
 }
 
 impl ResolvedCall<'_> {
+    /// Returns the name of the call.
     fn name(&self) -> String {
         abi::by_number(self.call.nr)
             .map_or_else(|| format!("syscall_{:#x}", self.call.nr), |row| row.name().to_owned())
     }
-    /// The path of the file that the call is about: its first path, or that of its first
+    /// Returns the path of the call's file: its first path argument, or the path of its first
     /// descriptor.
     fn path(&self) -> Option<String> {
         let path = self.operands.paths.values().next().map(|p| lexical(p));
         let file = self.operands.fds.iter().flatten().next().map(|d| d.file.path.to_vec());
         path.or(file.filter(|path| !path.is_empty())).map(|p| trace::text::escape(&p))
     }
-    /// The arguments as strace prints them.
+    /// Returns the arguments as strace prints them.
     fn arguments(&self) -> String {
         let mut text = String::new();
         match self.call.spec() {
@@ -104,6 +105,8 @@ impl ResolvedCall<'_> {
         }
         text
     }
+    /// Returns the result as text: the errno's name if the call failed, and `?` if it did not
+    /// return.
     fn result(&self) -> String {
         match (self.call.error(), self.call.result()) {
             (Some(errno), _) => errno_name(errno).map_or_else(|| errno.to_string(), str::to_owned),
@@ -111,11 +114,12 @@ impl ResolvedCall<'_> {
             (None, None) => "?".to_owned(),
         }
     }
-    /// How many bytes the call read or wrote, and whether it read them.
-    fn moved(&self) -> Option<(u64, bool)> {
+    /// Returns how many bytes the call read or wrote, and whether it read them. Returns `None` for
+    /// other calls.
+    fn moved_bytes(&self) -> Option<(u64, bool)> {
         let spec =
             self.call.spec().filter(|s| s.ret == abi::Ret::Bytes && self.call.succeeded())?;
-        Some((self.call.ret.max(0).cast_unsigned(), spec.args.iter().any(|a| brings_data(a.kind))))
+        Some((self.call.ret.max(0).cast_unsigned(), spec.args.iter().any(|a| reads_data(a.kind))))
     }
 }
 
@@ -142,8 +146,8 @@ trait Writer {
     }
 }
 
-/// The name of the program that a process runs from this event on.
-fn program(event: &Event) -> Option<String> {
+/// Returns the name of the program that a process runs from this event on.
+fn program_name(event: &Event) -> Option<String> {
     if !matches!(event.kind, RecordKind::Exec | RecordKind::State) {
         return None;
     }
@@ -207,8 +211,8 @@ fn write_calls(
     Ok(exported)
 }
 
-/// Whether the call puts data from a file or a peer into an argument of this kind.
-fn brings_data(kind: Kind) -> bool {
+/// Returns whether the call puts data from a file or a peer into an argument of this kind.
+fn reads_data(kind: Kind) -> bool {
     matches!(kind, Kind::Out(_, layout) if layout.form == abi::Form::Data)
         || matches!(kind, Kind::OutIov { .. })
 }

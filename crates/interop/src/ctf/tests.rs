@@ -38,7 +38,7 @@ fn print(value: &Value<'_>, out: &mut String) {
                 .replace('\t', "\\t");
             write!(out, "\"{text}\"").unwrap();
         }
-        Value::Enum(v, _) => match &value.names().collect::<Vec<_>>()[..] {
+        Value::Enum(v, _) => match &value.enum_names().collect::<Vec<_>>()[..] {
             [] => write!(out, "( <unknown> : container = {v} )").unwrap(),
             [one] => write!(out, "( \"{one}\" : container = {v} )").unwrap(),
             many => {

@@ -246,7 +246,7 @@ fn vectors_keep_their_buffers() {
     let mut extents = 0;
     while let Some(extent) = reader.next_extent().unwrap() {
         if extent.kind.name.ends_with("::writev") {
-            let number = extent.kind.position("iov_number").unwrap();
+            let number = extent.kind.field_index("iov_number").unwrap();
             assert_eq!(extent.value(0, number), Value::Int(-1));
             extents += 1;
         }
@@ -255,7 +255,7 @@ fn vectors_keep_their_buffers() {
 
     // The original library splits them, and numbers its rows with what it finds on its stack.
     let (theirs, ra) = (dir.path().join("theirs.ds"), dir.path().join("theirs.ra"));
-    let types: Vec<String> = schema::types().into_iter().map(|(_, xml)| xml).collect();
+    let types: Vec<String> = schema::type_descriptions().into_iter().map(|(_, xml)| xml).collect();
     let mut writer = Writer::new(fs::File::create(&theirs).unwrap(), &types).unwrap();
     let kind = format!("{PREFIX}writev");
     let data = vec![b'x'; 100_000];
@@ -272,11 +272,11 @@ fn vectors_keep_their_buffers() {
         };
         let mut head = common(i + 1, -1, 200_000);
         head.extend([("descriptor", Field::Int(1)), ("count", Field::Int(2))]);
-        writer.record(&kind, &head).unwrap();
+        writer.add_record(&kind, &head).unwrap();
         for number in 0..2 {
             let mut row = common(140_000_000_000 - i * 977, number, 100_000);
             row.push(("iov_data_written", Field::Bytes(&data)));
-            writer.record(&kind, &row).unwrap();
+            writer.add_record(&kind, &row).unwrap();
         }
     }
     writer.finish().unwrap();
@@ -347,11 +347,12 @@ fn ends_and_beginnings() {
     let mut reader = Reader::open(&out).unwrap();
     let mut rows: Vec<(i64, i64, String, bool, i64)> = Vec::new();
     while let Some(extent) = reader.next_extent().unwrap() {
-        let int = |i, field: &str| match extent.kind.position(field).map(|f| extent.value(i, f)) {
+        let int = |i, field: &str| match extent.kind.field_index(field).map(|f| extent.value(i, f))
+        {
             Some(Value::Int(v)) => v,
             _ => 0,
         };
-        let generated = extent.kind.position("generated");
+        let generated = extent.kind.field_index("generated");
         for i in 0..extent.records {
             let name = extent.kind.name.trim_start_matches(PREFIX).to_owned();
             let made = generated.is_some_and(|f| extent.value(i, f) == Value::Bool(true));

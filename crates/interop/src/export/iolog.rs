@@ -33,21 +33,25 @@ const NAMES: Written = Written::Unsupported(
 );
 
 impl Iolog {
-    fn head(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes the first line of the file.
+    fn write_header(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.open.is_empty() { out.write_all(b"fio version 3 iolog\n") } else { Ok(()) }
     }
 
-    fn line(&self, path: &[u8], action: &str, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes a line: what was done with a file.
+    fn write_line(&self, path: &[u8], action: &str, out: &mut dyn Write) -> io::Result<()> {
         write!(out, "{} ", self.last)?;
         out.write_all(path)?;
         writeln!(out, " {action}")
     }
 }
 
-fn action(resolved: &ResolvedCall<'_>) -> Option<String> {
+/// Returns what fio is to do for a call, such as `read OFFSET LENGTH`. Returns `None` if fio has
+/// nothing like it.
+fn fio_action(resolved: &ResolvedCall<'_>) -> Option<String> {
     let call = resolved.call;
     let spec = call.spec().filter(|_| call.succeeded())?;
-    match (resolved.moved(), spec.effect) {
+    match (resolved.moved_bytes(), spec.effect) {
         (Some((0, _)), _) => None,
         (Some((n, reads)), _) => {
             let offset = resolved.operands.offset?;
@@ -66,7 +70,7 @@ impl Writer for Iolog {
     fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
         let call = resolved.call;
         let file = resolved.operands.fds.iter().flatten().next().map(|d| &d.file);
-        let Some((file, action)) = file.filter(|f| f.is_stored()).zip(action(resolved)) else {
+        let Some((file, action)) = file.filter(|f| f.is_stored()).zip(fio_action(resolved)) else {
             return Ok(OTHERS);
         };
         let path = &*file.path;
@@ -78,18 +82,18 @@ impl Writer for Iolog {
         let began = *self.began.get_or_insert(call.entered);
         // fio takes no time that lies before another's.
         self.last = self.last.max(call.entered.saturating_sub(began) / 1000);
-        self.head(out)?;
+        self.write_header(out)?;
         if !self.open.contains(path) {
-            self.line(path, "add", out)?;
-            self.line(path, "open", out)?;
+            self.write_line(path, "add", out)?;
+            self.write_line(path, "open", out)?;
             self.open.insert(path.to_vec());
         }
-        self.line(path, &action, out)?;
+        self.write_line(path, &action, out)?;
         Ok(Written::All)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        self.head(out)?;
-        self.open.iter().try_for_each(|path| self.line(path, "close", out))
+        self.write_header(out)?;
+        self.open.iter().try_for_each(|path| self.write_line(path, "close", out))
     }
 }

@@ -4,9 +4,9 @@ use ::import::ImportedCall;
 use abi::{FieldKind, Form, Kind};
 use linux_raw_sys::general::AT_EMPTY_PATH;
 
-/// Adds the data that the call read or wrote, as so many unknown bytes, and pointers that the other
+/// Adds the data that the call read or wrote as so many unknown bytes, and pointers that the other
 /// tool does not show.
-pub(crate) fn unrecorded(imported: &mut ImportedCall) {
+pub(crate) fn add_unrecorded_data(imported: &mut ImportedCall) {
     let succeeded = imported.call.succeeded();
     let moved = imported.call.ret.max(0).cast_unsigned();
     let has_data = |imported: &ImportedCall, arg: usize| {

@@ -1,9 +1,9 @@
 //! Imports requests to block devices.
 
-use super::line::{Line, begins_totals, skipped};
+use super::line::{Line, begins_totals, parse_skipped};
 use super::requests::{Request, Requests};
 use crate::importing::forks::THREAD;
-use crate::importing::{begin, finish, unrecorded};
+use crate::importing::{add_unrecorded_data, begin, finish};
 use crate::text::lines::Lines;
 use crate::{Error, Outcome};
 use ::import::{Fork, Import, ImportedCall};
@@ -29,7 +29,7 @@ pub fn import(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
     let mut completes = false;
-    each(from, &mut |line| {
+    for_each_line(from, &mut |line| {
         completes |= matches!(line, Text::Event(l) if l.action == "C");
         Ok(())
     })?;
@@ -57,7 +57,7 @@ pub fn import(
         next_virtual_thread: FIRST_VIRTUAL_THREAD,
         open: HashMap::default(),
     };
-    let all = each(from, &mut |line| conversion.line(line))?;
+    let all = for_each_line(from, &mut |line| conversion.import_line(line))?;
     progress(all, all);
     let BlktraceImport { mut import, open, .. } = conversion;
     for imported in open.into_values().flat_map(Requests::into_unfinished) {
@@ -75,14 +75,17 @@ enum Text<'t> {
     Other,
 }
 
-/// Calls `each` with all lines; returns their bytes. Of blkparse's totals only the number of
-/// skipped events counts.
-fn each(from: &Path, each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+/// Calls `each` with every line. Returns the number of bytes read. Of blkparse's totals only the
+/// number of skipped events counts.
+fn for_each_line(
+    from: &Path,
+    each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>,
+) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
     let mut sums = false;
-    while let Some(text) = lines.next()? {
+    while let Some(text) = lines.next_line()? {
         sums |= begins_totals(&text);
-        let line = match (Line::read(&text), skipped(&text)) {
+        let line = match (Line::parse(&text), parse_skipped(&text)) {
             (Some(line), _) => Text::Event(line),
             (None, Some(n)) => Text::Skipped(n),
             (None, None) if sums || text.is_empty() => continue,
@@ -109,7 +112,8 @@ struct BlktraceImport {
 }
 
 impl BlktraceImport {
-    fn line(&mut self, text: &Text<'_>) -> Result<(), Error> {
+    /// Imports a line: an event, or a count of skipped ones.
+    fn import_line(&mut self, text: &Text<'_>) -> Result<(), Error> {
         let line = match *text {
             Text::Event(line) => line,
             Text::Skipped(n) => return Ok(self.import.lost(self.time, n)?),
@@ -120,14 +124,15 @@ impl BlktraceImport {
         };
         self.time = line.time;
         match line.action {
-            "Q" => self.queued(line),
-            "C" => self.completed(line),
+            "Q" => self.import_queued(line),
+            "C" => self.import_completed(line),
             // What becomes of a request on its way.
             _ => Ok(()),
         }
     }
 
-    fn queued(&mut self, line: Line<'_>) -> Result<(), Error> {
+    /// Imports a request that enters the queue, as the call that would make it.
+    fn import_queued(&mut self, line: Line<'_>) -> Result<(), Error> {
         let (from, count) = line.sectors;
         let (at, len) = (from.saturating_mul(SECTOR), count.saturating_mul(SECTOR));
         let has = |letter| line.rwbs.contains(letter);
@@ -143,11 +148,11 @@ impl BlktraceImport {
         };
         // Work of the kernel's own may run as process 0, which no trace has.
         let pid = line.pid.max(1);
-        let tid = self.thread(pid, line.time)?;
-        let fd = self.descriptor(pid, line)?;
+        let tid = self.idle_thread(pid, line.time)?;
+        let fd = self.device_descriptor(pid, line)?;
         // A preflush: what was written before must be on the disk.
         if count > 0 && has('W') && line.rwbs.starts_with('F') {
-            self.flushed(tid, fd, line.time)?;
+            self.import_flush(tid, fd, line.time)?;
         }
         let Some(mut imported) = ImportedCall::new(name, tid, line.time) else { return Ok(()) };
         imported.number(0, fd as u64);
@@ -158,7 +163,7 @@ impl BlktraceImport {
         let end = if count == 0 { 0 } else { from.saturating_add(count) };
         let request = Request { imported, end, durable };
         if !self.completes {
-            return self.done(request, line.time, 0);
+            return self.end_request(request, line.time, 0);
         }
         if let Some(oldest) = self.open.entry(line.device).or_default().add(request) {
             self.import.call(oldest)?;
@@ -166,27 +171,28 @@ impl BlktraceImport {
         Ok(())
     }
 
-    /// Completes all requests whose last sector is among those of the completion: several may have
-    /// been merged, and one may have been split.
-    fn completed(&mut self, line: Line<'_>) -> Result<(), Error> {
+    /// Completes all requests whose last sector is among those of the completion. Several requests
+    /// may have been merged, and one may have been split.
+    fn import_completed(&mut self, line: Line<'_>) -> Result<(), Error> {
         let (from, count) = line.sectors;
         let Some(open) = self.open.get_mut(&line.device) else { return Ok(()) };
-        for request in open.take(from, count) {
-            self.done(request, line.time, line.error)?;
+        for request in open.take_completed(from, count) {
+            self.end_request(request, line.time, line.error)?;
         }
         Ok(())
     }
 
-    /// All that was written to the descriptor is on the disk: a call of no length.
-    fn flushed(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
+    /// Imports that all data written to the descriptor are on the disk, as an fdatasync(2) of no
+    /// duration.
+    fn import_flush(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
         let Some(mut imported) = ImportedCall::new("fdatasync", tid, time) else { return Ok(()) };
         imported.number(0, fd as u64);
         imported.returned(time, 0);
         Ok(self.import.call(imported)?)
     }
 
-    /// A request ends, with an errno or 0.
-    fn done(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
+    /// Ends a request with an errno, or 0.
+    fn end_request(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
         let (tid, fd) = (request.imported.call.tid, request.imported.call.args[0] as i32);
         // Only calls that move bytes return their number.
         let moved = if error > 0 {
@@ -197,14 +203,14 @@ impl BlktraceImport {
             0
         };
         request.imported.returned(time, moved);
-        unrecorded(&mut request.imported);
+        add_unrecorded_data(&mut request.imported);
         self.idle.entry(self.import.process(tid)).or_default().push(tid);
         self.import.call(request.imported)?;
-        if request.durable && error == 0 { self.flushed(tid, fd, time) } else { Ok(()) }
+        if request.durable && error == 0 { self.import_flush(tid, fd, time) } else { Ok(()) }
     }
 
-    /// A thread of the process that waits for no request; a new one if there is none.
-    fn thread(&mut self, pid: u32, time: u64) -> Result<u32, Error> {
+    /// Returns a thread of the process that waits for no request. Adds one if there is none.
+    fn idle_thread(&mut self, pid: u32, time: u64) -> Result<u32, Error> {
         let fresh = !self.idle.contains_key(&pid);
         if let Some(tid) = self.idle.entry(pid).or_default().pop() {
             return Ok(tid);
@@ -218,8 +224,8 @@ impl BlktraceImport {
         Ok(tid)
     }
 
-    /// The process's descriptor of the device, present from its first request on.
-    fn descriptor(&mut self, pid: u32, line: Line<'_>) -> Result<i32, Error> {
+    /// Returns the process's descriptor of the device, which is open from its first request on.
+    fn device_descriptor(&mut self, pid: u32, line: Line<'_>) -> Result<i32, Error> {
         if let Some(fd) = self.files.get(&(pid, line.device)) {
             return Ok(*fd);
         }

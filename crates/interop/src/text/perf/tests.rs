@@ -51,7 +51,7 @@ fn lines_of_all_forms() {
         !crate::text::strace::is_strace(TRACE.as_bytes())
             && !crate::text::strace::is_strace(SCRIPT.as_bytes())
     );
-    let lines: Vec<Line<'_>> = SCRIPT.lines().map(Line::read).collect();
+    let lines: Vec<Line<'_>> = SCRIPT.lines().map(Line::parse).collect();
     assert_eq!(
         lines[3],
         Line::Enter(
@@ -66,12 +66,12 @@ fn lines_of_all_forms() {
     let called =
         |name, args| Called { tid: 7, entered: Some(5_000), spent: Some(2_000), name, args };
     assert_eq!(
-        Line::read("     0.005 ( 0.002 ms): a (b)/7 read(fd: 4</x (1)>, count: 3) = 0x10"),
+        Line::parse("     0.005 ( 0.002 ms): a (b)/7 read(fd: 4</x (1)>, count: 3) = 0x10"),
         Line::Call(called("read", "fd: 4</x (1)>, count: 3"), "0x10")
     );
     let alone = Called { tid: 1, entered: Some(5_000), spent: None, name: "fsync", args: "fd: 3" };
     assert_eq!(
-        Line::read("     0.005 (         ): fsync(fd: 3)           ..."),
+        Line::parse("     0.005 (         ): fsync(fd: 3)           ..."),
         Line::Begin(alone)
     );
 }

@@ -34,11 +34,11 @@ fn what_stands_before_a_call() {
         ("100 00:00:01 (+     0.000081) close(3) = 0", Some(100), When::Day(1_000_000_000)),
         ("     2 close(3) = 0", None, When::Since(2_000_000_000)),
     ] {
-        let line = Line::read(text);
+        let line = Line::parse(text);
         assert_eq!((line.tid, line.when, line.body), (tid, when, call), "{text}");
     }
     for text in [" > /usr/lib/libc.so.6(__write+0x10) [0xf8d10]", " | 00000  68 65 6c  hel |"] {
-        assert_eq!(Line::read(text).body, Body::Message);
+        assert_eq!(Line::parse(text).body, Body::Message);
     }
 }
 
@@ -60,7 +60,7 @@ fn names_hold_any_sign() {
     ] {
         assert_eq!(split(text), parts, "{text}");
         let line = format!("7 f({text}) = 0 <0.000010>");
-        assert_eq!(Line::read(&line).body, Body::Call("f", text, "0 <0.000010>"));
+        assert_eq!(Line::parse(&line).body, Body::Call("f", text, "0 <0.000010>"));
     }
 }
 

@@ -14,9 +14,10 @@ const FIRST: usize = 5;
 /// Calls before each.
 const CALLS: usize = 3;
 
-/// The calls before the first divergences on their files, by the diverging call's number. What
-/// cannot be read is left out.
-pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> {
+/// Returns the calls that preceded the first divergences on the same files, as lines, by the
+/// sequence number of the diverging call. Reads the trace once more; what cannot be read is left
+/// out.
+pub fn calls_before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> {
     let asked: Vec<&Divergence> = shown.iter().filter(|d| !d.file.is_empty()).take(FIRST).collect();
     let files: HashSet<&str> = asked.iter().map(|d| &*d.file).collect();
     let Some(last) = asked.iter().map(|d| d.seq).max() else { return HashMap::new() };
@@ -35,7 +36,7 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
                 let operands = processes.enter(&call);
                 let seen = Seen { call: &call, operands: &operands };
                 let about: BTreeSet<String> = seen
-                    .paths()
+                    .all_paths()
                     .iter()
                     .map(|p| trace::text::escape(p))
                     .filter(|p| files.contains(&**p))
@@ -52,7 +53,7 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
                         "#{} [{}] {}",
                         call.seq,
                         call.tid,
-                        line::call(&seen, &options)
+                        line::call_line(&seen, &options)
                     ));
                 }
                 if call.seq >= last {

@@ -38,6 +38,8 @@ pub(crate) struct StraceImport {
 }
 
 impl StraceImport {
+    /// Starts the second pass. `main` is the thread of lines without a thread id; `first` and
+    /// `births` are what the first pass found.
     pub fn new(import: Import, main: u32, first: FirstPass, births: Parents) -> Self {
         Self {
             import,
@@ -51,12 +53,13 @@ impl StraceImport {
         }
     }
 
-    fn left_out(&mut self, what: &str) {
+    /// Counts a call or line that is not imported.
+    fn count_left_out(&mut self, what: &str) {
         self.import.left_out(what, 1);
     }
 
-    /// Takes a line; `number` counts lines from 1.
-    pub fn line(&mut self, line: Line<'_>, time: u64, number: u64) -> Result<(), Error> {
+    /// Imports a line. `number` counts lines from 1.
+    pub fn import_line(&mut self, line: Line<'_>, time: u64, number: u64) -> Result<(), Error> {
         // Lines without a number are about the only one that is left.
         let only = || self.alive.first().copied().filter(|_| self.alive.len() == 1);
         let tid = line.tid.or_else(only).unwrap_or(self.main);
@@ -74,35 +77,37 @@ impl StraceImport {
             args: args.to_owned(),
         };
         match line.body {
-            Body::Call(name, args, after) => self.call(begun(name, args), after, None),
+            Body::Call(name, args, after) => self.import_call(begun(name, args), after, None),
             Body::Begin(name, args) => {
                 self.alive.insert(tid);
                 let before = self.open.insert(tid, begun(name, args));
-                self.broken(before, "starts of calls without a return")
+                self.add_broken(before, "starts of calls without a return")
             }
             Body::Resume(name, args, after) => match self.open.remove(&tid) {
                 Some(mut begun) if begun.name == name => {
-                    join(&mut begun.args, args);
-                    self.call(begun, after, Some(time))
+                    join_arguments(&mut begun.args, args);
+                    self.import_call(begun, after, Some(time))
                 }
                 before => {
-                    self.left_out("returns of calls without a start");
-                    self.broken(before, "starts of calls without a return")
+                    self.count_left_out("returns of calls without a start");
+                    self.add_broken(before, "starts of calls without a return")
                 }
             },
-            Body::Signal(name) => match value::signal(name) {
+            Body::Signal(name) => match value::signal_by_name(name) {
                 Some(signal) => Ok(self.import.signal(tid, time, signal)?),
                 None => {
-                    self.left_out("signals with an unknown name");
+                    self.count_left_out("signals with an unknown name");
                     Ok(())
                 }
             },
-            Body::Exited(status) => self.gone(tid, time, u64::from(status & 0xff) << 8),
-            Body::Killed(name, dumped) => match value::signal(name) {
-                Some(signal) => self.gone(tid, time, signal | if dumped { DUMPED } else { 0 }),
+            Body::Exited(status) => self.end_thread(tid, time, u64::from(status & 0xff) << 8),
+            Body::Killed(name, dumped) => match value::signal_by_name(name) {
+                Some(signal) => {
+                    self.end_thread(tid, time, signal | if dumped { DUMPED } else { 0 })
+                }
                 None => {
-                    self.left_out("ends by signals with an unknown name");
-                    self.gone(tid, time, 0x7f)
+                    self.count_left_out("ends by signals with an unknown name");
+                    self.end_thread(tid, time, 0x7f)
                 }
             },
             Body::Superseded(by) => {
@@ -112,50 +117,64 @@ impl StraceImport {
                     self.open.insert(tid, execve);
                 }
                 self.alive.remove(&by);
-                self.unreturned(ended)
+                self.add_unreturned(ended)
             }
             Body::Message => Ok(()),
             Body::Unknown => {
-                self.left_out("lines that are not calls");
+                self.count_left_out("lines that are not calls");
                 Ok(())
             }
         }
     }
 
-    /// Adds a call whose return is missing, and counts it.
-    fn broken(&mut self, begun: Option<PendingCall>, why: &str) -> Result<(), Error> {
+    /// Adds a call whose return is missing, and counts it for the reason `why`.
+    fn add_broken(&mut self, begun: Option<PendingCall>, why: &str) -> Result<(), Error> {
         if begun.is_some() {
-            self.left_out(why);
+            self.count_left_out(why);
         }
-        self.unreturned(begun)
+        self.add_unreturned(begun)
     }
 
     /// Adds a call that did not return.
-    fn unreturned(&mut self, begun: Option<PendingCall>) -> Result<(), Error> {
-        begun.map_or(Ok(()), |begun| self.call(begun, "?", None))
+    fn add_unreturned(&mut self, begun: Option<PendingCall>) -> Result<(), Error> {
+        begun.map_or(Ok(()), |begun| self.import_call(begun, "?", None))
     }
 
-    fn gone(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
+    /// Adds the end of a thread, with its wait status. A call under way did not return.
+    fn end_thread(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
         let ended = self.open.remove(&tid);
-        self.unreturned(ended)?;
+        self.add_unreturned(ended)?;
         self.alive.remove(&tid);
         Ok(self.import.exit(tid, time, status)?)
     }
 
-    fn call(&mut self, begun: PendingCall, after: &str, resumed: Option<u64>) -> Result<(), Error> {
+    /// Imports a call whose line is whole. `after` is the text behind its arguments; `resumed` is
+    /// the time of the line that resumes an unfinished call.
+    fn import_call(
+        &mut self,
+        begun: PendingCall,
+        after: &str,
+        resumed: Option<u64>,
+    ) -> Result<(), Error> {
         let PendingCall { tid, entered, name, args } = begun;
         self.alive.insert(tid);
-        let Some(mut imported) = row(&name).map(|row| ImportedCall::of(row, tid, entered)) else {
-            self.left_out(&format!("calls of {name}, which is not in the table of system calls"));
+        let Some(mut imported) = table_row(&name).map(|row| ImportedCall::of(row, tid, entered))
+        else {
+            self.count_left_out(&format!(
+                "calls of {name}, which is not in the table of system calls"
+            ));
             return Ok(());
         };
-        if let Some(ret) = value::result(after) {
-            imported.returned(value::spent(after, entered).or(resumed).unwrap_or(entered), ret);
+        if let Some(ret) = value::parse_result(after) {
+            imported.returned(
+                value::parse_return_time(after, entered).or(resumed).unwrap_or(entered),
+                ret,
+            );
         }
         let parts = value::split(&args);
-        let parts: Vec<(usize, &str)> = placed(&imported, &parts);
+        let parts: Vec<(usize, &str)> = assign_arguments(&imported, &parts);
         // The value of one argument may decide what the others are.
-        if let Some((i, text)) = choosing(imported.row, &parts) {
+        if let Some((i, text)) = selecting_argument(imported.row, &parts) {
             let kind = imported.row.spec.args[i].kind;
             value::parse(&mut imported, i, kind, text);
         }
@@ -172,11 +191,11 @@ impl StraceImport {
         }
         self.cut += u64::from(cut);
         if unknown {
-            self.left_out(&format!("unknown words in arguments of {name}"));
+            self.count_left_out(&format!("unknown words in arguments of {name}"));
         }
         self.abbreviated += u64::from(abbreviated && spec.replay == Replay::Issue);
         for &(i, text) in &parts {
-            self.descriptor_open_at_start(&imported, spec, i, text)?;
+            self.add_open_descriptor(&imported, spec, i, text)?;
         }
         if matches!(spec.effect, Effect::Exit | Effect::ExitGroup) {
             imported.call.exited = None;
@@ -186,8 +205,9 @@ impl StraceImport {
         Ok(self.import.call(imported)?)
     }
 
-    /// Adds a descriptor that `-y` shows and no call opened: it was open when the recording began.
-    fn descriptor_open_at_start(
+    /// Adds a descriptor that `-y` shows and no call opened, as it was open when the recording
+    /// began.
+    fn add_open_descriptor(
         &mut self,
         imported: &ImportedCall,
         spec: &CallSpec,
@@ -201,10 +221,10 @@ impl StraceImport {
             return Ok(());
         }
         let (tid, time) = (imported.call.tid, imported.call.entered);
-        match value::path(text).filter(|(path, _)| path.starts_with(b"/")) {
-            Some((path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
-                true => Ok(self.import.unlinked_descriptor(tid, time, fd, &path, O_RDWR)?),
-                false => Ok(self.import.descriptor(tid, time, fd, &path, O_RDWR)?),
+        match value::parse_path(text).filter(|(path, _)| path.starts_with(b"/")) {
+            Some((parse_path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
+                true => Ok(self.import.unlinked_descriptor(tid, time, fd, &parse_path, O_RDWR)?),
+                false => Ok(self.import.descriptor(tid, time, fd, &parse_path, O_RDWR)?),
             },
             _ => Ok(()),
         }
@@ -215,7 +235,7 @@ impl StraceImport {
         let mut open: Vec<PendingCall> = std::mem::take(&mut self.open).into_values().collect();
         open.sort_by_key(|begun| (begun.entered, begun.tid));
         for begun in open {
-            self.unreturned(Some(begun))?;
+            self.add_unreturned(Some(begun))?;
         }
         let Self { mut import, births, cut, abbreviated, .. } = self;
         let mut count = |n: u64, what: &str| {
@@ -238,14 +258,14 @@ impl StraceImport {
     }
 }
 
-/// The row of a call, by its name or by the number of one that strace does not know.
-fn row(name: &str) -> Option<&'static Row> {
+/// Returns the row of a call, by its name or by the number of one that strace does not know.
+fn table_row(name: &str) -> Option<&'static Row> {
     let number = || u32::from_str_radix(name.strip_prefix("syscall_0x")?, 16).ok();
     abi::by_name(name).or_else(|| abi::by_number(number()?))
 }
 
-/// Joins the arguments of an unfinished call and those of the line that resumes it.
-fn join(begun: &mut String, rest: &str) {
+/// Joins the arguments of an unfinished call with those of the line that resumes it.
+fn join_arguments(begun: &mut String, rest: &str) {
     let list = !begun.is_empty() && !begun.ends_with(',') && !rest.is_empty();
     if list && !rest.starts_with([',', '=']) {
         begun.push(',');
@@ -254,9 +274,9 @@ fn join(begun: &mut String, rest: &str) {
     begun.push_str(rest);
 }
 
-/// The arguments with their indices. strace prints the two halves of an offset as one, and the
-/// arguments of clone(2) by name.
-fn placed<'t>(
+/// Returns the arguments with their indices. strace prints the two halves of an offset as one, and
+/// the arguments of clone(2) by name.
+fn assign_arguments<'t>(
     imported: &ImportedCall,
     parts: &'t [std::borrow::Cow<'_, str>],
 ) -> Vec<(usize, &'t str)> {
@@ -268,18 +288,18 @@ fn placed<'t>(
         .iter()
         .filter_map(|text| {
             let place = places.next()?;
-            named(&imported.row.spec, text).or(Some((place, &**text)))
+            argument_by_name(&imported.row.spec, text).or(Some((place, &**text)))
         })
         .collect()
 }
 
-/// The argument whose value decides what the others are.
-fn choosing<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str)> {
+/// Returns the argument whose value decides what the others mean.
+fn selecting_argument<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str)> {
     let by = usize::from(row.selector);
     parts.iter().copied().find(|(i, _)| *i == by && !row.variants.is_empty())
 }
 
-/// Whether the kernel read or wrote the memory that the argument points to.
+/// Returns whether the kernel read or wrote the memory that the argument points to.
 fn was_copied(imported: &ImportedCall, kind: Kind) -> bool {
     let out = matches!(kind, Kind::Out(..) | Kind::OutIov { .. });
     let in_ = matches!(
@@ -294,8 +314,8 @@ fn was_copied(imported: &ImportedCall, kind: Kind) -> bool {
     in_ && imported.call.errno() != Some(EFAULT.cast_signed()) || out && imported.call.succeeded()
 }
 
-/// `name=value`, as strace prints the arguments of clone(2): the index goes by the name.
-fn named<'t>(spec: &CallSpec, text: &'t str) -> Option<(usize, &'t str)> {
+/// Parses `name=value`, as strace prints the arguments of clone(2). The name determines the index.
+fn argument_by_name<'t>(spec: &CallSpec, text: &'t str) -> Option<(usize, &'t str)> {
     let (name, value) = text.split_once('=').filter(|(name, _)| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
     })?;
