@@ -27,7 +27,7 @@ pub(crate) fn begin(
 
 /// Notes that the input has no working directory, for the reason `why`.
 pub(crate) fn note_no_directory(import: &mut Import, why: &str) {
-    import.note(format!("{why}: relative paths start from / (--directory sets another)"));
+    import.add_note(format!("{why}: relative paths start from / (--directory sets another)"));
 }
 
 /// Returns whether a call ends its thread, so that it will not return.
@@ -37,17 +37,17 @@ pub(crate) fn ends_thread(row: &Row) -> bool {
 
 /// Adds a call whose thread entered another one before a return came.
 pub(crate) fn add_unreturned(import: &mut Import, call: ImportedCall) -> Result<(), Error> {
-    import.left_out("returns of calls, which are missing", 1);
-    Ok(import.call(call)?)
+    import.count_left_out("returns of calls, which are missing", 1);
+    Ok(import.add_call(call)?)
 }
 
 /// Counts a return without an entry. If the thread was `known`, the entry is missing; else it may
 /// have been before the recording began.
 pub(crate) fn count_unentered(import: &mut Import, known: bool) {
     if known {
-        import.left_out("calls whose entry is missing", 1);
+        import.count_left_out("calls whose entry is missing", 1);
     } else {
-        import.ignored("ends of calls that began before the recording", 1);
+        import.count_ignored("ends of calls that began before the recording", 1);
     }
 }
 

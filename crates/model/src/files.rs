@@ -174,14 +174,14 @@ fn follow(
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
     facts.names.watched = about.whole;
     let mounts = about.mounts.iter().map(|(point, kind)| (&point[..], &kind[..]));
-    let mut processes = Processes::of(Mounts::new(mounts));
+    let mut processes = Processes::with_mounts(Mounts::new(mounts));
     let mut unrecorded = Unrecorded::default();
     let mut under_way = HashMap::default();
     for item in Timeline::new(items) {
         match item? {
             TimelineItem::Event(event) => {
                 if event.kind == RecordKind::Exec {
-                    unrecorded.replaced(event.pid);
+                    unrecorded.after_exec(event.pid);
                 }
                 happened(&event, &mut processes, &mut facts);
             }
@@ -194,7 +194,7 @@ fn follow(
             TimelineItem::Leave(number, call) => {
                 let Some((index, mut operands)) = under_way.remove(&number) else { continue };
                 processes.leave_with(&call, &mut operands, &mut |path| facts.names.link_at(path));
-                let changed = unrecorded.returned(&processes, &call, &operands);
+                let changed = unrecorded.after_return(&processes, &call, &operands);
                 let overlapping = facts.outside.overlapping.leave(number);
                 if let Some(spec) = call.spec().filter(|_| call.was_executed()) {
                     let context = context(&call, spec, &operands, &mut facts);
@@ -219,7 +219,7 @@ fn follow(
         }
     }
     facts.explain_errors();
-    facts.covered = processes.mounted();
+    facts.covered = processes.mount_points();
     Ok((facts, unrecorded))
 }
 

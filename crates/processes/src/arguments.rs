@@ -17,19 +17,19 @@ impl<V> Default for Six<V> {
 }
 
 impl<V> Six<V> {
-    /// Those that are there.
+    /// Returns the values of those arguments that have one.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().flat_map(|all| all.iter().flatten())
     }
-    /// Puts one there.
+    /// Sets the value of an argument.
     pub fn put(&mut self, argument: usize, value: V) {
         self.0.get_or_insert_default()[argument] = Some(value);
     }
-    /// Whether there is one.
-    pub fn any(&self) -> bool {
+    /// Returns whether an argument has a value.
+    pub fn has_any(&self) -> bool {
         self.values().next().is_some()
     }
-    /// Takes all away.
+    /// Removes all values.
     pub fn clear(&mut self) {
         if let Some(all) = &mut self.0 {
             all.fill_with(|| None);
@@ -89,8 +89,8 @@ pub struct Operands<T> {
 }
 
 impl<T> Operands<T> {
-    /// Lets all descriptors and directories go.
-    pub fn let_go(&mut self) {
+    /// Releases all descriptors and directories, so that the last user of one can close it.
+    pub fn release(&mut self) {
         self.fds.fill_with(|| None);
         self.through.clear();
         self.inner.clear();

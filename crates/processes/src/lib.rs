@@ -101,11 +101,11 @@ impl<T: Default> Default for Processes<T> {
 impl<T: Default> Processes<T> {
     /// Starts without processes, on a machine of whose mounts nothing is known.
     pub fn new() -> Self {
-        Self::of(Mounts::default())
+        Self::with_mounts(Mounts::default())
     }
 
     /// Starts without processes, on a machine with these mounts.
-    pub fn of(mounts: Mounts) -> Self {
+    pub fn with_mounts(mounts: Mounts) -> Self {
         Self {
             mounts,
             links: Links::default(),
@@ -123,38 +123,39 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    /// The descriptor `fd` of thread `tid` now.
+    /// Returns the descriptor `fd` that thread `tid` has now.
     pub fn descriptor(&self, tid: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
         let thread = self.threads.get(&tid)?;
         self.tables.get(&thread.table)?.get(fd)
     }
 
-    /// The working directory of thread `tid` now.
+    /// Returns the current working directory of thread `tid`.
     pub fn directory(&self, tid: u32) -> Option<&Arc<Directory<T>>> {
         Some(&self.groups.get(&self.threads.get(&tid)?.fs)?.cwd)
     }
 
-    /// Whether two threads have one descriptor table.
-    pub fn share_table(&self, a: u32, b: u32) -> bool {
+    /// Returns whether two threads share a descriptor table.
+    pub fn shares_table(&self, a: u32, b: u32) -> bool {
         self.threads.get(&a).zip(self.threads.get(&b)).is_some_and(|(a, b)| a.table == b.table)
     }
 
-    /// Whether the close of `fd` that thread `tid` has under way has found it open.
-    pub fn closes(&self, tid: u32, fd: i32) -> bool {
+    /// Returns whether thread `tid` has a close of `fd` under way that found it open.
+    pub fn is_closing(&self, tid: u32, fd: i32) -> bool {
         self.closing.has_found(tid, fd)
     }
 
-    /// The credentials of thread `tid`, if the trace says so.
+    /// Returns the credentials of thread `tid`, if the trace has them.
     pub fn credentials(&self, tid: u32) -> Option<&Arc<Credentials>> {
         self.threads.get(&tid)?.credentials.as_ref()
     }
 
-    /// How many threads live.
-    pub fn threads(&self) -> usize {
+    /// Returns the number of living threads.
+    pub fn thread_count(&self) -> usize {
         self.threads.len()
     }
 
-    fn fresh(&mut self) -> u64 {
+    /// Returns a number that was not used before.
+    fn next_id(&mut self) -> u64 {
         self.next += 1;
         self.next
     }

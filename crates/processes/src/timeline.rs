@@ -49,7 +49,9 @@ where
         }
     }
 
-    fn hold(&mut self, call: Call) -> (usize, Arc<Call>) {
+    /// Stores a call that is entered, and schedules its return. Returns the number that identifies
+    /// it.
+    fn begin_call(&mut self, call: Call) -> (usize, Arc<Call>) {
         let call = Arc::new(call);
         let number = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
@@ -71,7 +73,8 @@ where
         (number, call)
     }
 
-    fn take(&mut self, number: usize) -> Option<Arc<Call>> {
+    /// Removes and returns the call with this number.
+    fn end_call(&mut self, number: usize) -> Option<Arc<Call>> {
         self.free.push(number);
         self.calls[number].take()
     }
@@ -103,17 +106,17 @@ where
             && (left <= time || self.next.is_none())
         {
             self.open.pop();
-            return self.take(number).map(|call| Ok(TimelineItem::Leave(number, call)));
+            return self.end_call(number).map(|call| Ok(TimelineItem::Leave(number, call)));
         }
         match self.next.take() {
             Some(Item::Event(e)) => Some(Ok(TimelineItem::Event(e))),
             Some(Item::Call(c)) => {
-                let (number, call) = self.hold(c);
+                let (number, call) = self.begin_call(c);
                 Some(Ok(TimelineItem::Enter(number, call)))
             }
             None => {
                 let number = self.lost.pop()?;
-                self.take(number).map(|call| Ok(TimelineItem::Unreturned(number, call)))
+                self.end_call(number).map(|call| Ok(TimelineItem::Unreturned(number, call)))
             }
         }
     }

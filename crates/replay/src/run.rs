@@ -104,6 +104,8 @@ fn in_sandbox<T: Send>(
     done
 }
 
+/// Replays the calls inside the sandbox: creates the initial state, runs the dispatcher, and
+/// compares the final tree.
 fn replay_calls(
     source: &dyn Source,
     options: &Options,
@@ -151,7 +153,7 @@ fn replay_calls(
     Ok(report)
 }
 
-/// What the dispatcher and the executors of this replay share.
+/// Creates the state that the dispatcher and the executors of this replay share.
 fn shared(
     source: &dyn Source,
     options: &Options,
@@ -166,7 +168,7 @@ fn shared(
     let context = ReplayContext {
         verify: options.verify,
         rules,
-        leaves_out: options.selection.leaves_out(),
+        leaves_out: options.selection.can_exclude(),
         listings: Listings::default(),
         copied: AtomicU64::new(0),
         emulated: Mutex::default(),
@@ -197,7 +199,8 @@ fn shared(
     }
 }
 
-/// The effective user and group of the traced program when the recording began.
+/// Returns the effective user and group of the traced program when the recording began, if they are
+/// recorded.
 fn credentials(source: &dyn Source) -> Result<Option<(u32, u32)>, Error> {
     for item in source.items().map_err(Error::Trace)?.take(USER_LOOKAHEAD) {
         if let Item::Event(event) = item.map_err(Error::Trace)?
@@ -211,7 +214,7 @@ fn credentials(source: &dyn Source) -> Result<Option<(u32, u32)>, Error> {
     Ok(None)
 }
 
-/// Raises the limit of descriptors: the descriptors of all traced processes are this process's.
+/// Raises the limit of open files, as this process opens the descriptors of all traced ones.
 fn allow_many_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;

@@ -195,7 +195,7 @@ fn compare_directory(a: &Args, trace: &Trace, dir: &Path, messages: &Messages) -
     let withhold = replay::Root::open(dir).is_ok_and(|root| !root.is_secluded());
     let bar = messages.progress("comparing");
     let progress = &mut |done, of| bar.set_position(done, of);
-    let outcome = state::compare(&rows, dir, CompareOptions { owners, withhold }, progress)
+    let outcome = state::compare_tree(&rows, dir, CompareOptions { owners, withhold }, progress)
         .with_context(|| format!("cannot compare {}", dir.display()))?;
     drop(bar);
     let excluded = outcome.excluded.len() as u64;

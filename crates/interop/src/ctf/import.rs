@@ -43,7 +43,7 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, forks.made)?;
-    import.note(
+    import.add_note(
         "LTTng records no data: files get the recorded sizes, but other content (`replay \
         --write-data random` generates some)",
     );
@@ -62,10 +62,13 @@ pub fn import(
     progress(counts.bytes, trace.bytes);
     let CtfImport { mut import, open, .. } = conversion;
     for imported in open.into_values() {
-        import.call(imported)?;
+        import.add_call(imported)?;
     }
     if counts.packets > 0 {
-        import.missing(&format!("{} packets of the trace are missing or damaged", counts.packets));
+        import.add_missing(&format!(
+            "{} packets of the trace are missing or damaged",
+            counts.packets
+        ));
     }
     finish(import, counts.damage.into_iter().next(), progress)
 }
@@ -128,7 +131,7 @@ impl CtfImport {
     fn add_gap(&mut self, lost: &Lost) -> Result<(), Error> {
         self.running.forget_cpus(lost);
         if lost.events > 0 {
-            self.import.lost(lost.time, lost.events)?;
+            self.import.add_gap(lost.time, lost.events)?;
         }
         Ok(())
     }
@@ -143,24 +146,24 @@ impl CtfImport {
                 return self.import_descriptor(event);
             }
             if !name.starts_with("lttng_statedump_") && !running::shows_running_thread(event.kind) {
-                self.import.ignored(&format!("events {name}"), 1);
+                self.import.count_ignored(&format!("events {name}"), 1);
             }
             return Ok(());
         };
         let Some(tid) = thread else {
-            self.import.left_out(UNKNOWN_THREAD, 1);
+            self.import.count_left_out(UNKNOWN_THREAD, 1);
             return Ok(());
         };
         if end.entry {
             if let Some(before) = self.open.remove(&tid) {
                 add_unreturned(&mut self.import, before)?;
             }
-            match end.row.map(|row| ImportedCall::of(row, tid, event.time)) {
+            match end.row.map(|row| ImportedCall::from_row(row, tid, event.time)) {
                 Some(mut imported) => {
                     set_arguments(&mut imported, &event.fields, true);
                     self.ensure_thread(tid, event.time)?;
                     if ends_thread(imported.row) {
-                        return Ok(self.import.call(imported)?);
+                        return Ok(self.import.add_call(imported)?);
                     }
                     self.open.insert(tid, imported);
                 }
@@ -168,7 +171,7 @@ impl CtfImport {
                     let name = event.kind.name.trim_start_matches("syscall_entry_");
                     let what =
                         format!("calls of {name}, which is not in the table of system calls");
-                    self.import.left_out(&what, 1);
+                    self.import.count_left_out(&what, 1);
                 }
             }
             return Ok(());
@@ -181,17 +184,17 @@ impl CtfImport {
             // A child's own return from the clone that made it has no entry, nor has that of a call
             // which the table does not know: that was counted.
             let born = end.is_fork() && ret == 0;
-            let known = self.import.knows_thread(tid);
+            let known = self.import.is_alive(tid);
             self.ensure_thread(tid, event.time)?;
             if !born && end.row.is_some() {
                 count_unentered(&mut self.import, known);
             }
             return Ok(());
         };
-        imported.returned(event.time, ret);
+        imported.set_returned(event.time, ret);
         set_arguments(&mut imported, &event.fields, false);
         add_unrecorded_data(&mut imported);
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 
     /// Imports a descriptor that the state dump shows, for those of its processes that have made a
@@ -199,13 +202,14 @@ impl CtfImport {
     fn import_descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
         let Some((open, active)) = self.state_dump.add_descriptor(event) else {
             let what = "descriptors of the state dump that belong to no known process";
-            self.import.ignored(what, 1);
+            self.import.count_ignored(what, 1);
             return Ok(());
         };
         for pid in active {
             // The dump takes a while: what a call has opened since is newer.
             if !self.import.has_descriptor(pid, open.fd) {
-                self.import.descriptor(pid, event.time, open.fd, &open.path, open.flags)?;
+                self.import
+                    .add_open_descriptor(pid, event.time, open.fd, &open.path, open.flags)?;
             }
         }
         Ok(())
@@ -216,8 +220,8 @@ impl CtfImport {
     fn ensure_thread(&mut self, tid: u32, time: u64) -> Result<(), Error> {
         self.import.ensure_thread(tid, time)?;
         for open in self.state_dump.take_open(tid) {
-            self.import.descriptor(
-                self.import.process(tid),
+            self.import.add_open_descriptor(
+                self.import.process_of(tid),
                 time,
                 open.fd,
                 &open.path,
@@ -253,7 +257,7 @@ fn set_argument(imported: &mut ImportedCall, arg: usize, kind: Kind, value: &Val
     match (value, kind) {
         (Value::Text(text), Kind::Path(_) | Kind::Str) => {
             if imported.call.payloads.iter().all(|p| usize::from(p.arg) != arg) {
-                imported.string(arg, text);
+                imported.add_string(arg, text);
             }
         }
         (Value::Array(numbers), Kind::Out(_, layout)) if layout.form == Form::Fds => {
@@ -262,11 +266,11 @@ fn set_argument(imported: &mut ImportedCall, arg: usize, kind: Kind, value: &Val
                 .filter_map(Value::to_register)
                 .flat_map(|v| (v as u32).to_le_bytes())
                 .collect();
-            imported.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
+            imported.add_payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
         }
         _ => {
             if let Some(v) = value.to_register() {
-                imported.number(arg, v);
+                imported.set_number(arg, v);
             }
         }
     }

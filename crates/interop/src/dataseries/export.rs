@@ -82,7 +82,7 @@ pub fn export(
                     exporter.export_call(context).map_err(written)?;
                 } else if ends_thread(&call) && !call.returned() {
                     exporter.begin_exit(call).map_err(written)?;
-                    operands.let_go();
+                    operands.release();
                 }
                 open.insert(place, operands);
                 continue;

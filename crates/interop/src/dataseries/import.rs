@@ -48,14 +48,15 @@ pub fn import(
     };
     let mut import = begin(to, about, directory, forks)?;
     if let Some(umask) = index.umask {
-        import.umask(umask);
+        import.set_umask(umask);
     }
     if directory.is_none() {
         note_no_directory(&mut import, "DataSeries has no working directory");
     }
-    import.note(clock.note());
+    import.add_note(clock.note());
     if !index.ours {
-        import.missing("the original tracers record only some calls, and do not count lost ones");
+        import
+            .add_missing("the original tracers record only some calls, and do not count lost ones");
     }
     let mut conversion = DataSeriesImport {
         import,
@@ -87,8 +88,8 @@ pub fn import(
     }
     let DataSeriesImport { mut import, losses, .. } = conversion;
     let Losses { calls, assumed, damage, .. } = losses;
-    calls.iter().for_each(|(what, n)| import.left_out(what, *n));
-    assumed.iter().for_each(|(what, n)| import.ignored(what, *n));
+    calls.iter().for_each(|(what, n)| import.count_left_out(what, *n));
+    assumed.iter().for_each(|(what, n)| import.count_ignored(what, *n));
     finish(import, damage, progress)
 }
 
@@ -139,7 +140,7 @@ impl DataSeriesImport {
         let what = String::from_utf8_lossy(row.text("what").unwrap_or_default()).into_owned();
         let calls = row.int("calls").unwrap_or(0).max(0).cast_unsigned();
         if calls == 0 {
-            return self.import.missing(&what);
+            return self.import.add_missing(&what);
         }
         let known = self.losses.calls.entry(what).or_default();
         *known = known.saturating_add(calls);
@@ -166,7 +167,7 @@ impl DataSeriesImport {
         let (entered, left) = self.call_times(row);
         let mut imported = ImportedCall::new(call, tid, entered)?;
         if let Some(ret) = row.result() {
-            imported.returned(left, ret);
+            imported.set_returned(left, ret);
         }
         Some(imported)
     }
@@ -204,14 +205,14 @@ impl DataSeriesImport {
         {
             // RA-Strace writes half an address into the new directory of symlinkat.
             if !(abi::AT_FDCWD..1 << 20).contains(&(imported.call.args[arg] as i32)) {
-                imported.number(arg, i64::from(abi::AT_FDCWD).cast_unsigned());
+                imported.set_number(arg, i64::from(abi::AT_FDCWD).cast_unsigned());
                 self.losses.count_assumption(format!(
                     "directory descriptor of {} (the working directory is assumed)",
                     a.name
                 ));
             }
         }
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 
     /// Imports the end of a thread that did not call exit. The record has a signal as shells report
@@ -224,6 +225,6 @@ impl DataSeriesImport {
         };
         let (tid, time) = (imported.call.tid, imported.call.entered);
         self.import.ensure_thread(tid, time)?;
-        Ok(self.import.exit(tid, time, status)?)
+        Ok(self.import.add_exit(tid, time, status)?)
     }
 }

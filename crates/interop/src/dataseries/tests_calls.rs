@@ -16,15 +16,15 @@ use trace::{Call, Item, ReadOptions, Trace};
 fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> ImportedCall {
     let mut imported = ImportedCall::new(name, 7, 1_700_000_000_000_000_000 + at).unwrap();
     for (i, arg) in args.iter().enumerate() {
-        imported.number(i, arg.cast_unsigned());
+        imported.set_number(i, arg.cast_unsigned());
     }
-    strings.iter().for_each(|(arg, text)| imported.string(*arg, text.as_bytes()));
-    imported.returned(imported.call.entered + 1, ret);
+    strings.iter().for_each(|(arg, text)| imported.add_string(*arg, text.as_bytes()));
+    imported.set_returned(imported.call.entered + 1, ret);
     imported
 }
 
 fn bytes(mut imported: ImportedCall, arg: usize, at_exit: bool, bytes: &[u8]) -> ImportedCall {
-    imported.payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
+    imported.add_payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
     imported
 }
 
@@ -32,7 +32,7 @@ fn trace_of(dir: &Path, calls: Vec<ImportedCall>) -> Trace {
     let to = dir.join("t.ra");
     let origin = Origin { directory: Some(b"/home".to_vec()), ..Origin::default() };
     let mut import = Import::new(&to, origin).unwrap();
-    calls.into_iter().for_each(|imported| import.call(imported).unwrap());
+    calls.into_iter().for_each(|imported| import.add_call(imported).unwrap());
     import.finish(true, &mut |_, _| {}).unwrap();
     Trace::open(&to).unwrap()
 }
@@ -226,9 +226,9 @@ fn vectors_keep_their_buffers() {
             .iter()
             .flat_map(|n| [0x1000u64.to_le_bytes(), (*n as u64).to_le_bytes()].concat())
             .collect();
-        imported.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+        imported.add_payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
         let data: Vec<u8> = (0..all).map(|i| (i as u64 * 7 + at) as u8).collect();
-        imported.data(1, &data, all as u64);
+        imported.add_data(1, &data, all as u64);
         imported
     };
     let lens = [9000, 0, 20_000, 31];
@@ -294,7 +294,7 @@ fn forged_results_and_missing_data_take_no_memory() {
     let dir = crate::tests_support::scratch();
     let read = |at, name, ret: i64| {
         let mut imported = call(name, at, ret, &[3, 0x1000, ret, 0], &[]);
-        imported.data(1, b"", ret.cast_unsigned());
+        imported.add_data(1, b"", ret.cast_unsigned());
         imported
     };
     let huge = vec![
@@ -318,28 +318,28 @@ fn ends_and_beginnings() {
     let dir = crate::tests_support::scratch();
     let to = dir.path().join("t.ra");
     let mut import_ = Import::new(&to, Origin::default()).unwrap();
-    import_.umask(0o077);
+    import_.set_umask(0o077);
     let time = 1_700_000_000_000_000_000;
     let fork = |at, child| call("clone", at, child, &[17], &[]);
     let imported = |name: &str, tid, at, args: &[i64], ret: Option<i64>| {
         let mut imported = ImportedCall::new(name, tid, time + at).unwrap();
-        args.iter().enumerate().for_each(|(i, a)| imported.number(i, a.cast_unsigned()));
+        args.iter().enumerate().for_each(|(i, a)| imported.set_number(i, a.cast_unsigned()));
         if let Some(ret) = ret {
-            imported.returned(time + at + 1, ret);
+            imported.set_returned(time + at + 1, ret);
         }
         imported
     };
     let flags = ::import::Fork { parent: 7, flags: 17, time };
-    import_.call(fork(0, 8)).unwrap();
-    import_.fork(8, flags).unwrap();
-    import_.call(imported("close", 8, 10, &[3], Some(0))).unwrap();
-    import_.call(imported("exit_group", 8, 20, &[5], None)).unwrap();
-    import_.call(fork(30, 9)).unwrap();
-    import_.fork(9, ::import::Fork { time: time + 31, ..flags }).unwrap();
-    import_.call(imported("close", 9, 40, &[4], Some(0))).unwrap();
-    import_.exit(9, time + 50, 9).unwrap();
-    import_.call(imported("close", 7, 60, &[5], Some(0))).unwrap();
-    import_.call(imported("exit_group", 7, 70, &[0], None)).unwrap();
+    import_.add_call(fork(0, 8)).unwrap();
+    import_.add_fork(8, flags).unwrap();
+    import_.add_call(imported("close", 8, 10, &[3], Some(0))).unwrap();
+    import_.add_call(imported("exit_group", 8, 20, &[5], None)).unwrap();
+    import_.add_call(fork(30, 9)).unwrap();
+    import_.add_fork(9, ::import::Fork { time: time + 31, ..flags }).unwrap();
+    import_.add_call(imported("close", 9, 40, &[4], Some(0))).unwrap();
+    import_.add_exit(9, time + 50, 9).unwrap();
+    import_.add_call(imported("close", 7, 60, &[5], Some(0))).unwrap();
+    import_.add_call(imported("exit_group", 7, 70, &[0], None)).unwrap();
     import_.finish(true, &mut |_, _| {}).unwrap();
 
     let (out, back) = (dir.path().join("t.ds"), dir.path().join("back.ra"));

@@ -16,14 +16,14 @@ fn hostile(dir: &Path) -> Trace {
     let mut import = Import::new(&to, Origin::default()).unwrap();
     let mut resolved = |name: &str, at: u64, ret: i64, args: &[u64], path: Option<&[u8]>| {
         let mut resolved = ImportedCall::new(name, 7, at).unwrap();
-        args.iter().enumerate().for_each(|(i, a)| resolved.number(i, *a));
+        args.iter().enumerate().for_each(|(i, a)| resolved.set_number(i, *a));
         if let Some(path) = path {
-            resolved.string(1, path);
+            resolved.add_string(1, path);
         } else {
-            resolved.data(1, b"", ret.max(0).cast_unsigned());
+            resolved.add_data(1, b"", ret.max(0).cast_unsigned());
         }
-        resolved.returned(at, ret);
-        import.call(resolved).unwrap();
+        resolved.set_returned(at, ret);
+        import.add_call(resolved).unwrap();
     };
     for (i, name) in NAMES.iter().enumerate() {
         let fd = i as u64 + 3;

@@ -24,10 +24,10 @@ pub(crate) fn add_unrecorded_data(imported: &mut ImportedCall) {
                     && !has_data(imported, arg)
                     && imported.row.spec.ret == abi::Ret::Bytes =>
             {
-                imported.data(arg, &[], moved);
+                imported.add_data(arg, &[], moved);
             }
             Kind::InIov { .. } | Kind::OutIov { .. } if succeeded && !has_data(imported, arg) => {
-                imported.data(arg, &[], moved);
+                imported.add_data(arg, &[], moved);
             }
             Kind::Path(used) if succeeded && imported.call.string(arg as u8) == Some(b"") => {
                 // An empty path without AT_EMPTY_PATH was a null pointer (futimens(3)), or could
@@ -40,11 +40,11 @@ pub(crate) fn add_unrecorded_data(imported: &mut ImportedCall) {
                 if !allowed && used.dir.is_some() && imported.row.spec.ret != abi::Ret::Count {
                     imported.call.payloads.retain(|p| usize::from(p.arg) != arg);
                     let optional = imported.row.spec.args.iter().any(|a| a.name == "utimes");
-                    imported.number(arg, if optional { 0 } else { ::import::UNKNOWN_ADDRESS });
+                    imported.set_number(arg, if optional { 0 } else { ::import::UNKNOWN_ADDRESS });
                 }
             }
             Kind::Out(_, layout) if layout.fields.iter().any(|f| f.kind == FieldKind::Size) => {
-                imported.pointer_if_null(arg);
+                imported.set_pointer_if_null(arg);
             }
             _ => {}
         }

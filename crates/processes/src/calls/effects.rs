@@ -2,7 +2,7 @@
 
 use crate::Processes;
 use crate::arguments::Operands;
-use crate::calls::enter::position;
+use crate::calls::enter::explicit_position;
 use crate::calls::mounting::ReadLink;
 use crate::events::CLONE_FILES;
 use crate::state::file::{Descriptor, Inode};
@@ -21,49 +21,50 @@ const CLOSE_RANGE_UNSHARE: u64 = 2;
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
 
 impl<T: Default> Processes<T> {
-    /// Applies what a call did that returns now, and completes `operands`.
+    /// Applies the effects of a call that returns now, and completes `operands`.
     pub fn leave(&mut self, call: &Call, operands: &mut Operands<T>) {
         self.leave_with(call, operands, &mut |_| None);
     }
 
-    /// The same where `links` says where links lead: the paths of mounts are followed through them.
+    /// Applies a return as [`Self::leave`] does, where `links` returns the targets of symbolic
+    /// links: the paths of mounts are followed through them.
     pub fn leave_with(&mut self, call: &Call, operands: &mut Operands<T>, links: ReadLink<'_>) {
         let alone = operands.step == self.step;
         self.step += 1;
         let Some(spec) = call.spec().filter(|_| call.was_executed()) else { return };
         if let Effect::Close { fd } = spec.effect {
-            self.closed(call, operands, fd);
+            self.finish_close(call, operands, fd);
         }
         // Descriptors that an overlapping call opened are there by now; offsets are as the calls
         // that returned before left them.
         if !alone {
             let bad = call.errno() == Some(EBADF);
             if bad {
-                self.unbind(call, spec, operands);
+                self.unbind_free_numbers(call, spec, operands);
             }
-            self.bind(call, spec, operands, !bad);
+            self.bind_operands(call, spec, operands, !bad);
         }
         if !call.succeeded() {
             return;
         }
-        operands.cut = is_cut(call, spec, operands);
-        if operands.paths.any() {
-            self.relink(call, spec, operands);
+        operands.cut = ended_early(call, spec, operands);
+        if operands.paths.has_any() {
+            self.apply_to_links(call, spec, operands);
         }
-        self.advance(call, spec, operands);
+        self.advance_offsets(call, spec, operands);
         self.change_credentials(call, spec);
-        self.apply(call, spec, operands, links);
+        self.apply_effect(call, spec, operands, links);
     }
 
-    /// A close has ended.
-    fn closed(&mut self, call: &Call, operands: &mut Operands<T>, fd: u8) {
+    /// Completes the operands of a close that has returned.
+    fn finish_close(&mut self, call: &Call, operands: &mut Operands<T>, fd: u8) {
         let number = call.args[fd as usize] as i32;
         if let Some((table, descriptor)) = self.closing.end(call.tid, number) {
             // If the number was free, it closed what an overlapping call had put there; or what
             // another close has taken, which then has another one coming.
             let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
             let found = descriptor.or_else(|| call.succeeded().then(there)?);
-            let taken = || self.closing.take(table, number);
+            let taken = || self.closing.take_found(table, number);
             let found = found.or_else(|| call.succeeded().then(taken)?);
             if operands.fds[fd as usize].is_none() {
                 operands.fds[fd as usize].clone_from(&found);
@@ -72,8 +73,8 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    /// Applies what a call that succeeded did.
-    fn apply(
+    /// Applies the effect of a call that succeeded, as the table of system calls describes it.
+    fn apply_effect(
         &mut self,
         call: &Call,
         spec: &CallSpec,
@@ -81,14 +82,14 @@ impl<T: Default> Processes<T> {
         links: ReadLink<'_>,
     ) {
         match spec.effect {
-            Effect::None if spec.ret == Ret::Fd => self.opened(call, spec, operands),
-            Effect::Dup { old } => self.duplicate(call, spec, operands, old, call.ret as i32),
+            Effect::None if spec.ret == Ret::Fd => self.apply_open(call, spec, operands),
+            Effect::Dup { old } => self.apply_dup(call, spec, operands, old, call.ret as i32),
             Effect::DupTo { old, new }
                 if call.args[old as usize] as i32 != call.args[new as usize] as i32 =>
             {
-                self.duplicate(call, spec, operands, old, call.args[new as usize] as i32);
+                self.apply_dup(call, spec, operands, old, call.args[new as usize] as i32);
             }
-            Effect::CloseRange => self.close_range(call, operands),
+            Effect::CloseRange => self.apply_close_range(call, operands),
             Effect::Chdir | Effect::Fchdir => self.change_directory(call, operands),
             Effect::Chroot => self.change_root(call, operands),
             Effect::Umask => {
@@ -102,21 +103,23 @@ impl<T: Default> Processes<T> {
                 }
             }
             Effect::Cloexec { on } => {
-                self.with_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on);
+                self.change_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on);
             }
-            Effect::SetFdFlags => self.with_slot(call.tid, call.args[0] as i32, |slot| {
+            Effect::SetFdFlags => self.change_slot(call.tid, call.args[0] as i32, |slot| {
                 slot.cloexec = call.args[2] & 1 != 0;
             }),
             Effect::SetStatusFlags => set_status_flags(call, operands),
             Effect::SetNonblocking => set_nonblocking(call, operands),
-            Effect::Pair { fds, flags } => self.pair(call, spec, operands, fds, flags),
-            Effect::Receive => self.receive(call, operands),
-            Effect::Fetch { process, fd } => self.fetch(call, spec, operands, process, fd),
+            Effect::Pair { fds, flags } => self.install_pair(call, spec, operands, fds, flags),
+            Effect::Receive => self.install_received(call, operands),
+            Effect::Fetch { process, fd } => {
+                self.apply_pidfd_getfd(call, spec, operands, process, fd)
+            }
             Effect::Unshare => {
                 if call.args[0] & CLONE_FILES != 0 {
-                    self.own_table(call.tid);
+                    self.unshare_table(call.tid);
                 }
-                self.unshare_space(call.tid, call.args[0]);
+                self.apply_unshare(call.tid, call.args[0]);
             }
             Effect::Truncate => {
                 let length = spec.args.iter().position(|a| a.kind == Kind::Length);
@@ -126,19 +129,19 @@ impl<T: Default> Processes<T> {
             }
             Effect::Allocate => {
                 if let Some(d) = &operands.fds[0] {
-                    allocate(&d.file.inode, call.args[1], call.args[2], call.args[3]);
+                    apply_allocate(&d.file.inode, call.args[1], call.args[2], call.args[3]);
                 }
             }
             Effect::OpenTree | Effect::MakeMount => {
-                self.opened(call, spec, operands);
-                self.remount(call, spec, operands, links);
+                self.apply_open(call, spec, operands);
+                self.apply_mount_change(call, spec, operands, links);
             }
             Effect::Mount
             | Effect::Unmount
             | Effect::PivotRoot
             | Effect::MoveMount
             | Effect::Configure
-            | Effect::EnterSpace => self.remount(call, spec, operands, links),
+            | Effect::EnterSpace => self.apply_mount_change(call, spec, operands, links),
             Effect::None
             | Effect::Sync
             | Effect::Bind
@@ -150,6 +153,7 @@ impl<T: Default> Processes<T> {
         }
     }
 
+    /// Sets the root directory of the thread's process after a chroot(2).
     fn change_root(&mut self, call: &Call, operands: &Operands<T>) {
         let view = call
             .identity(ROOT_DIRECTORY)
@@ -163,9 +167,9 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    /// EBADF from a number that lost its meaning while the call was under way: it found the number
-    /// free.
-    fn unbind(&self, call: &Call, spec: &CallSpec, operands: &mut Operands<T>) {
+    /// Removes descriptors from the operands of a call that failed with EBADF: if a number was
+    /// closed while the call was under way, the call found it free.
+    fn unbind_free_numbers(&self, call: &Call, spec: &CallSpec, operands: &mut Operands<T>) {
         for i in argument_indices(spec.uses.fd_args) {
             if let Some(meant) = &operands.fds[i]
                 && !self
@@ -207,19 +211,23 @@ impl<T: Default> Processes<T> {
         }
     }
 
+    /// Returns the working directory, root and umask of a thread, to change them.
     pub(crate) fn fs(&mut self, tid: u32) -> Option<&mut crate::state::table::Fs<T>> {
         let fs = self.threads.get(&tid)?.fs;
         self.groups.get_mut(&fs)
     }
 
-    fn with_slot(&mut self, tid: u32, fd: i32, change: impl FnOnce(&mut Slot<T>)) {
+    /// Changes the entry of `fd` in the thread's descriptor table, if there is one.
+    fn change_slot(&mut self, tid: u32, fd: i32, change: impl FnOnce(&mut Slot<T>)) {
         let Some(table) = self.threads.get(&tid).map(|t| t.table) else { return };
         if let Some(slot) = self.tables.get_mut(&table).and_then(|t| t.slots.get_mut(&fd)) {
             change(slot);
         }
     }
 
-    pub(crate) fn install(
+    /// Puts a new descriptor into the thread's table under the number `fd`. What it replaces counts
+    /// as closed.
+    pub(crate) fn install_descriptor(
         &mut self,
         call: &Call,
         operands: &mut Operands<T>,
@@ -241,7 +249,9 @@ impl<T: Default> Processes<T> {
         operands.closed.extend(old.and_then(|old| self.closing.give(table, fd, old)));
     }
 
-    fn duplicate(
+    /// Applies a dup(2) or a similar call: the number `new` refers to the same open file as
+    /// argument `old`.
+    fn apply_dup(
         &mut self,
         call: &Call,
         spec: &CallSpec,
@@ -251,17 +261,18 @@ impl<T: Default> Processes<T> {
     ) {
         let file = match &operands.fds[old as usize] {
             Some(d) => d.file.clone(),
-            None => self.file(b"", Identity::default(), 0, false),
+            None => self.new_open_file(b"", Identity::default(), 0, false),
         };
-        let descriptor = self.describe(file);
-        self.install(call, operands, new, descriptor, asks_cloexec(call, spec));
+        let descriptor = self.new_descriptor(file);
+        self.install_descriptor(call, operands, new, descriptor, asks_cloexec(call, spec));
     }
 
-    fn close_range(&mut self, call: &Call, operands: &mut Operands<T>) {
+    /// Applies a close_range(2): closes the descriptors of a range, or marks them close-on-exec.
+    fn apply_close_range(&mut self, call: &Call, operands: &mut Operands<T>) {
         let [first, last, flags, ..] = call.args;
         let (first, last) = (first as u32, last as u32);
         if flags & CLOSE_RANGE_UNSHARE != 0 {
-            self.own_table(call.tid);
+            self.unshare_table(call.tid);
         }
         let Some(table) = self.threads.get(&call.tid).and_then(|t| self.tables.get_mut(&t.table))
         else {
@@ -284,6 +295,7 @@ impl<T: Default> Processes<T> {
         });
     }
 
+    /// Sets the working directory after a chdir(2) or fchdir(2).
     fn change_directory(&mut self, call: &Call, operands: &mut Operands<T>) {
         let view = match call.identity(WORKING_DIRECTORY) {
             Some((_, path)) if path.starts_with(b"/") => path.to_vec(),
@@ -292,7 +304,7 @@ impl<T: Default> Processes<T> {
                 {
                     (Some(path), _) => crate::lexical(path),
                     (None, Some(d)) if !d.file.path.is_empty() => {
-                        self.view_of(call.tid, &d.file).into()
+                        self.path_seen_by(call.tid, &d.file).into()
                     }
                     // The target is unknown: most likely back to where it was.
                     _ => return,
@@ -306,7 +318,9 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    fn pair(
+    /// Installs the two descriptors of a pipe(2) or socketpair(2), whose numbers the kernel wrote
+    /// to argument `fds`. `flags` is the argument with flags, if the call has one.
+    fn install_pair(
         &mut self,
         call: &Call,
         spec: &CallSpec,
@@ -320,19 +334,20 @@ impl<T: Default> Processes<T> {
             || asks_cloexec(call, spec);
         for number in bytes.chunks_exact(4).take(2) {
             let fd = i32::from_le_bytes(number.try_into().expect("chunks of four"));
-            let file = self.file(
+            let file = self.new_open_file(
                 b"pipe or socket",
                 Identity { mode: S_IFIFO, ..Identity::default() },
                 0,
                 false,
             );
-            let descriptor = self.describe(file);
-            self.install(call, operands, fd, descriptor, cloexec);
+            let descriptor = self.new_descriptor(file);
+            self.install_descriptor(call, operands, fd, descriptor, cloexec);
         }
     }
 
-    /// Moves the offsets and sizes of the files that data moved in.
-    fn advance(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<T>) {
+    /// Advances the offsets of the open files that data moved through, and the sizes of files that
+    /// grew.
+    fn advance_offsets(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<T>) {
         if let (Effect::Clone { .. }, Some(copies)) = (spec.effect, spec.copies) {
             if let Some(d) = &operands.fds[usize::from(copies.to.fd)] {
                 let due = saturating_sum(call.copied_payloads(&copies).map(|p| p.wanted));
@@ -366,7 +381,7 @@ impl<T: Default> Processes<T> {
             return;
         };
         let end = start.saturating_add(moved);
-        if position(call, spec).is_none() {
+        if explicit_position(call, spec).is_none() {
             d.file.set_offset(end);
         }
         if spec.uses.writes_data {
@@ -375,8 +390,8 @@ impl<T: Default> Processes<T> {
     }
 }
 
-/// Sets a real and an effective id as a call does that names one or several of them. -1 leaves an
-/// id as it is. A call that names one id sets both if the process is privileged.
+/// Sets a real and an effective id as a call does that takes one or several ids. -1 leaves an id
+/// unchanged. A call that takes one id sets both if the process is privileged.
 fn change_ids(call: &Call, spec: &CallSpec, privileged: bool, real: &mut u32, effective: &mut u32) {
     const SAME: u32 = u32::MAX;
     let [first, second, ..] = call.args.map(|value| value as u32);
@@ -392,6 +407,7 @@ fn change_ids(call: &Call, spec: &CallSpec, privileged: bool, real: &mut u32, ef
     }
 }
 
+/// Applies an `F_SETFL` of fcntl(2) to the open file.
 fn set_status_flags<T>(call: &Call, operands: &Operands<T>) {
     if let Some(d) = &operands.fds[0] {
         // Access mode and creation flags stay (fcntl(2)).
@@ -400,6 +416,7 @@ fn set_status_flags<T>(call: &Call, operands: &Operands<T>) {
     }
 }
 
+/// Applies an `FIONBIO` of ioctl(2) to the open file.
 fn set_nonblocking<T>(call: &Call, operands: &Operands<T>) {
     if let (Some(d), Some(payload)) =
         (&operands.fds[0], call.payload(2, PayloadKind::Bytes).filter(|p| p.len >= 4))
@@ -410,8 +427,8 @@ fn set_nonblocking<T>(call: &Call, operands: &Operands<T>) {
     }
 }
 
-/// What fallocate does to a file's size.
-fn allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
+/// Updates a file's size after a fallocate(2).
+fn apply_allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
     const KEEP_SIZE: u64 = general::FALLOC_FL_KEEP_SIZE as u64;
     const COLLAPSE_RANGE: u64 = general::FALLOC_FL_COLLAPSE_RANGE as u64;
     const INSERT_RANGE: u64 = general::FALLOC_FL_INSERT_RANGE as u64;
@@ -424,8 +441,8 @@ fn allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
     }
 }
 
-/// Whether a read ended before the file did.
-fn is_cut<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> bool {
+/// Returns whether a read ended before the end of the file.
+fn ended_early<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> bool {
     let reads =
         spec.ret == Ret::Bytes && spec.uses.moves_data && !spec.uses.writes_data && call.ret > 0;
     let (true, Some(start), Some(fd)) = (reads, operands.offset, spec.uses.fd) else {
@@ -440,7 +457,7 @@ fn is_cut<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> bool {
         .is_some_and(|d| start.saturating_add(call.ret as u64) < d.file.inode.size())
 }
 
-/// Whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), asks for close-on-exec.
+/// Returns whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), requests close-on-exec.
 pub(crate) fn asks_cloexec(call: &Call, spec: &CallSpec) -> bool {
     spec.name.ends_with("_CLOEXEC")
         || spec

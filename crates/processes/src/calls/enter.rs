@@ -16,19 +16,19 @@ use trace::record::PayloadKind;
 const EBADF: i32 = errno::EBADF as i32;
 
 impl<T: Default> Processes<T> {
-    /// Says what the arguments of a call that is being entered mean. A close takes its descriptor
-    /// out of the table now.
+    /// Returns what the arguments of a call that is being entered refer to. A close removes its
+    /// descriptor from the table now.
     pub fn enter(&mut self, call: &Call) -> Operands<T> {
-        self.know(call.pid, call.tid);
+        self.ensure_thread(call.pid, call.tid);
         self.step += 1;
         let mut operands = Operands { step: self.step, umask: 0o022, ..Operands::default() };
         let Some(spec) = call.spec() else { return operands };
-        self.bind(call, spec, &mut operands, true);
+        self.bind_operands(call, spec, &mut operands, true);
         if !call.was_executed() {
             return operands;
         }
         if spec.uses.sends_messages {
-            self.send(call);
+            self.note_sent(call);
         }
         if let Effect::Close { fd } = spec.effect {
             let number = call.args[fd as usize] as i32;
@@ -45,9 +45,9 @@ impl<T: Default> Processes<T> {
         operands
     }
 
-    /// Fills in what is still missing: descriptors (where `numbers` may still mean something), then
-    /// the paths that start from them.
-    pub(crate) fn bind(
+    /// Fills in operands that are still missing: descriptors, if their `numbers` may still mean the
+    /// same, then the paths that start from them.
+    pub(crate) fn bind_operands(
         &self,
         call: &Call,
         spec: &CallSpec,
@@ -57,27 +57,34 @@ impl<T: Default> Processes<T> {
         let Some(thread) = self.threads.get(&call.tid) else { return };
         for i in argument_indices(spec.uses.fd_args).filter(|_| numbers) {
             if operands.fds[i].is_none() {
-                let found = self.find(thread.table, call, call.args[i] as i32);
+                let found = self.find_descriptor(thread.table, call, call.args[i] as i32);
                 // Where the engine saw another file behind the number, it has changed its meaning
                 // without our knowing.
-                operands.fds[i] = found
-                    .filter(|d| spec.uses.fd != Some(i as u8) || d.file.may_be(call.fd_snapshot));
+                operands.fds[i] = found.filter(|d| {
+                    spec.uses.fd != Some(i as u8) || d.file.may_match(call.fd_snapshot)
+                });
             }
             operands.status[i] = operands.fds[i].as_ref().map_or(0, |d| d.file.status());
         }
         if operands.inner.is_empty() {
             argument_indices(spec.uses.struct_fd_args).for_each(|i| {
-                self.bind_inner(thread.table, call, spec.args[i].kind, i as u8, operands);
+                self.bind_struct_descriptors(
+                    thread.table,
+                    call,
+                    spec.args[i].kind,
+                    i as u8,
+                    operands,
+                );
             });
         }
-        operands.offset = offset(call, spec, operands);
+        operands.offset = data_offset(call, spec, operands);
         let Some(fs) = self.groups.get(&thread.fs) else { return };
         operands.umask = fs.umask;
         if operands.cwd.is_none() && (spec.uses.path_args != 0 || !spec.uses.moves_data) {
             operands.cwd = Some(fs.cwd.clone());
             operands.root.clone_from(&fs.root);
         }
-        let view = self.view(thread, fs);
+        let view = self.view_of_thread(thread, fs);
         if view.is_some() && operands.view.is_none() {
             operands.view.clone_from(&view);
         }
@@ -86,7 +93,8 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    /// The path in argument `i`, for a thread with these directories and this view.
+    /// Sets the operands of the path in argument `i`, for a thread with these directories and this
+    /// view of mounts.
     fn bind_path(
         &self,
         call: &Call,
@@ -106,7 +114,7 @@ impl<T: Default> Processes<T> {
             None => &*fs.cwd.view,
             Some(d) => match &operands.fds[d as usize] {
                 Some(descriptor) if view.is_some() => {
-                    seen = self.view_of(call.tid, &descriptor.file);
+                    seen = self.path_seen_by(call.tid, &descriptor.file);
                     &*seen
                 }
                 Some(descriptor) => &*descriptor.file.path,
@@ -117,7 +125,7 @@ impl<T: Default> Processes<T> {
         let joined = join(root, base, recorded);
         // An empty path means the descriptor, be it that of a link.
         if recorded.is_empty() {
-            let (path, _) = self.place_of(call.tid, &joined);
+            let (path, _) = self.recorded_path(call.tid, &joined);
             operands.paths.put(i, path);
             return;
         }
@@ -126,7 +134,7 @@ impl<T: Default> Processes<T> {
             _ => None,
         };
         let (path, through) =
-            self.through(call, root, joined, way.follows_symlink(&call.args, flags));
+            self.follow_procfs_links(call, root, joined, way.follows_symlink(&call.args, flags));
         let leads = |way: &Way<T>| {
             matches!(way.to, To::Virtual) || way.rest.is_empty() && way.descriptor().is_some()
         };
@@ -156,8 +164,15 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    /// The descriptors in a struct.
-    fn bind_inner(&self, table: u32, call: &Call, kind: Kind, i: u8, operands: &mut Operands<T>) {
+    /// Sets the operands for descriptors inside a struct.
+    fn bind_struct_descriptors(
+        &self,
+        table: u32,
+        call: &Call,
+        kind: Kind,
+        i: u8,
+        operands: &mut Operands<T>,
+    ) {
         let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
         for field in layout.fields.iter().filter(|f| f.kind == FieldKind::Fd) {
             let bytes = call.payload(i, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
@@ -165,15 +180,20 @@ impl<T: Default> Processes<T> {
                 .get(field.at as usize..field.at as usize + 4)
                 .and_then(|b| b.try_into().ok())
                 .map(i32::from_le_bytes);
-            if let Some(descriptor) = number.and_then(|n| self.find(table, call, n)) {
+            if let Some(descriptor) = number.and_then(|n| self.find_descriptor(table, call, n)) {
                 operands.inner.push((i, field.at, descriptor));
             }
         }
     }
 
-    /// A descriptor in the table, or one that a call under way is closing, unless the result says
-    /// that there was none.
-    pub(crate) fn find(&self, table: u32, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
+    /// Returns the descriptor with this number in the table, or one that a call under way is
+    /// closing. Returns `None` if the result of the call says that there was none.
+    pub(crate) fn find_descriptor(
+        &self,
+        table: u32,
+        call: &Call,
+        number: i32,
+    ) -> Option<Arc<Descriptor<T>>> {
         if number < 0 {
             return None;
         }
@@ -183,20 +203,20 @@ impl<T: Default> Processes<T> {
         if call.errno() == Some(EBADF) {
             return None;
         }
-        self.closing.found(table, number)
+        self.closing.latest_found(table, number)
     }
 }
 
-/// The position that the call names, if it takes one.
-pub(crate) fn position(call: &Call, spec: &CallSpec) -> Option<u64> {
+/// Returns the position in the file that the call takes as an argument, if it takes one.
+pub(crate) fn explicit_position(call: &Call, spec: &CallSpec) -> Option<u64> {
     spec.uses.pos.map(|i| call.args[usize::from(i)]).filter(|&at| at as i64 != -1)
 }
 
-/// Where the call's data move: its own position, or the offset of its first descriptor if the call
-/// moves data. Writes to a descriptor that appends go to the end, whatever position they name
-/// (pwrite(2), BUGS).
-fn offset<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> Option<u64> {
-    let named = position(call, spec);
+/// Returns the offset in the file at which the call moves data: its position argument, or the
+/// offset of its first descriptor. Writes to a descriptor with `O_APPEND` go to the end, whatever
+/// position they take (pwrite(2), BUGS).
+fn data_offset<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> Option<u64> {
+    let named = explicit_position(call, spec);
     let Some(file) = operands.fds[usize::from(spec.uses.fd?)].as_ref().map(|d| &d.file) else {
         return named;
     };

@@ -79,7 +79,7 @@ impl Executor {
                 raw::close_all_descriptors();
             }
             shared.add_lateness(&this.clock.lateness);
-            shared.times.lock().unwrap_or_else(PoisonError::into_inner).add(this.times);
+            shared.times.lock().unwrap_or_else(PoisonError::into_inner).merge(this.times);
             Ok::<(), String>(())
         };
         let failed = match catch_unwind(AssertUnwindSafe(work)) {
@@ -119,7 +119,8 @@ impl Executor {
         })
     }
 
-    /// Performs jobs one after the other. Returns whether the replay was aborted.
+    /// Performs jobs one after the other. Returns whether the replay was aborted, so that the
+    /// remaining ones were not performed.
     fn batch(&mut self, shared: &Shared, batch: &mut [Job]) -> Result<bool, String> {
         let index = self.index;
         shared.completion.advance(index, batch.first().map_or(0, |job| job.number), 0);
@@ -196,7 +197,8 @@ impl Executor {
         result
     }
 
-    /// Performs a call, unless the replay is to end.
+    /// Performs a call with the descriptor that it uses. Returns `None` without performing it if
+    /// the replay is to end.
     #[inline(always)]
     fn call(&mut self, shared: &Shared, call: &mut PreparedCall) -> Option<CallResult> {
         // Most are only read: all of them together do not fit a cache.
@@ -241,12 +243,15 @@ impl Executor {
         self.thread.scratch.clear();
     }
 
+    /// Adds the time that the call just performed took to the histogram of its name, if times are
+    /// measured.
     fn record_latency(&mut self, name: &'static str) {
         if let Some(took) = raw::take_elapsed().filter(|took| *took > 0) {
             self.times.record(name, took);
         }
     }
 
+    /// Adds a divergence of the call to the results. Stops the replay if the user wants that.
     #[cold]
     fn report(&self, number: u64, tid: u32, call: &PreparedCall, difference: Mismatch) {
         let mut divergences =

@@ -16,7 +16,8 @@ pub(crate) struct Unperformed {
 }
 
 impl Unperformed {
-    /// Notes the files that an unperformed call changed in the recording.
+    /// Notes the files that an unperformed call changed in the recording. `why` is the reason for
+    /// not performing it.
     pub fn note<R>(&mut self, call: &Call, operands: &Operands<R>, mounts: &Mounts, why: &str) {
         let Some(spec) = call.spec() else { return };
         if !changed(call, spec) {
@@ -45,12 +46,13 @@ impl Unperformed {
         }
     }
 
-    /// All of them.
+    /// Returns the noted files, each with the reason.
     pub fn files(&self) -> impl Iterator<Item = (&[u8], &str)> {
         self.files.iter().map(|(path, why)| (&**path, &**why))
     }
 }
 
+/// Returns whether the call changed files when it was recorded.
 fn changed(call: &Call, spec: &CallSpec) -> bool {
     spec.changes && call.succeeded() && (spec.ret != Ret::Bytes || call.ret > 0)
 }

@@ -297,7 +297,7 @@ fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCase
         prop_assert_eq!(got, expected, "{:?}", op);
     }
     if live {
-        let report = crate::verify::state::compare(
+        let report = crate::verify::state::compare_tree(
             &rows,
             root.path(),
             crate::verify::state::CompareOptions { owners: true, withhold: false },

@@ -33,7 +33,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Translates the arguments of `call` and fills in what they lack.
+    /// Translates the arguments of `call` for this process, and allocates the buffers that they
+    /// point to in `scratch`.
     pub fn build(
         call: &Call,
         spec: &CallSpec,
@@ -100,7 +101,8 @@ impl Arguments {
         self.with_cwd(|| raw::perform(self.nr, self.values))
     }
 
-    /// Runs `make` in the working directory from which the translated paths lead.
+    /// Calls `make` in the working directory from which the translated paths lead. Returns its
+    /// result.
     pub fn with_cwd(&self, make: impl FnOnce() -> i64) -> i64 {
         match &self.procfs_cwd {
             None => make(),
@@ -108,31 +110,35 @@ impl Arguments {
         }
     }
 
-    /// Whether its paths are relative to procfs, and not to the working directory of the thread.
+    /// Returns whether the translated paths are relative to procfs, and not to the working
+    /// directory of the thread.
     pub fn runs_in_procfs(&self) -> bool {
         self.procfs_cwd.is_some()
     }
 
-    /// The real descriptor in an argument.
+    /// Returns the real descriptor in argument `i`.
     pub fn fd(&self, i: usize) -> i32 {
         self.values[i] as i32
     }
 
-    /// Whether an argument is an address that faults.
+    /// Returns whether an argument is an address that no process can access, as the recorded call
+    /// failed with EFAULT.
     pub fn faults(&self) -> bool {
         self.faults
     }
 
-    /// An argument as it is passed.
+    /// Returns argument `i` as it is passed to the kernel.
     pub fn value(&self, i: usize) -> usize {
         self.values[i]
     }
 
-    /// The buffers that argument `i` brought back, in order; of a string, where it stands.
+    /// Returns the buffers to which the kernel writes for argument `i`, in order. For a string,
+    /// this is the buffer that holds it.
     pub fn buffers(&self, i: usize) -> &[ScratchBuffer] {
         if i == self.iovec_argument { &self.iovec_buffers } else { self.buffers[i].as_slice() }
     }
 
+    /// Allocates a buffer of `len` bytes for the output in argument `i`, and clears it if `zeroed`.
     fn add_output(
         &mut self,
         i: usize,
@@ -149,6 +155,7 @@ impl Arguments {
         Ok(())
     }
 
+    /// Copies a string into a buffer, with a NUL, and passes its address as argument `i`.
     fn add_string(
         &mut self,
         text: &[u8],
@@ -164,6 +171,8 @@ impl Arguments {
         Ok(())
     }
 
+    /// Copies the captured input of argument `i` into a buffer of `len` bytes. Descriptors inside
+    /// it are replaced by the real ones.
     fn add_input(
         &mut self,
         call: &Call,
@@ -191,7 +200,8 @@ impl Arguments {
         Ok(())
     }
 
-    /// `iovec`s going in: one after the other in one room.
+    /// Copies the data of an array of input buffers into one buffer, and builds the array that
+    /// points into it.
     fn add_iovecs_in(
         &mut self,
         call: &Call,
@@ -221,7 +231,8 @@ impl Arguments {
         self.add_iovec_list(i, count, call, &list, scratch)
     }
 
-    /// `iovec`s coming out: a room each.
+    /// Allocates an output buffer for each recorded one, and builds the array that points to them.
+    /// With `cut`, all together have only as many bytes as the call returned.
     fn add_iovecs_out(
         &mut self,
         call: &Call,
@@ -252,6 +263,8 @@ impl Arguments {
         self.add_iovec_list(i, count, call, &list, scratch)
     }
 
+    /// Builds an array of `struct iovec` from addresses and lengths, and passes its address as
+    /// argument `i`.
     fn add_iovec_list(
         &mut self,
         i: usize,
@@ -276,7 +289,8 @@ impl Arguments {
     }
 }
 
-/// The string of argument `i` as it is passed here.
+/// Returns the string of argument `i` as it is passed here: with its path replaced, if it leads
+/// through procfs or another view of mounts.
 pub(super) fn string<'a>(call: &'a Call, operands: &'a Operands<RealFd>, i: usize) -> &'a [u8] {
     let through = operands.through[i].as_ref();
     match (&operands.paths[i], through) {
@@ -285,7 +299,7 @@ pub(super) fn string<'a>(call: &'a Call, operands: &'a Operands<RealFd>, i: usiz
     }
 }
 
-/// Copies the captured data of argument `i`; the rest becomes zeros.
+/// Copies the captured data of argument `i` into `bytes`. What was not captured becomes zeros.
 fn copy_data(call: &Call, i: usize, bytes: &mut [u8]) {
     let mut at = 0;
     for payload in
@@ -301,17 +315,19 @@ fn copy_data(call: &Call, i: usize, bytes: &mut [u8]) {
     zeroed(&mut bytes[at..]);
 }
 
+/// Returns whether less was captured than the call used.
 fn is_cut(payload: &Payload) -> bool {
     (payload.bytes.len() as u64) < payload.len
 }
 
-/// Zeros what comes back, as far as it is looked at.
+/// Clears an output buffer, as far as its content is compared.
 pub(super) fn zero_buffer(bytes: &mut [u8]) {
     let stale = bytes.len().min(READ_SLACK);
     zeroed(&mut bytes[..stale]);
 }
 
-/// Zeros what may hold something of an earlier call, without touching pages that are zero already.
+/// Clears bytes that may hold data of an earlier call, without touching pages that are zero
+/// already.
 fn zeroed(bytes: &mut [u8]) {
     // Larger rooms are mappings of their own and fresh.
     if bytes.len() > MAX_LIST_BYTES {
@@ -324,7 +340,7 @@ fn zeroed(bytes: &mut [u8]) {
     }
 }
 
-/// The lengths of the recorded vectors.
+/// Returns the lengths of the recorded buffers in an array of `struct iovec`.
 fn lengths(call: &Call, i: usize, count: usize) -> Vec<usize> {
     let bytes = call.payload(i as u8, PayloadKind::Iovecs).map_or(&[][..], |p| p.bytes.as_slice());
     let length = |v: &[u8]| {
@@ -335,7 +351,7 @@ fn lengths(call: &Call, i: usize, count: usize) -> Vec<usize> {
     bytes.chunks_exact(16).take(count.min(MAX_IOVECS)).map(length).collect()
 }
 
-/// Shortens the last vectors so that all together have at most `total` bytes.
+/// Shortens the last lengths so that their sum is at most `total`.
 fn limit_total(lengths: &mut [usize], total: usize) {
     let mut left = total;
     for len in lengths {
@@ -350,6 +366,7 @@ trait FieldSize {
 }
 
 impl FieldSize for Kind {
+    /// Returns the size of the descriptor field at offset `at` of a struct.
     fn field_size(&self, at: u32) -> usize {
         match self {
             Kind::In(_, layout) | Kind::InOut(_, layout) => {

@@ -16,7 +16,7 @@ pub(crate) const NO_WORKING_DIRECTORY: &str = "no working directory";
 /// why it was not performed.
 pub(crate) type Outcome = Result<Option<Mismatch>, &'static str>;
 
-/// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
+/// Returns whether the call returns a path of the process's own mounts and root (getcwd).
 pub(crate) fn returns_a_path(spec: &CallSpec) -> bool {
     let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
     spec.uses.path_args == 0 && spec.uses.fd_args == 0 && spec.args.iter().any(|a| text(a.kind))
@@ -48,13 +48,14 @@ impl HandledCall {
         Expected { ret: self.call.ret, spec: self.spec, unseen_writes: self.unseen_writes }
     }
 
-    /// Its arguments in this process; `Err` says why it cannot be performed.
+    /// Translates the arguments for this process. The error is the reason why the call cannot be
+    /// performed.
     pub fn translate(&self, scratch: &mut Scratch) -> Result<Arguments, &'static str> {
         Arguments::build(&self.call, self.spec, &self.operands, scratch)
             .map_err(TranslateError::why)
     }
 
-    /// The name of the file that it is about.
+    /// Returns the path of the call's file, for the report. Empty if it has none.
     pub fn path(&self) -> &[u8] {
         let operands = &self.operands;
         let named = operands.paths.values().map(|path| &**path).next();
@@ -62,12 +63,12 @@ impl HandledCall {
         named.or_else(|| Some(&*meant()?.file.path)).unwrap_or_default()
     }
 
-    /// Drops all descriptors and directories: the call is done. A closed descriptor without another
-    /// owner may stay.
+    /// Releases all descriptors and directories, as the call is done. A closed descriptor without
+    /// another owner may stay open.
     pub fn let_go(&mut self) {
         let mut closed = std::mem::take(&mut self.operands.closed);
         closed.retain(|d| Arc::strong_count(d) == 1 && d.real.get() < 0);
-        self.operands.let_go();
+        self.operands.release();
         self.operands.closed = closed;
         self.alternatives.clear();
     }

@@ -20,9 +20,9 @@ use super::thread::{ExecutorThread, open_directory, open_skipped_descriptors, us
 use abi::{CallSpec, Effect, Ret};
 use model::processes::To;
 
-/// Performs a call where its thread was, and compares what it brings. One whose error can have come
-/// from outside is performed if it cannot change anything; if it comes out differently, the error
-/// did.
+/// Performs a call in its thread's working directory, and compares its results. If its error can
+/// have come from outside the root, the call is performed only if it cannot change anything; a
+/// different result is then explained by that.
 #[inline(never)]
 pub(crate) fn perform(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
     thread.enter_context(handled.operands.cwd.as_ref(), handled.operands.umask);
@@ -49,6 +49,7 @@ pub(crate) fn perform(thread: &mut ExecutorThread, handled: &mut HandledCall) ->
     }
 }
 
+/// Runs the handler for the effect of this call. Returns its outcome.
 fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
     if let Some(copies) = handled.spec.copies
         && let Some(file_end_found) = transfer::file_end(&handled.call, copies, &handled.operands)
@@ -95,7 +96,7 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
     }
 }
 
-/// Whether such a call needs nothing but its kinds.
+/// Returns whether such a call can be performed from the kinds of its arguments alone.
 pub(crate) fn is_plain(spec: &CallSpec) -> bool {
     match spec.effect {
         Effect::None => !spec.uses.lists_directory && spec.ret != Ret::Fd,
@@ -108,7 +109,8 @@ pub(crate) fn is_plain(spec: &CallSpec) -> bool {
     }
 }
 
-/// Whether such a call needs only its kinds and a place for the descriptor that it opens.
+/// Returns whether such a call can be performed from the kinds of its arguments, if the descriptor
+/// that it opens is stored.
 pub(crate) fn is_open(spec: &CallSpec) -> bool {
     spec.effect == Effect::None && !spec.uses.lists_directory && spec.ret == Ret::Fd
 }

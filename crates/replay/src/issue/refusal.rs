@@ -32,7 +32,7 @@ pub(crate) enum ErrorOrigin {
     Either,
 }
 
-/// Where the error of a call that fails with `errno` can have come from.
+/// Returns what can have caused the error of a call that failed with `errno`.
 pub(crate) fn error_origin(spec: &CallSpec, errno: i32) -> ErrorOrigin {
     let flags = matches!(spec.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
     match Errno::from_raw_os_error(errno) {
@@ -84,14 +84,14 @@ pub(crate) fn error_origin(spec: &CallSpec, errno: i32) -> ErrorOrigin {
     }
 }
 
-/// Whether the error of a call can have come from outside, so that the call needs a check before it
-/// is performed.
+/// Returns whether the cause of a call's error can be outside the root, so that the call is checked
+/// before it is performed.
 pub(crate) fn may_be_outside(call: &Call, spec: &CallSpec) -> bool {
     call.errno().is_some_and(|errno| error_origin(spec, errno) == ErrorOrigin::Either)
 }
 
-/// Looks whether a call whose error can have come from outside would change anything here. What
-/// came of it, if it is not to be performed.
+/// Checks whether a call whose error can have come from outside would change anything here. Returns
+/// the outcome if the call is not to be performed.
 #[cold]
 pub(crate) fn check_outside(thread: &mut ExecutorThread, handled: &HandledCall) -> Option<Outcome> {
     let arguments = match handled.translate(&mut thread.scratch) {
@@ -109,7 +109,7 @@ pub(crate) fn check_outside(thread: &mut ExecutorThread, handled: &HandledCall) 
     may_change.then_some(Err(OUTSIDE))
 }
 
-/// The same of a call that takes a descriptor and no name.
+/// Returns whether such a call, which takes a descriptor and no path, may change something here.
 fn descriptor_may_change(handled: &HandledCall) -> bool {
     let (spec, operands) = (handled.spec, &handled.operands);
     let moves = spec.uses.moves_data || spec.uses.lists_directory || spec.copies.is_some();
@@ -127,8 +127,8 @@ fn descriptor_may_change(handled: &HandledCall) -> bool {
     spec.changes || moves || sets
 }
 
-/// The same of a call that names files: it fails as well if one of its names cannot be what the
-/// call needs.
+/// Returns whether such a call, which takes paths, may change something here. It cannot if one of
+/// its paths is not what the call needs.
 fn names_may_change(thread: &ExecutorThread, handled: &HandledCall, arguments: &Arguments) -> bool {
     let (call, spec) = (&handled.call, handled.spec);
     for (i, arg) in spec.args.iter().enumerate() {
@@ -164,6 +164,7 @@ fn names_may_change(thread: &ExecutorThread, handled: &HandledCall, arguments: &
     spec.changes
 }
 
+/// Returns whether an open may create or truncate the file that its path leads to.
 fn open_may_change(call: &Call, flags: OpenFlags, way: PathUse, at: &PathAt) -> bool {
     let flags = call.open_flags(flags);
     let exclusive = O_CREAT | O_EXCL;
@@ -182,10 +183,12 @@ fn open_may_change(call: &Call, flags: OpenFlags, way: PathUse, at: &PathAt) -> 
     }
 }
 
+/// Returns whether the call failed with EINVAL.
 fn is_invalid(call: &Call) -> bool {
     call.errno() == Some(Errno::INVAL.raw_os_error())
 }
 
+/// Returns whether the call removes a directory.
 fn removes_directory(call: &Call, spec: &CallSpec) -> bool {
     let flags = spec.args.iter().position(|a| matches!(a.kind, Kind::Flags(_)));
     flags.is_some_and(|i| call.args[i] & u64::from(AT_REMOVEDIR) != 0)
@@ -199,19 +202,19 @@ struct PathAt {
 }
 
 impl PathAt {
-    /// The type and permissions of what it names, or the error.
+    /// Returns the type and permissions of the file at this path, or the error.
     fn mode(&self, follow: bool) -> Result<u32, Errno> {
         raw::statx(self.directory, &self.name, follow).map(|status| status.mode)
     }
-    /// Whether the thread may access it so.
+    /// Returns whether the thread may access the file so (`R_OK`, `W_OK`, `X_OK`).
     fn allows(&self, mode: u32) -> bool {
         raw::faccessat(self.directory, &self.name, mode) == 0
     }
-    /// Whether the thread may make, remove or move this name in its directory.
+    /// Returns whether the thread may create, remove or rename entries in the path's directory.
     fn may_change_directory(&self) -> bool {
         PathAt { directory: self.directory, name: parent(&self.name) }.allows(W_OK | X_OK)
     }
-    /// Whether it ends in `.` or `..`, which no call removes or moves.
+    /// Returns whether the path ends in `.` or `..`, which no call removes or renames.
     fn is_dots(&self) -> bool {
         let path = without_trailing(&self.name);
         let last = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
@@ -225,13 +228,13 @@ fn c_string(name: &[u8]) -> Vec<u8> {
     name
 }
 
-/// Without the NUL and slashes at its end.
+/// Returns the path without the NUL and the slashes at its end.
 fn without_trailing(name: &[u8]) -> &[u8] {
     let end = name.iter().rposition(|b| !matches!(b, 0 | b'/')).map_or(0, |last| last + 1);
     &name[..end]
 }
 
-/// The directory that holds the last component, as a C string.
+/// Returns the path of the directory that holds the last component, as a C string.
 fn parent(name: &[u8]) -> Vec<u8> {
     let path = without_trailing(name);
     match path.iter().rposition(|b| *b == b'/') {

@@ -34,12 +34,12 @@ pub(crate) struct FsContext {
 }
 
 impl FsContext {
-    /// Where a call was made.
+    /// Returns the working directory and umask of a call.
     pub fn of(operands: &Operands<RealFd>) -> Self {
         Self { cwd: operands.cwd.clone(), umask: operands.umask }
     }
 
-    /// Whether it is where this call was made.
+    /// Returns whether these are the working directory and umask of this call.
     pub fn applies_to(&self, operands: &Operands<RealFd>) -> bool {
         self.umask == operands.umask
             && self.cwd.as_ref().map(Arc::as_ptr) == operands.cwd.as_ref().map(Arc::as_ptr)
@@ -58,7 +58,8 @@ pub(crate) struct ExecutorThread {
 }
 
 impl ExecutorThread {
-    /// A thread of which nothing is known. `None`: there is no memory for it.
+    /// Creates the state of a thread whose working directory is not known. Returns `None` if there
+    /// is no memory for it.
     pub fn new(context: Arc<ReplayContext>) -> Option<Self> {
         let scratch = Scratch::new()?;
         Some(Self { context, scratch, cwd: None, umask: u32::MAX, cwd_unreachable: false })
@@ -90,7 +91,7 @@ pub(crate) fn open_directory(directory: &Directory<RealFd>) {
     }
 }
 
-/// Opens descriptors whose open was left out.
+/// Opens descriptors of the call whose own open was left out by choice.
 pub(crate) fn open_skipped_descriptors(handled: &HandledCall) {
     let operands = &handled.operands;
     let meant = operands
@@ -109,7 +110,7 @@ pub(crate) fn open_skipped_descriptors(handled: &HandledCall) {
     }
 }
 
-/// Whether a call is about its thread's working directory, or names something from there.
+/// Returns whether a call depends on its thread's working directory.
 pub(crate) fn uses_cwd(handled: &HandledCall) -> bool {
     let (call, operands) = (&handled.call, &handled.operands);
     let args = handled.spec.args.iter().enumerate();

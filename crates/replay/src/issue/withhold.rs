@@ -22,7 +22,8 @@ pub(crate) struct Withheld {
     pub counts: bool,
 }
 
-/// `call`, if it would set what must not be set.
+/// Returns the call without the mode bits that must not be set. Returns `None` if it would set
+/// none.
 pub(crate) fn withheld(call: &Arc<Call>, spec: &CallSpec) -> Option<Withheld> {
     let mut reduced: Option<Call> = None;
     let mut mode = None;
@@ -51,7 +52,7 @@ pub(crate) fn withheld(call: &Arc<Call>, spec: &CallSpec) -> Option<Withheld> {
     reduced.map(|reduced| Withheld { call: Arc::new(reduced), mode, counts })
 }
 
-/// Clears the bits in a mode at byte `at` of the struct that argument `i` points to.
+/// Clears the bits in the mode at byte `at` of the struct that argument `i` points to.
 fn clear_bits(call: &Call, reduced: &mut Option<Call>, i: usize, at: usize) {
     const HIGH: u8 = (SET_ID >> 8) as u8;
     let is_struct = |p: &trace::Payload| usize::from(p.arg) == i && p.kind == PayloadKind::Bytes;
@@ -63,15 +64,16 @@ fn clear_bits(call: &Call, reduced: &mut Option<Call>, i: usize, at: usize) {
     reduced.get_or_insert_with(|| Call::clone(call)).payloads[n] = payload;
 }
 
-/// Whether an open can create a file; `None`: it is no open.
+/// Returns whether an open can create a file. Returns `None` for other calls.
 fn creates(call: &Call, spec: &CallSpec) -> Option<bool> {
     let path = spec.args.iter().find_map(|arg| arg.kind.path_use())?;
     let Role::Open(flags) = path.role else { return None };
     Some(call.open_flags(flags) & (O_CREAT | __O_TMPFILE) != 0)
 }
 
-/// Changes the mode of a directory to all that was asked for. `None`: it is none, whatever the
-/// name meant a moment ago or means in the next.
+/// Changes the mode of a directory to the whole recorded one. Returns `None` if the path or
+/// descriptor leads to another type of file. The check and the change are made on the same
+/// descriptor.
 pub(crate) fn chmod_directory(handled: &HandledCall, arguments: &Arguments) -> Option<i64> {
     let mode = handled.full_mode?;
     let (args, value) = (handled.spec.args, |i: usize| arguments.value(i));

@@ -78,7 +78,8 @@ pub(crate) struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    /// `span`: how long the recording was, if that is known.
+    /// Creates the dispatcher. `span` is the duration of the recording in nanoseconds, if it is
+    /// known.
     pub fn new(
         shared: Arc<Shared>,
         options: &'a Options,
@@ -86,7 +87,7 @@ impl<'a> Dispatcher<'a> {
         traversed: TraversedDirectories,
         progress: &'a dyn Progress,
     ) -> Self {
-        let processes = Processes::of(shared.mounts.clone());
+        let processes = Processes::with_mounts(shared.mounts.clone());
         Self {
             dispatched: vec![Dispatched::default(); shared.completion.window() as usize],
             pool: Pool::new(shared.clone()),
@@ -106,20 +107,20 @@ impl<'a> Dispatcher<'a> {
             counts: Counts::default(),
             skipped_changes: SkippedChanges::default(),
             in_range: options.selection.from == 0,
-            leaves_out: options.selection.leaves_out(),
+            leaves_out: options.selection.can_exclude(),
             unnamed: UnnamedFiles::default(),
             outside: Outside::default(),
             known_threads: HashSet::default(),
         }
     }
 
-    /// Tells the model which symbolic links existed initially.
+    /// Adds the symbolic links that existed initially to the model of the processes.
     pub fn know_links(&mut self, rows: &[Row]) {
         let links = rows.iter().filter_map(|row| {
             let target = row.initial.as_ref().filter(|state| state.kind == FileType::Link)?;
             Some((&row.path[..], target.target.as_deref()?))
         });
-        self.processes.know_links(&links.collect::<Vec<_>>());
+        self.processes.add_links(&links.collect::<Vec<_>>());
     }
 
     /// Replays all items, and returns when the last call is done.
@@ -155,7 +156,8 @@ impl<'a> Dispatcher<'a> {
         self.end()
     }
 
-    /// Waits for what is dispatched. What was under way when the reading ended is not performed.
+    /// Waits for what is dispatched. Calls that were under way when the reading ended are not
+    /// performed.
     fn end(&mut self) -> Result<(), Error> {
         let why =
             if self.counts.ended_early { "after the chosen time" } else { "the replay ended" };
@@ -174,6 +176,8 @@ impl<'a> Dispatcher<'a> {
         self.check()
     }
 
+    /// Handles the entry of a call: applies the outside changes before it, and adds it to the calls
+    /// in flight.
     fn call_entered(&mut self, slot: usize, call: &Arc<Call>) -> Result<(), Error> {
         self.begin_range(call)?;
         self.counts.calls += 1;
@@ -188,6 +192,7 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
+    /// Counts a skipped call by its reason.
     fn skip(&mut self, why: &'static str) {
         *self.counts.skipped_by.entry(why).or_default() += 1;
     }

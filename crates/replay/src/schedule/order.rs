@@ -54,7 +54,8 @@ pub enum Order {
 }
 
 impl Order {
-    /// Whether a call waits for single calls, and not for all before one.
+    /// Returns whether in this order a call waits for single calls, rather than for all calls
+    /// before one.
     pub(crate) const fn waits_for_single_calls(self) -> bool {
         matches!(self, Self::Thread | Self::Resource)
     }
@@ -118,12 +119,13 @@ pub(crate) struct OrderBuilder {
     claims: Vec<Claim>,
 }
 
-/// The descriptors that a call means, those among them that its paths lead through.
+/// Returns the descriptors that a call uses, including those that its paths lead through.
 fn descriptors_of(operands: &Operands<RealFd>) -> impl Iterator<Item = &Arc<Descriptor<RealFd>>> {
     operands.fds.iter().flatten().chain(operands.through.values().filter_map(Way::descriptor))
 }
 
 impl OrderBuilder {
+    /// Creates the state for this order, without calls.
     pub fn new(rule: Order) -> Self {
         Self {
             rule,
@@ -138,8 +140,8 @@ impl OrderBuilder {
         }
     }
 
-    /// A call begins at `slot`; `dispatched`: so many were before it. `early`: it only makes the
-    /// state for those that were chosen.
+    /// Adds a call that begins, under the number `slot`. `dispatched` is the number of calls
+    /// dispatched before. `early` is whether it only makes the state for the selected calls.
     #[inline]
     pub fn enter(
         &mut self,
@@ -158,13 +160,13 @@ impl OrderBuilder {
         self.in_flight.close(slot)
     }
 
-    /// How many slots there are.
+    /// Returns the number of slots in use or free.
     pub fn slots(&self) -> usize {
         self.in_flight.slots()
     }
 
-    /// Whether the call at `slot`, which returns now, acted after one that is still under way.
-    /// Then its return is held until that one's.
+    /// Returns whether the call in `slot`, which returns now, must have acted after one that is
+    /// still under way. Then its return is postponed until that one's.
     pub fn postpones<I: Iterator<Item = Result<TimelineItem, E>>, E>(
         &self,
         processes: &Processes<RealFd>,
@@ -183,7 +185,7 @@ impl OrderBuilder {
         self.in_flight.reinterpret(processes, operands);
     }
 
-    /// A thread began: what its parent did before comes first.
+    /// Notes that a thread began, which waits for what its parent did before.
     pub fn thread_started(&mut self, tid: u32, parent: u32) {
         match self.last_call.get(&parent).copied() {
             Some(number) => self.last_call.insert(tid, number),
@@ -191,14 +193,14 @@ impl OrderBuilder {
         };
     }
 
-    /// Call `number` of thread `tid` was dispatched.
+    /// Notes that call `number` of thread `tid` was dispatched.
     pub fn dispatched(&mut self, tid: u32, number: u64) {
         if self.rule.waits_for_single_calls() {
             self.last_call.insert(tid, number);
         }
     }
 
-    /// The last call of thread `tid`, if calls wait for single calls.
+    /// Returns the last call of thread `tid`, if calls wait for single calls.
     pub fn last_call(&self, tid: u32) -> Option<u64> {
         self.last_call.get(&tid).copied()
     }
@@ -208,7 +210,8 @@ impl OrderBuilder {
         Races { undetermined: self.undetermined.into_paths(), ..self.races }
     }
 
-    /// What a call that returns waits for. Notes what the recording does not determine.
+    /// Returns the calls that a returning call must wait for. Notes results that the recording does
+    /// not determine.
     pub fn edges(
         &mut self,
         processes: &Processes<RealFd>,
@@ -248,8 +251,8 @@ impl OrderBuilder {
         edges
     }
 
-    /// Whether a descriptor's number changed its meaning while the call was under way: it may have
-    /// meant the other.
+    /// Returns whether a descriptor's number changed its meaning while the call was under way, so
+    /// that the call may have used the other file.
     fn meaning_changed(
         &self,
         processes: &Processes<RealFd>,
@@ -269,14 +272,15 @@ impl OrderBuilder {
         !matches!(spec.effect, Effect::Close { .. }) && !fds.all(|(i, d)| same(i, d))
     }
 
+    /// Marks calls as racing, so that differences in them are counted as races.
     fn mark_race(&mut self, calls: impl IntoIterator<Item = u64>) {
         if self.races.raced.len() < RACES {
             self.races.raced.extend(calls);
         }
     }
 
-    /// All calls that had returned when it began, those that it conflicts with, and those that
-    /// opened its descriptors.
+    /// Returns the number below which all calls must be done first: those that had returned when
+    /// this one began, those that it conflicts with, and those that opened its descriptors.
     fn after(
         &mut self,
         position: &DispatchPosition<'_>,
@@ -306,9 +310,9 @@ impl OrderBuilder {
         alternatives.iter().map(|(_, d)| d.real.ready_after()).max().unwrap_or(0).max(after)
     }
 
-    /// Its thread's last call and its parent's, those that opened its descriptors and its working
-    /// directory, and, in the order `resource`, those that it conflicts with. In the order `thread`
-    /// no call waits for those.
+    /// Returns the single calls that must be done first: the last ones of its thread and its
+    /// parent, those that opened its descriptors and its working directory, and, in the order
+    /// `resource`, those that it conflicts with.
     fn calls(
         &mut self,
         position: &DispatchPosition<'_>,

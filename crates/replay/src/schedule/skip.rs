@@ -42,7 +42,7 @@ pub(crate) fn class(class: Class) -> &'static str {
 /// The reason for not making a device. Later calls will not find it.
 pub(crate) const DEVICE: &str = "device";
 
-/// Checks whether a call is performed. Returns its spec, or the reason to skip it.
+/// Checks whether a call is performed. Returns its specification, or the reason to skip it.
 pub(crate) fn check_performed(
     call: &Call,
     operands: &Operands<RealFd>,
@@ -75,7 +75,7 @@ pub(crate) fn check_performed(
         return Ok(spec);
     }
     let binds = spec.effect == Effect::Bind;
-    if binds && !operands.paths.any() {
+    if binds && !operands.paths.has_any() {
         return Err(class(Class::Network));
     }
     if returns_a_path(spec) {
@@ -105,7 +105,7 @@ pub(crate) fn check_performed(
     Ok(spec)
 }
 
-/// Fails with a reason to skip the call that follows from argument `i`.
+/// Fails with the reason to skip the call if argument `i` gives one.
 fn check_argument(
     call: &Call,
     spec: &CallSpec,
@@ -146,7 +146,7 @@ fn check_argument(
     Ok(())
 }
 
-/// Fails with a reason to skip the call that follows from the path in argument `i`.
+/// Fails with the reason to skip the call if the path in argument `i` gives one.
 fn check_path(
     call: &Call,
     operands: &Operands<RealFd>,
@@ -181,6 +181,7 @@ fn check_path(
     Ok(())
 }
 
+/// Fails with the reason to skip the call if the descriptor in argument `i` gives one.
 fn check_descriptor(
     call: &Call,
     i: usize,
@@ -203,7 +204,7 @@ fn check_descriptor(
     }
 }
 
-/// Whether a descriptor is of a stored file, and is there.
+/// Fails if a descriptor does not refer to a stored file, or is not open here.
 fn check_stored(check_descriptor: &Descriptor<RealFd>) -> Result<(), &'static str> {
     if !check_descriptor.file.is_stored() {
         return Err(unstored_reason(&check_descriptor.file));
@@ -211,8 +212,8 @@ fn check_stored(check_descriptor: &Descriptor<RealFd>) -> Result<(), &'static st
     check_descriptor.real.unperformed_reason().map_or(Ok(()), Err)
 }
 
-/// Whether a path starts from the directory descriptor in argument `i`: one that is absolute does
-/// not, and one that a link of procfs or a view of the process leads elsewhere is given otherwise.
+/// Returns whether a path starts from the directory descriptor in argument `i`. An absolute path
+/// does not, nor one that is translated otherwise, as it leads through procfs or other mounts.
 fn is_path_start(call: &Call, spec: &CallSpec, operands: &Operands<RealFd>, i: usize) -> bool {
     let mut from = abi::argument_indices(spec.uses.path_args)
         .filter(|p| spec.args[*p].kind.path_use().is_some_and(|way| way.dir == Some(i as u8)));
@@ -225,7 +226,8 @@ fn is_path_start(call: &Call, spec: &CallSpec, operands: &Operands<RealFd>, i: u
     })
 }
 
-/// Whether what a path starts from, or leads through, is there.
+/// Fails if the directory from which a path starts, or a descriptor that it leads through, is not
+/// open here.
 fn check_start(
     call: &Call,
     operands: &Operands<RealFd>,
@@ -253,6 +255,7 @@ fn check_start(
     real.and_then(RealFd::unperformed_reason).map_or(Ok(()), Err)
 }
 
+/// Returns the reason to skip calls on a file that is not stored.
 fn unstored_reason(file: &OpenFile) -> &'static str {
     match FileType::of_mode(file.file_type()) {
         _ if file.is_elsewhere() => MOUNTED_BY_PROGRAM,
@@ -263,6 +266,7 @@ fn unstored_reason(file: &OpenFile) -> &'static str {
     }
 }
 
+/// Fails if the descriptor that the call opened refers to a file that is not stored.
 fn check_opened(operands: &Operands<RealFd>) -> Result<(), &'static str> {
     match operands.opened.first() {
         Some((_, d)) if !d.file.is_stored() => Err(unstored_reason(&d.file)),
@@ -270,18 +274,18 @@ fn check_opened(operands: &Operands<RealFd>) -> Result<(), &'static str> {
     }
 }
 
-/// Whether a mode is that of a device.
+/// Returns whether a mode is that of a device.
 fn is_device(mode: u32) -> bool {
     matches!(FileType::of_mode(mode), FileType::Char | FileType::Block)
 }
 
-/// Whether a call failed with `errno` in the recording.
+/// Returns whether a call failed with `errno` in the recording.
 fn is_errno(call: &Call, errno: Errno) -> bool {
     call.errno() == Some(errno.raw_os_error())
 }
 
-/// Fails if the memory of an argument was readable and is not in the trace, as with traces of other
-/// tools.
+/// Fails if the memory of an argument could be read, but is not in the trace, as with traces of
+/// other tools.
 fn check_recorded(call: &Call, i: usize) -> Result<(), &'static str> {
     let check_recorded = call.args[i] == 0
         || is_errno(call, Errno::FAULT)
@@ -289,7 +293,8 @@ fn check_recorded(call: &Call, i: usize) -> Result<(), &'static str> {
     if check_recorded { Ok(()) } else { Err("argument not recorded") }
 }
 
-/// Attributes that the recorded machine makes up, and those that are withheld.
+/// Fails for extended attributes that the recorded machine generates, and for those that are
+/// withheld.
 fn check_xattr(call: &Call, i: usize, shared: &Shared) -> Result<(), &'static str> {
     match call.string(i as u8) {
         Some(name) if name == CAPABILITY && shared.context.rules.withhold => {
@@ -301,7 +306,7 @@ fn check_xattr(call: &Call, i: usize, shared: &Shared) -> Result<(), &'static st
     }
 }
 
-/// A look at a file that replay does not make: a device.
+/// Fails if the call returned the status of a device, which replay does not create.
 fn check_not_special(
     call: &Call,
     i: usize,

@@ -95,24 +95,24 @@ impl DataSeriesImport {
         }
         let Some(mut imported) = imported else { return Ok(()) };
         let Buffers { vectors, mut data, .. } = buffers;
-        imported.number(0, fd.unwrap_or(-1).cast_unsigned());
+        imported.set_number(0, fd.unwrap_or(-1).cast_unsigned());
         if imported.row.spec.uses.moves_data {
-            imported.number(2, count.unwrap_or(taken as i64).cast_unsigned());
+            imported.set_number(2, count.unwrap_or(taken as i64).cast_unsigned());
         } else {
             let mut head = [0; HEAD];
             head[HEAD_VECTORS..HEAD_VECTORS + 8].copy_from_slice(&(taken as u64).to_le_bytes());
-            imported.payload(1, PayloadKind::Msg, true, &head, HEAD as u64);
-            imported.number(2, flags.unwrap_or(0).cast_unsigned() & 0xffff_ffff);
+            imported.add_payload(1, PayloadKind::Msg, true, &head, HEAD as u64);
+            imported.set_number(2, flags.unwrap_or(0).cast_unsigned() & 0xffff_ffff);
         }
-        imported.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+        imported.add_payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
         if imported.call.succeeded() {
             if !known {
                 // Zeros in place of unknown bytes are not data.
                 data.clear();
             }
-            imported.data(1, &data, moved);
+            imported.add_data(1, &data, moved);
         }
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 
     /// Imports one of the records of an execve(2), which has one for each string and one for its
@@ -136,12 +136,24 @@ impl DataSeriesImport {
                 let Some(mut imported) = ImportedCall::new("execve", tid, exec.entered) else {
                     return Ok(());
                 };
-                imported.string(0, &exec.path);
-                imported.payload(1, PayloadKind::StrVec, false, &exec.argv, exec.argv.len() as u64);
-                imported.payload(2, PayloadKind::StrVec, false, &exec.envp, exec.envp.len() as u64);
+                imported.add_string(0, &exec.path);
+                imported.add_payload(
+                    1,
+                    PayloadKind::StrVec,
+                    false,
+                    &exec.argv,
+                    exec.argv.len() as u64,
+                );
+                imported.add_payload(
+                    2,
+                    PayloadKind::StrVec,
+                    false,
+                    &exec.envp,
+                    exec.envp.len() as u64,
+                );
                 let (_, left) = self.call_times(row);
-                imported.returned(left.max(exec.entered), row.result().unwrap_or(0));
-                self.import.call(imported)?;
+                imported.set_returned(left.max(exec.entered), row.result().unwrap_or(0));
+                self.import.add_call(imported)?;
             }
             _ => self.execs.add_strings(tid, row.text("argument"), row.text("environment")),
         }

@@ -27,16 +27,16 @@ impl RecordSource<'_> {
             // The original library stores no bytes of what should have a name.
             Meaning::Text(arg, field) => {
                 match row.bytes(field).filter(|b| captured && !b.is_empty()) {
-                    Some(_) => imported.string(arg, row.text(field).unwrap_or_default()),
+                    Some(_) => imported.add_string(arg, row.text(field).unwrap_or_default()),
                     None if row.value(field) == Value::Null => {}
-                    None => imported.pointer(arg),
+                    None => imported.set_unknown_pointer(arg),
                 }
             }
             Meaning::Data(arg, field) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if succeeded {
                     let bytes = row.bytes(field).filter(|_| captured).unwrap_or_default();
-                    imported.data(arg, bytes, imported.call.ret.max(0).cast_unsigned());
+                    imported.add_data(arg, bytes, imported.call.ret.max(0).cast_unsigned());
                 }
             }
             Meaning::Before(arg, field) => {
@@ -44,49 +44,55 @@ impl RecordSource<'_> {
                     .into_iter()
                     .find_map(|f| row.int(f))
                     .unwrap_or(0);
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 let bytes = row.bytes(field).filter(|b| captured && (!b.is_empty() || size == 0));
                 if let Some(bytes) = bytes {
                     let size = size.clamp(0, 1 << 20).cast_unsigned();
-                    imported.payload(arg, PayloadKind::Bytes, false, bytes, size);
+                    imported.add_payload(arg, PayloadKind::Bytes, false, bytes, size);
                 }
             }
             Meaning::After(arg, field) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if let Some(bytes) =
                     row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
                 {
-                    imported.payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
+                    imported.add_payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
                 }
             }
             Meaning::Dirents(arg, field) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if let Some(bytes) =
                     row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
                 {
                     let entries = dirents::convert_for_call(imported.row, bytes);
-                    imported.payload(arg, PayloadKind::Bytes, true, &entries, bytes.len() as u64);
+                    imported.add_payload(
+                        arg,
+                        PayloadKind::Bytes,
+                        true,
+                        &entries,
+                        bytes.len() as u64,
+                    );
                 }
             }
             Meaning::Stat(arg) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if succeeded {
                     set_struct(row, "stat_result_", &abi::layout::STAT, "st_", arg, imported);
                 }
             }
             Meaning::Statfs(arg) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if succeeded {
                     set_struct(row, "statfs_result_", &abi::layout::STATFS, "f_", arg, imported);
                 }
             }
             Meaning::Pair(arg) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 let fd = |name: &str| row.int(name).map(|v| (v as i32).to_le_bytes());
                 if let (Some(read), Some(write), true) =
                     (fd("read_descriptor"), fd("write_descriptor"), succeeded)
                 {
-                    imported.payload(arg, PayloadKind::Bytes, true, &[read, write].concat(), 8);
+                    imported.add_payload(arg, PayloadKind::Bytes, true, &[read, write].concat(), 8);
                 }
             }
             Meaning::Times(arg, form) => set_times(row, original, arg, form, imported),
@@ -113,17 +119,17 @@ fn set_number(imported: &mut ImportedCall, arg: usize, value: i64) {
         matches!(a.kind, Kind::Off | Kind::Pos | Kind::Length | Kind::Size | Kind::Addr | Kind::Hex)
     });
     let small = i32::try_from(value).is_ok() && value < 0 && !signed && !wide;
-    imported.number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
+    imported.set_number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
 }
 
 /// Sets an argument to a `struct rlimit`.
 fn set_rlimit(row: Row<'_>, arg: usize, succeeded: bool, imported: &mut ImportedCall) {
-    imported.pointer(arg);
+    imported.set_unknown_pointer(arg);
     let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
     let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
     let after = is_output(imported.row.spec.args[arg]);
     if !after || succeeded {
-        imported.payload(arg, PayloadKind::Bytes, after, &bytes, 16);
+        imported.add_payload(arg, PayloadKind::Bytes, after, &bytes, 16);
     }
 }
 
@@ -150,7 +156,7 @@ fn set_times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &m
         }
     };
     let bytes = [word(access), word(modification)].concat();
-    imported.payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
+    imported.add_payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
 }
 
 /// Sets an argument to a `struct flock`. The original library records what the call left there, and
@@ -159,7 +165,7 @@ fn set_flock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCa
     let spec = imported.row.spec(&imported.call.args);
     let Some(a) = spec.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
     let (kind, found) = (a.kind, matches!(a.kind, Kind::InOut(..)));
-    imported.pointer(arg);
+    imported.set_unknown_pointer(arg);
     let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
     let Some(lock_type) = row.int("lock_type") else { return };
     let mut bytes = vec![0; layout.size as usize];
@@ -174,7 +180,7 @@ fn set_flock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCa
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
-    imported.payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
+    imported.add_payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
 }
 
 /// Sets the bytes that an ioctl's parameter points to. The original library records what the call
@@ -190,7 +196,7 @@ fn set_ioctl_buffer(
     let Some(kind) = spec.args.get(arg).map(|a| a.kind).filter(|k| k.is_followed()) else {
         return;
     };
-    imported.pointer_if_null(arg);
+    imported.set_pointer_if_null(arg);
     let Some(bytes) = row.bytes(field).filter(|b| row.is_captured() && !b.is_empty()) else {
         return;
     };
@@ -200,7 +206,7 @@ fn set_ioctl_buffer(
         _ => false,
     };
     if !after || imported.call.succeeded() {
-        imported.payload(arg, PayloadKind::Bytes, after, bytes, bytes.len() as u64);
+        imported.add_payload(arg, PayloadKind::Bytes, after, bytes, bytes.len() as u64);
     }
 }
 
@@ -227,5 +233,5 @@ fn set_struct(
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&v.to_le_bytes()[..size]);
     }
-    imported.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
+    imported.add_payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
 }

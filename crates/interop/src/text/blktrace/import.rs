@@ -40,12 +40,12 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let mut import = begin(to, about, None, HashMap::default())?;
-    import.note(
+    import.add_note(
         "requests to block devices: each device is a file, /block/MAJOR:MINOR, without its \
             data (`replay --write-data random` generates some)",
     );
     if !completes {
-        import.note("the log has no completions: each request counts as completed at once");
+        import.add_note("the log has no completions: each request counts as completed at once");
     }
     let mut conversion = BlktraceImport {
         import,
@@ -61,7 +61,7 @@ pub fn import(
     progress(all, all);
     let BlktraceImport { mut import, open, .. } = conversion;
     for imported in open.into_values().flat_map(Requests::into_unfinished) {
-        import.call(imported)?;
+        import.add_call(imported)?;
     }
     finish(import, None, progress)
 }
@@ -116,9 +116,9 @@ impl BlktraceImport {
     fn import_line(&mut self, text: &Text<'_>) -> Result<(), Error> {
         let line = match *text {
             Text::Event(line) => line,
-            Text::Skipped(n) => return Ok(self.import.lost(self.time, n)?),
+            Text::Skipped(n) => return Ok(self.import.add_gap(self.time, n)?),
             Text::Other => {
-                self.import.left_out("lines that cannot be read", 1);
+                self.import.count_left_out("lines that cannot be read", 1);
                 return Ok(());
             }
         };
@@ -142,7 +142,7 @@ impl BlktraceImport {
             1.. if has('W') => ("pwrite64", [0, len, at]),
             1.. if has('R') => ("pread64", [0, len, at]),
             _ => {
-                self.import.left_out(&format!("requests {}", line.rwbs), 1);
+                self.import.count_left_out(&format!("requests {}", line.rwbs), 1);
                 return Ok(());
             }
         };
@@ -155,8 +155,8 @@ impl BlktraceImport {
             self.import_flush(tid, fd, line.time)?;
         }
         let Some(mut imported) = ImportedCall::new(name, tid, line.time) else { return Ok(()) };
-        imported.number(0, fd as u64);
-        args.into_iter().enumerate().for_each(|(i, v)| imported.number(i + 1, v));
+        imported.set_number(0, fd as u64);
+        args.into_iter().enumerate().for_each(|(i, v)| imported.set_number(i + 1, v));
         self.import.ensure_thread(tid, line.time)?;
         // FUA, which stands behind the direction: this write must be on the disk at its end.
         let durable = count > 0 && has('W') && line.rwbs.trim_start_matches('F').contains('F');
@@ -166,7 +166,7 @@ impl BlktraceImport {
             return self.end_request(request, line.time, 0);
         }
         if let Some(oldest) = self.open.entry(line.device).or_default().add(request) {
-            self.import.call(oldest)?;
+            self.import.add_call(oldest)?;
         }
         Ok(())
     }
@@ -186,9 +186,9 @@ impl BlktraceImport {
     /// duration.
     fn import_flush(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
         let Some(mut imported) = ImportedCall::new("fdatasync", tid, time) else { return Ok(()) };
-        imported.number(0, fd as u64);
-        imported.returned(time, 0);
-        Ok(self.import.call(imported)?)
+        imported.set_number(0, fd as u64);
+        imported.set_returned(time, 0);
+        Ok(self.import.add_call(imported)?)
     }
 
     /// Ends a request with an errno, or 0.
@@ -202,10 +202,10 @@ impl BlktraceImport {
         } else {
             0
         };
-        request.imported.returned(time, moved);
+        request.imported.set_returned(time, moved);
         add_unrecorded_data(&mut request.imported);
-        self.idle.entry(self.import.process(tid)).or_default().push(tid);
-        self.import.call(request.imported)?;
+        self.idle.entry(self.import.process_of(tid)).or_default().push(tid);
+        self.import.add_call(request.imported)?;
         if request.durable && error == 0 { self.import_flush(tid, fd, time) } else { Ok(()) }
     }
 
@@ -220,7 +220,7 @@ impl BlktraceImport {
         }
         let tid = self.next_virtual_thread;
         self.next_virtual_thread = tid.saturating_add(1);
-        self.import.fork(tid, Fork { parent: pid, flags: THREAD, time })?;
+        self.import.add_fork(tid, Fork { parent: pid, flags: THREAD, time })?;
         Ok(tid)
     }
 
@@ -235,7 +235,7 @@ impl BlktraceImport {
         }
         let fd = *next;
         let path = format!("/block/{}:{}", line.device.0, line.device.1);
-        self.import.descriptor(pid, line.time, fd, path.as_bytes(), O_RDWR)?;
+        self.import.add_open_descriptor(pid, line.time, fd, path.as_bytes(), O_RDWR)?;
         self.files.insert((pid, line.device), fd);
         Ok(fd)
     }

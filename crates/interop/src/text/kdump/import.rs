@@ -67,7 +67,7 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, first.forks.made)?;
-    import.note(
+    import.add_note(
         "recorded on FreeBSD: calls, flags and errors count as those of the same name on \
             Linux",
     );
@@ -75,7 +75,7 @@ pub fn import(
         note_no_directory(&mut import, "kdump prints no working directory");
     }
     if !first.timed {
-        import.note(
+        import.add_note(
             "the log has no times (kdump -T prints them): calls are in the order of the lines",
         );
     }
@@ -84,7 +84,7 @@ pub fn import(
     progress(all, all);
     let KdumpImport { mut import, open } = conversion;
     for open_call in open.into_values() {
-        import.call(open_call.imported)?;
+        import.add_call(open_call.imported)?;
     }
     finish(import, None, progress)
 }
@@ -177,7 +177,7 @@ impl OpenCall {
         let args = self.imported.row.spec.args.iter().enumerate();
         let mut paths = args.filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
         if let Some((arg, _)) = paths.nth(self.names) {
-            self.imported.string(arg, inside.unwrap_or(quoted).as_bytes());
+            self.imported.add_string(arg, inside.unwrap_or(quoted).as_bytes());
         }
         self.names += 1;
     }
@@ -193,9 +193,9 @@ impl KdumpImport {
     fn import_record(&mut self, record: &Record<'_>) -> Result<(), Error> {
         let Some(line) = record.line else {
             if record.dropped {
-                self.import.missing("ktrace dropped events, and does not say how many");
+                self.import.add_missing("ktrace dropped events, and does not say how many");
             } else {
-                self.import.left_out("lines that cannot be read", 1);
+                self.import.count_left_out("lines that cannot be read", 1);
             }
             return Ok(());
         };
@@ -224,10 +224,10 @@ impl KdumpImport {
             }
             "PSIG" => {
                 let signal = value::signal_by_name(line.rest.split(' ').next().unwrap_or_default());
-                Ok(self.import.signal(tid, record.time, signal.unwrap_or(0))?)
+                Ok(self.import.add_signal(tid, record.time, signal.unwrap_or(0))?)
             }
             other => {
-                self.import.ignored(&format!("records {other}"), 1);
+                self.import.count_ignored(&format!("records {other}"), 1);
                 Ok(())
             }
         }
@@ -242,7 +242,7 @@ impl KdumpImport {
             .split_once('(')
             .map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
         let Some(mut imported) = ImportedCall::new(linux_name(name), tid, time) else {
-            self.import.left_out(&format!("calls of {name}, which Linux does not have"), 1);
+            self.import.count_left_out(&format!("calls of {name}, which Linux does not have"), 1);
             return Ok(());
         };
         let mut unread = false;
@@ -250,15 +250,15 @@ impl KdumpImport {
             if let Some(kind) = imported.row.spec.args.get(at).map(|a| a.kind) {
                 let value = parse_argument(kind, text);
                 unread |= value.is_none();
-                imported.number(at, value.unwrap_or(0));
+                imported.set_number(at, value.unwrap_or(0));
             }
         }
         if unread && imported.row.spec.replay == abi::Replay::Issue {
-            self.import.left_out(&format!("arguments of {name} that cannot be read"), 1);
+            self.import.count_left_out(&format!("arguments of {name} that cannot be read"), 1);
         }
         self.import.ensure_thread(tid, time)?;
         if ends_thread(imported.row) {
-            return Ok(self.import.call(imported)?);
+            return Ok(self.import.add_call(imported)?);
         }
         self.open.insert(tid, OpenCall { imported, names: 0, data: Vec::new(), moved: 0 });
         Ok(())
@@ -272,7 +272,7 @@ impl KdumpImport {
         else {
             // The end of a call for which Linux has none, or a child's return from its fork.
             let born = is_fork(name) && parse_result(text) == Some(0);
-            let known = self.import.knows_thread(tid);
+            let known = self.import.is_alive(tid);
             self.import.ensure_thread(tid, time)?;
             if !born && abi::by_name(name).is_some() {
                 count_unentered(&mut self.import, known);
@@ -280,7 +280,7 @@ impl KdumpImport {
             return Ok(());
         };
         if let Some(ret) = parse_result(text) {
-            imported.returned(time, ret);
+            imported.set_returned(time, ret);
         }
         let is_data = |kind: Kind| match kind {
             Kind::In(_, layout) | Kind::Out(_, layout) => layout.form == Form::Data,
@@ -291,10 +291,10 @@ impl KdumpImport {
             && imported.call.succeeded()
             && let Some(arg) = imported.row.spec.args.iter().position(|a| is_data(a.kind))
         {
-            imported.data(arg, &data, moved);
+            imported.add_data(arg, &data, moved);
         }
         add_unrecorded_data(&mut imported);
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 }
 

@@ -37,8 +37,8 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, first.forks.made)?;
-    import.note("perf records no data and few paths: calls that need them are not replayed");
-    import.note("times count from the start of the machine or of perf");
+    import.add_note("perf records no data and few paths: calls that need them are not replayed");
+    import.add_note("times count from the start of the machine or of perf");
     if directory.is_none() {
         note_no_directory(&mut import, "perf records no working directories");
     }
@@ -47,7 +47,7 @@ pub fn import(
     progress(bytes, bytes);
     let PerfImport { mut import, open, .. } = conversion;
     for imported in open.into_values() {
-        import.call(imported)?;
+        import.add_call(imported)?;
     }
     finish(import, None, progress)
 }
@@ -131,7 +131,7 @@ impl PerfImport {
                         "calls with number {nr}, which is not in the table of \
                         system calls"
                     );
-                    self.import.left_out(&what, 1);
+                    self.import.count_left_out(&what, 1);
                     return Ok(());
                 };
                 let Some(mut imported) = ImportedCall::new(row.name(), tid, time) else {
@@ -153,12 +153,12 @@ impl PerfImport {
                 self.time = called.entered.unwrap_or(self.time);
                 let Some(mut imported) = self.parse_call(called)? else { return Ok(()) };
                 let Some(ret) = parse_result(result) else {
-                    return Ok(self.import.call(imported)?);
+                    return Ok(self.import.add_call(imported)?);
                 };
                 let left = imported.call.entered + called.spent.unwrap_or(0);
-                imported.returned(left, ret);
+                imported.set_returned(left, ret);
                 add_unrecorded_data(&mut imported);
-                Ok(self.import.call(imported)?)
+                Ok(self.import.add_call(imported)?)
             }
             Line::End(called, result) => {
                 let open = self.open.remove(&called.tid).filter(|t| t.row.name() == called.name);
@@ -166,13 +166,13 @@ impl PerfImport {
                 let number = abi::by_name(called.name).map_or(u32::MAX, |r| r.number);
                 self.end_call(open, (called.tid, number), left, parse_result(result).unwrap_or(0))
             }
-            Line::Lost(n) => Ok(self.import.lost(self.time, n)?),
+            Line::Lost(n) => Ok(self.import.add_gap(self.time, n)?),
             Line::Event => {
-                self.import.ignored("events that are not system calls", 1);
+                self.import.count_ignored("events that are not system calls", 1);
                 Ok(())
             }
             Line::Other => {
-                self.import.left_out("lines that cannot be read", 1);
+                self.import.count_left_out("lines that cannot be read", 1);
                 Ok(())
             }
         }
@@ -186,7 +186,7 @@ impl PerfImport {
         }
         self.import.ensure_thread(tid, imported.call.entered)?;
         if ends_thread(imported.row) {
-            return Ok(self.import.call(imported)?);
+            return Ok(self.import.add_call(imported)?);
         }
         self.open.insert(tid, imported);
         Ok(())
@@ -204,16 +204,16 @@ impl PerfImport {
         let Some(mut imported) = open else {
             // A child's own return from the clone that made it has no beginning.
             let born = ret == 0 && abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
-            let known = self.import.knows_thread(tid);
+            let known = self.import.is_alive(tid);
             self.import.ensure_thread(tid, left)?;
             if !born {
                 count_unentered(&mut self.import, known);
             }
             return Ok(());
         };
-        imported.returned(left.max(imported.call.entered), ret);
+        imported.set_returned(left.max(imported.call.entered), ret);
         add_unrecorded_data(&mut imported);
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 
     /// Returns the call in a line of `perf trace`, with its arguments. The paths that perf prints
@@ -227,7 +227,7 @@ impl PerfImport {
         let Some(mut imported) = ImportedCall::new(called.name, tid, entered) else {
             let what =
                 format!("calls of {}, which is not in the table of system calls", called.name);
-            self.import.left_out(&what, 1);
+            self.import.count_left_out(&what, 1);
             return Ok(None);
         };
         let mut unread = false;
@@ -243,7 +243,7 @@ impl PerfImport {
         }
         if unread && imported.row.spec.replay == abi::Replay::Issue {
             let what = format!("arguments of {} that cannot be read", called.name);
-            self.import.left_out(&what, 1);
+            self.import.count_left_out(&what, 1);
         }
         Ok(Some(imported))
     }
@@ -252,7 +252,7 @@ impl PerfImport {
 /// Sets an argument from its text. Returns false if it cannot be parsed.
 fn set_argument(imported: &mut ImportedCall, at: usize, kind: Kind, text: &str) -> bool {
     if let Some((bytes, _)) = value::parse_string(text) {
-        imported.string(at, &bytes);
+        imported.add_string(at, &bytes);
         return true;
     }
     let value = match kind {
@@ -272,7 +272,7 @@ fn set_argument(imported: &mut ImportedCall, at: usize, kind: Kind, text: &str) 
         Kind::Mode => value::parse_number(&map_words(text, |w| format!("S_{w}")), None),
         _ => value::parse_number(text, None),
     };
-    value.map(|v| imported.number(at, v)).is_some()
+    value.map(|v| imported.set_number(at, v)).is_some()
 }
 
 /// Replaces the words of `A|B|0x80` that are no numbers by what `name` returns for them.

@@ -47,7 +47,7 @@ pub fn import(
         note_no_directory(&mut conversion.import, why);
     }
     if !conversion.first.timed {
-        conversion.import.note(
+        conversion.import.add_note(
             "the log has no times (strace -ttt prints them): calls are in the order of the \
                 lines",
         );

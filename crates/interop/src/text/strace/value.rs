@@ -31,21 +31,21 @@ pub(crate) enum Parsed {
 /// it was known.
 pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &str) -> Parsed {
     if text == "NULL" {
-        imported.number(arg, 0);
+        imported.set_number(arg, 0);
         return Parsed::Whole;
     }
     match kind {
         Kind::Path(_) | Kind::Str => match parse_string(text) {
             Some((bytes, cut)) => {
                 let wanted = bytes.len() as u64 + u64::from(cut);
-                imported.payload(arg, PayloadKind::String, false, &bytes, wanted);
+                imported.add_payload(arg, PayloadKind::String, false, &bytes, wanted);
                 if cut { Parsed::Cut } else { Parsed::Whole }
             }
             None => parse_address(imported, arg, text),
         },
         Kind::StrVec => match parse_strings(text) {
             Some(bytes) => {
-                imported.payload(arg, PayloadKind::StrVec, false, &bytes, bytes.len() as u64);
+                imported.add_payload(arg, PayloadKind::StrVec, false, &bytes, bytes.len() as u64);
                 Parsed::Whole
             }
             None => parse_address(imported, arg, text),
@@ -64,13 +64,13 @@ pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &
         | Kind::InMsgs { .. }
         | Kind::OutMsgs { .. }
         | Kind::Iocbs { .. } => {
-            imported.pointer(arg);
+            imported.set_unknown_pointer(arg);
             Parsed::Abbreviated
         }
         Kind::Flags(set) => parse_scalar(imported, arg, text, Some(set)),
         Kind::Signal if text.starts_with("SIG") => match signal_by_name(text) {
             Some(n) => {
-                imported.number(arg, n);
+                imported.set_number(arg, n);
                 Parsed::Whole
             }
             None => Parsed::Unknown,
@@ -105,10 +105,10 @@ fn parse_buffers(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed 
     let Some((vectors, data, cut)) = parse_vectors(text) else {
         return parse_address(imported, arg, text);
     };
-    imported.payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+    imported.add_payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
     let moved = imported.call.ret.max(0).cast_unsigned();
     if imported.call.succeeded() {
-        imported.data(arg, &data[..data.len().min(moved as usize)], moved);
+        imported.add_data(arg, &data[..data.len().min(moved as usize)], moved);
     }
     let whole = !cut || data.len() as u64 >= moved;
     if whole { Parsed::Whole } else { Parsed::Cut }
@@ -117,13 +117,13 @@ fn parse_buffers(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed 
 /// Parses the data that the call read or wrote, and sets as much as its result says.
 fn parse_data(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
     let Some((bytes, cut)) = parse_string(text) else { return parse_address(imported, arg, text) };
-    imported.pointer(arg);
+    imported.set_unknown_pointer(arg);
     let moved = imported.call.ret.max(0).cast_unsigned();
     if !imported.call.succeeded() {
         return Parsed::Whole;
     }
     let bytes = &bytes[..bytes.len().min(moved as usize)];
-    imported.data(arg, bytes, moved);
+    imported.add_data(arg, bytes, moved);
     if cut && (bytes.len() as u64) < moved { Parsed::Cut } else { Parsed::Whole }
 }
 
@@ -146,7 +146,7 @@ fn parse_memory(
         if layout.form == Form::Text && bytes.len() as u64 + 1 == moved {
             bytes.push(0);
         }
-        imported.payload(arg, PayloadKind::Bytes, at_exit, &bytes, bytes.len() as u64);
+        imported.add_payload(arg, PayloadKind::Bytes, at_exit, &bytes, bytes.len() as u64);
         Some(())
     };
     let done = match kind {
@@ -155,7 +155,7 @@ fn parse_memory(
         // strace prints what the call returned, and not what it was given (F_GETLK).
         Kind::InOut(..) if after.is_none() && filled_by_kernel(layout) => {
             let _told = put(before, true);
-            imported.pointer_if_null(arg);
+            imported.set_pointer_if_null(arg);
             return Parsed::Abbreviated;
         }
         Kind::InOut(..) => {
@@ -227,15 +227,15 @@ fn parse_scalar(
     set: Option<&Flags>,
 ) -> Parsed {
     let value = parse_number(text, set);
-    imported.number(arg, value.unwrap_or_else(|| sum_words(text, set).0));
+    imported.set_number(arg, value.unwrap_or_else(|| sum_words(text, set).0));
     if value.is_some() { Parsed::Whole } else { Parsed::Unknown }
 }
 
 /// Sets an address, or the address of something that is not parsed.
 fn parse_address(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
     match parse_number(text.split(' ').next().unwrap_or_default(), None) {
-        Some(v) => imported.number(arg, v),
-        None => imported.pointer(arg),
+        Some(v) => imported.set_number(arg, v),
+        None => imported.set_unknown_pointer(arg),
     }
     Parsed::Abbreviated
 }

@@ -72,7 +72,7 @@ impl Facts {
             call.succeeded() && spec.ret == Ret::Fd && identity.lost_name(real).is_none()
         });
         let opened = opened.map(|(_, real)| real);
-        let place = context.view.as_ref().and_then(|view| view.stands_for(opened?));
+        let place = context.view.as_ref().and_then(|view| view.original_path(opened?));
         let opened = if context.view.is_some() { place.as_deref() } else { opened };
         if let Some(real) = opened {
             if self.names.leads_straight(base, path, real) {

@@ -9,8 +9,8 @@ use model::processes::{Operands, To};
 use trace::Call;
 
 impl Translation {
-    /// Paths through links of procfs. As many calls take no directory descriptor, such a call is
-    /// made with procfs as its working directory.
+    /// Prepares paths that lead through links of procfs. As many calls take no directory
+    /// descriptor, such a call is made with procfs as its working directory.
     pub(super) fn defer_procfs_paths(
         &mut self,
         call: &Call,
@@ -48,8 +48,8 @@ impl Translation {
 }
 
 impl Arguments {
-    /// What path argument `i` stands for, where the process has mounts or a root of its own: links
-    /// are followed as they are here, now.
+    /// Returns the path that argument `i` means if the process has mounts or a root of its own:
+    /// links are followed as they are here, now. Returns `None` for other processes.
     pub fn resolve_in_view(
         call: &Call,
         spec: &CallSpec,
@@ -71,7 +71,7 @@ impl Arguments {
     }
 }
 
-/// Where a path starts of a call that is made in procfs, and the path from there.
+/// Returns the descriptor from which a path of a call in procfs starts, and the path from there.
 pub(super) fn start<'a>(
     call: &'a Call,
     operands: &'a Operands<RealFd>,

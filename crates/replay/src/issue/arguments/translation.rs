@@ -36,7 +36,7 @@ pub(crate) enum TranslateError {
 }
 
 impl TranslateError {
-    /// The report's words for it.
+    /// Returns the reason as the report words it.
     pub fn why(self) -> &'static str {
         match self {
             Self::Kind => "means more than files",
@@ -94,7 +94,8 @@ pub(crate) struct Translation {
 }
 
 impl Translation {
-    /// Translates the arguments of `call`.
+    /// Translates the arguments of `call`: decides for each how it is passed here, without
+    /// allocating buffers.
     pub fn of(
         call: &Call,
         spec: &CallSpec,
@@ -164,7 +165,7 @@ impl Translation {
                 this.deferred[i] = Deferred::Viewed;
             }
         }
-        if operands.through.any() {
+        if operands.through.has_any() {
             this.defer_procfs_paths(call, spec, operands);
         }
         // Data that move inside the kernel: no more than moved then.
@@ -178,11 +179,13 @@ impl Translation {
         Ok(this)
     }
 
-    /// Makes argument `i` an address that faults.
+    /// Makes argument `i` an address that no process can access.
     fn set_faulting(&mut self, i: usize) {
         (self.values[i], self.faults) = (FAULTING_ADDRESS, true);
     }
 
+    /// Translates a string or path. If the kernel could not read it, the argument becomes an
+    /// address that faults.
     fn string(&mut self, call: &Call, i: usize) {
         match string_payload(call, i) {
             Some(_) => self.deferred[i] = Deferred::String,
@@ -190,7 +193,8 @@ impl Translation {
         }
     }
 
-    /// Bulk data that go in: as many bytes as moved. What was not captured is zeros.
+    /// Translates bulk data that the call passes to the kernel: as many bytes as the recorded call
+    /// moved. What was not captured becomes zeros.
     fn data(
         &mut self,
         call: &Call,
@@ -233,7 +237,7 @@ impl Translation {
         Ok(())
     }
 
-    /// A struct or another small buffer that goes in (and out).
+    /// Translates a struct or another small buffer that the kernel reads, and may write.
     fn input(&mut self, call: &Call, i: usize, len: Len) -> Result<(), TranslateError> {
         let readable = |payload: &&Payload| !faulted(call) || payload.flags & UNREADABLE == 0;
         let Some(payload) = input_payload(call, i).filter(readable) else {
@@ -245,6 +249,7 @@ impl Translation {
         Ok(())
     }
 
+    /// Translates a buffer that the kernel writes, with its size.
     fn output(
         &mut self,
         call: &Call,
@@ -280,8 +285,8 @@ impl Translation {
         Ok(())
     }
 
-    /// What the kernel may read or write at argument `i`, given the values passed; `None`: more
-    /// than memory.
+    /// Returns how many bytes the kernel may read or write at argument `i`, given the values
+    /// passed. Returns `None` if that is more than memory.
     fn length(&self, call: &Call, i: usize, len: Len) -> Option<usize> {
         let word = |arg: usize, at: usize| {
             let bytes =
@@ -307,19 +312,19 @@ impl Translation {
     }
 }
 
-/// Whether a call failed as it could not access memory.
+/// Returns whether a call failed because the kernel could not access memory.
 fn faulted(call: &Call) -> bool {
     call.errno() == Some(Errno::FAULT.raw_os_error())
 }
 
-/// The string of argument `i`, if it could be read.
+/// Returns the string of argument `i`, if it was captured.
 pub(super) fn string_payload(call: &Call, i: usize) -> Option<&[u8]> {
     call.payload(i as u8, PayloadKind::String)
         .filter(|p| p.flags & UNREADABLE == 0)
         .map(|p| p.bytes.as_slice())
 }
 
-/// The struct, or the other small buffer, that argument `i` pointed to.
+/// Returns the struct, or other small buffer, that argument `i` pointed to before the call.
 pub(super) fn input_payload(call: &Call, i: usize) -> Option<&Payload> {
     call.payload(i as u8, PayloadKind::Bytes).or_else(|| call.payload(i as u8, PayloadKind::Data))
 }

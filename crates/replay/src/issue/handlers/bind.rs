@@ -11,6 +11,8 @@ use rustix::io::Errno;
 /// The mode of a socket before the umask (sock_alloc in net/socket.c).
 const MODE: u32 = S_IFSOCK | 0o777;
 
+/// Performs a bind(2) to a path: creates a socket file there with mknod(2), as replay has no
+/// sockets.
 pub(super) fn bind(handled: &HandledCall) -> Outcome {
     // That the socket has an address already.
     if handled.call.errno() == Some(Errno::INVAL.raw_os_error()) {
@@ -34,7 +36,7 @@ pub(super) fn bind(handled: &HandledCall) -> Outcome {
     let resolved = Arguments::resolve_in_view(&handled.call, handled.spec, &handled.operands, i)
         .map_err(TranslateError::why)?;
     let got = raw::mknodat(start, resolved.as_deref().unwrap_or(path), MODE);
-    Ok(handled.expected().compare(match errno_of(got).map(Errno::from_raw_os_error) {
+    Ok(handled.expected().compare_result(match errno_of(got).map(Errno::from_raw_os_error) {
         Some(Errno::EXIST) => raw::result_of(Errno::ADDRINUSE),
         _ => got,
     }))

@@ -6,6 +6,7 @@ use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::raw;
 use crate::issue::thread::ExecutorThread;
 
+/// Performs a chdir(2) or fchdir(2) of the executor's thread.
 pub(super) fn chdir(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
@@ -19,9 +20,10 @@ pub(super) fn chdir(thread: &mut ExecutorThread, handled: &HandledCall) -> Outco
             }
         }
     }
-    Ok(handled.expected().compare(got))
+    Ok(handled.expected().compare_result(got))
 }
 
+/// Performs a umask(2) of the executor's thread.
 pub(super) fn umask(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
     thread.umask = handled.call.args[0] as u32 & 0o777;
     plain(thread, handled)

@@ -4,10 +4,12 @@ use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::thread::ExecutorThread;
 use crate::verify::{ListingCall, listing_argument};
 
+/// Performs a call that lists a directory, and compares the listing as a set once the recorded one
+/// ends.
 pub(super) fn list(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
-    let difference = handled.expected().compare(got);
+    let difference = handled.expected().compare_result(got);
     if difference.is_some() || !handled.call.succeeded() {
         return Ok(difference);
     }
@@ -18,7 +20,7 @@ pub(super) fn list(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcom
         let listed = ListingCall { call, argument, form, file, listing_changed };
         let buffer = *arguments.buffers(argument).first()?;
         let buffer = || thread.scratch.bytes(buffer);
-        thread.context.listings.follow(&listed, buffer, got, || arguments.perform())
+        thread.context.listings.compare_listing(&listed, buffer, got, || arguments.perform())
     };
     Ok(follow())
 }

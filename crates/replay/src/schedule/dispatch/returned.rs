@@ -19,6 +19,8 @@ use trace::Call;
 const EXPLAINED: usize = 1 << 20;
 
 impl Dispatcher<'_> {
+    /// Handles the return of a call: applies it to the processes, and dispatches it unless it is
+    /// skipped.
     pub(super) fn call_returned(&mut self, slot: usize, call: Arc<Call>) -> Result<(), Error> {
         let Some(mut in_flight_call) = self.order.close(slot) else { return Ok(()) };
         if self.outside.has_changes_before(call.seq) {
@@ -35,7 +37,7 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Updates the model of the traced processes.
+    /// Applies a call that returned to the model of the processes.
     fn update_world(&mut self, call: &Call, in_flight_call: &mut InFlight) -> Result<(), Error> {
         let InFlight { operands, alternatives, .. } = in_flight_call;
         if call.spec().is_some_and(|s| s.replay == Replay::Skip(Class::Mounts)) {
@@ -59,17 +61,18 @@ impl Dispatcher<'_> {
                 .is_some_and(|meant| !Arc::ptr_eq(meant, d) && d.file.is_stored())
         });
         // What is read from files that can change from now on without a call cannot be compared.
-        let changed = self.unrecorded.returned(&self.processes, call, operands);
+        let changed = self.unrecorded.after_return(&self.processes, call, operands);
         self.unseen_writes.extend(changed.into_iter().map(|(file, _)| file.inode.key));
         Ok(())
     }
 
-    /// The spec of a call that is performed; counts one that is not, with its reason.
+    /// Returns the specification of a call that is to be performed. Counts a call that is not, with
+    /// its reason, and returns `None`.
     fn choose(&mut self, call: &Call, in_flight_call: &InFlight) -> Option<&'static CallSpec> {
         let operands = &in_flight_call.operands;
         if let Some(why) = self.options.selection.exclusion(call, operands) {
             if let Some(spec) = call.spec() {
-                self.skipped_changes.note(call, spec, operands);
+                self.skipped_changes.add_excluded(call, spec, operands);
             }
             self.skip(why);
             return None;
@@ -91,12 +94,12 @@ impl Dispatcher<'_> {
             directory.real.mark_unperformed(why);
         }
         if let (DEVICE, Some(spec)) = (why, call.spec()) {
-            self.skipped_changes.note(call, spec, operands);
+            self.skipped_changes.add_excluded(call, spec, operands);
         }
         None
     }
 
-    /// Hands a call to its executor.
+    /// Dispatches a call to the executor of its thread, with the calls that it must wait for.
     fn issue(
         &mut self,
         call: Arc<Call>,
@@ -131,7 +134,7 @@ impl Dispatcher<'_> {
                 .iter()
                 .flatten()
                 .any(|d| self.unseen_writes.contains(&d.file.inode.key));
-        if self.skipped_changes.explains(operands) && self.counts.explained.len() < EXPLAINED {
+        if self.skipped_changes.is_affected(operands) && self.counts.explained.len() < EXPLAINED {
             self.counts.explained.insert(number);
         }
         let due = if early {
@@ -153,7 +156,8 @@ impl Dispatcher<'_> {
         self.dispatch(dispatched, edges.after, dependencies, due, work)
     }
 
-    /// A call as its executor gets it.
+    /// Prepares a call for its executor: translated beforehand if possible, else with what its
+    /// handler needs.
     #[inline]
     fn prepare(
         &mut self,
@@ -202,7 +206,7 @@ impl Dispatcher<'_> {
         counts.dispatched += 1;
         counts.early += u64::from(early);
         counts.chosen +=
-            u64::from(!early && self.options.selection.names(&in_flight_call.operands));
+            u64::from(!early && self.options.selection.is_requested(&in_flight_call.operands));
         if spec.ret == Ret::Bytes && call.ret > 0 {
             counts.moved_bytes += call.ret as u64;
         }
@@ -212,8 +216,8 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// The call as it is issued, where others can reach the root and it would set what lets them
-    /// act as its owner.
+    /// Returns the call with the mode bits removed that would let others act as the file's owner.
+    /// Returns `None` if there are none, or others cannot reach the root.
     #[inline]
     fn withheld(&self, call: &Arc<Call>, spec: &CallSpec) -> Option<Withheld> {
         if spec.uses.mode_args == 0 || !self.shared.context.rules.withhold {

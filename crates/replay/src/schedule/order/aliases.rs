@@ -22,14 +22,15 @@ pub(super) struct Aliases {
     renamed: HashMap<Vec<u8>, Vec<u8>>,
 }
 
+/// Adds the claim that a call uses a resource, and whether it changes it.
 fn claim_use(list: &mut Vec<Claim>, resource: Resource, changes: bool) {
     let (before, after) = (ResourceState::Unknown, ResourceState::Unknown);
     list.push(Claim { resource, changes, before, after, argument: u8::MAX });
 }
 
 impl Aliases {
-    /// Adds what follows for call `number` from names that earlier calls gave, and keeps those that
-    /// it gives.
+    /// Adds the claims of call `number` that follow from other names of its files, which earlier
+    /// calls created, and remembers the names that this call creates.
     pub fn claims(
         &mut self,
         list: &mut Vec<Claim>,
@@ -41,11 +42,12 @@ impl Aliases {
         if let Some(directory) = operands.cwd.as_ref().filter(|_| returns_a_path(spec)) {
             self.working_directory(list, &directory.path);
         }
-        if operands.paths.any() || !self.aliases.is_empty() {
+        if operands.paths.has_any() || !self.aliases.is_empty() {
             self.link_claims(list, number, call, spec, operands);
         }
     }
 
+    /// Adds claims on the names of the working directory, also those that it got by later renames.
     fn working_directory(&self, list: &mut Vec<Claim>, directory: &[u8]) {
         claim_use(list, Resource::AllNames, false);
         let mut path = directory.to_vec();
@@ -66,6 +68,8 @@ impl Aliases {
         }
     }
 
+    /// Adds claims on files that have several names by link(2), and remembers the links and renames
+    /// that the call makes.
     fn link_claims(
         &mut self,
         list: &mut Vec<Claim>,

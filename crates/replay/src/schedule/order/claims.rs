@@ -52,12 +52,13 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Whether it counts as the whole file.
+    /// Returns whether the range is so long that it counts as the whole file.
     pub fn is_wide(&self) -> bool {
         self.end.saturating_sub(self.start) / CHUNK >= CHUNKS
     }
 
-    /// The stretches that are ordered as one, by number; none if it is wide.
+    /// Returns the numbers of the file's chunks that the range touches, which are ordered as one.
+    /// Empty if the range is wide.
     pub fn chunks(&self) -> impl Iterator<Item = u64> + use<> {
         let (first, last) =
             (self.start / CHUNK, self.end.saturating_sub(1).max(self.start) / CHUNK);
@@ -84,7 +85,7 @@ pub(super) enum ResourceState {
 }
 
 impl ResourceState {
-    /// Of a name or a number: the other state.
+    /// Returns the other state of a name or a number: present or absent.
     pub fn opposite(self) -> Self {
         match self {
             Self::Absent => Self::Present,
@@ -113,8 +114,7 @@ pub(super) fn hash(path: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Whether what a call does with an open file follows from its status flags: how data move, and
-/// what the flags are.
+/// Returns whether what a call does with an open file depends on its status flags.
 pub(super) fn depends_on_status(spec: &CallSpec) -> bool {
     let asks = |a: &abi::Arg| matches!(a.kind, Kind::Fd | Kind::Flags(_));
     spec.uses.moves_data
@@ -122,7 +122,7 @@ pub(super) fn depends_on_status(spec: &CallSpec) -> bool {
         || (spec.ret == Ret::Int && spec.uses.fd.is_some() && spec.args.iter().all(asks))
 }
 
-/// The number of the descriptor that a call opened.
+/// Returns the number of the descriptor that a call opened, if it opened one.
 pub(super) fn new_descriptor(call: &Call, spec: &CallSpec) -> Option<i32> {
     let number = |i: u8| call.args[usize::from(i)] as i32;
     match spec.effect {
@@ -133,8 +133,8 @@ pub(super) fn new_descriptor(call: &Call, spec: &CallSpec) -> Option<i32> {
     }
 }
 
-/// Enters the claims of `call` in `list`. They are what is known now: of a call under way, before
-/// [`Processes`] has applied it; of one that returns, afterwards.
+/// Adds the claims of `call` to `list`, as they are known now: for a call under way, before
+/// [`Processes`] has applied it; for one that returns, afterwards.
 pub(super) fn claims(
     list: &mut Vec<Claim>,
     call: &Call,
@@ -193,12 +193,13 @@ pub(super) fn claims(
             ResourceState::Present,
         );
     }
-    if operands.paths.any() {
+    if operands.paths.has_any() {
         let renames = |a: &abi::Arg| matches!(a.kind.path_use(), Some(way) if renames(way.role));
         claims.claim_use(u8::MAX, Resource::AllNames, spec.args.iter().any(renames));
     }
 }
 
+/// Returns whether a path with this role is renamed.
 fn renames(role: Role) -> bool {
     matches!(role, Role::Source | Role::Target)
 }
@@ -211,10 +212,12 @@ struct Claims<'a> {
 }
 
 impl Claims<'_> {
+    /// Adds the claim that the call uses a resource through an argument, and whether it changes it.
     fn claim_use(&mut self, argument: u8, resource: Resource, changes: bool) {
         self.claim(argument, resource, changes, ResourceState::Unknown, ResourceState::Unknown);
     }
 
+    /// Adds a claim, with the states in which the call found and left the resource.
     fn claim(
         &mut self,
         i: u8,
@@ -226,7 +229,8 @@ impl Claims<'_> {
         self.list.push(Claim { resource, changes, before, after, argument: i });
     }
 
-    /// The number of a descriptor, which the call found taken unless it says that it was none.
+    /// Adds the claim on a descriptor's number. The call found it in use, unless its result says
+    /// that it was free.
     fn number(&mut self, i: usize) {
         let number = Resource::Number(self.call.args[i] as i32);
         let taken = self.call.returned() && self.call.errno() != Some(Errno::BADF.raw_os_error());
@@ -234,7 +238,7 @@ impl Claims<'_> {
         self.claim(i as u8, number, false, found, found);
     }
 
-    /// The open file behind argument `i`.
+    /// Adds the claims on the open file behind argument `i`: its offset, its flags, and its data.
     fn open_file(&mut self, i: usize) {
         let Self { call, spec, operands, .. } = *self;
         let Some(descriptor) = &operands.fds[i] else { return };
@@ -263,7 +267,7 @@ impl Claims<'_> {
         self.data(arg, file);
     }
 
-    /// The bytes that the call moved; of one that moved none, the file.
+    /// Adds the claim on the bytes that the call moved, or on the whole file if it moved none.
     fn data(&mut self, arg: u8, file: &OpenFile) {
         let Self { call, spec, operands, .. } = *self;
         let inode = file.inode.key;
@@ -297,7 +301,7 @@ impl Claims<'_> {
         }
     }
 
-    /// Whether a read brought less than was asked for.
+    /// Returns whether a read returned less than was asked for.
     fn met_end(&self) -> bool {
         let asked = self.spec.args.iter().find_map(|a| match a.kind {
             Kind::Out(abi::Len::Ret { max: Some(n), unit: 1 }, l) if l.form == abi::Form::Data => {
@@ -308,7 +312,7 @@ impl Claims<'_> {
         asked.is_some_and(|asked| (self.call.ret as u64) < asked)
     }
 
-    /// The size that the call's descriptor was found to have.
+    /// Adds the claim that the call found its descriptor's file with this size.
     fn size(&mut self, found: u64, arg: u8) {
         let fd = self.spec.uses.fd.and_then(|fd| self.operands.fds[usize::from(fd)].as_ref());
         if let Some(descriptor) = fd.filter(|d| d.file.is_stored() && self.call.succeeded()) {
@@ -318,7 +322,7 @@ impl Claims<'_> {
         }
     }
 
-    /// Claims what a struct with a file's status says (stat).
+    /// Adds the claims that follow from a `struct stat` that the call returned.
     fn struct_of_file(&mut self, i: usize, layout: &Layout) {
         if !self.call.succeeded() {
             return;
@@ -337,7 +341,8 @@ impl Claims<'_> {
         }
     }
 
-    /// The name in argument `i`, and the directory that it is in.
+    /// Adds the claims on the path in argument `i`, and on the directory that holds its last
+    /// component.
     fn path(&mut self, i: usize, way: PathUse) {
         let Self { call, spec, operands, .. } = *self;
         let arg = i as u8;
@@ -379,7 +384,8 @@ impl Claims<'_> {
         }
     }
 
-    /// How a name was found and left, and the directory above it, by the call's result.
+    /// Returns the states in which a path, and the directory that holds it, were found and left, by
+    /// the call's result.
     fn name_states(&self, role: Role, flags: u32) -> [(ResourceState, ResourceState); 2] {
         const UNKNOWN: (ResourceState, ResourceState) =
             (ResourceState::Unknown, ResourceState::Unknown);
@@ -416,7 +422,7 @@ impl Claims<'_> {
     }
 }
 
-/// Whether it may make, remove or move a directory.
+/// Returns whether the call may create, remove or rename a directory.
 fn makes_directories(spec: &CallSpec, role: Role) -> bool {
     let has = |kind: fn(Kind) -> bool| spec.args.iter().any(|a| kind(a.kind));
     match role {

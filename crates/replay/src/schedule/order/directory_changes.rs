@@ -17,13 +17,13 @@ pub(super) struct DirectoryChanges {
 }
 
 impl DirectoryChanges {
-    /// Keeps account of what a call that returns changes; says whether the directory that it lists
-    /// changed since its listing began.
+    /// Notes what a call that returns changes in directories. Returns whether the directory that it
+    /// lists has changed since its listing began.
     pub fn returned(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<RealFd>) -> bool {
         if !call.succeeded() {
             return false;
         }
-        if !self.listings.is_empty() && operands.paths.any() {
+        if !self.listings.is_empty() && operands.paths.has_any() {
             self.count_changes(call, spec, operands);
         }
         let listed = operands.fds[0].as_ref().filter(|_| spec.uses.lists_directory);
@@ -39,6 +39,7 @@ impl DirectoryChanges {
         began != now
     }
 
+    /// Counts the changes of the directories in which a call creates, removes or renames names.
     fn count_changes(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<RealFd>) {
         for (i, arg) in spec.args.iter().enumerate() {
             let (Some(way), Some(path)) = (arg.kind.path_use(), &operands.paths[i]) else {

@@ -37,17 +37,19 @@ pub(crate) struct InFlight {
 /// Room for the claims of most calls.
 const CLAIMS: usize = 8;
 
-/// Whether such a call can have claims: it takes a descriptor or a path, or returns a descriptor.
+/// Returns whether such a call can have claims: it takes a descriptor or a path, or returns a
+/// descriptor.
 fn may_have_claims(spec: &CallSpec) -> bool {
     spec.uses.fd_args != 0 || spec.uses.path_args != 0 || spec.ret == Ret::Fd
 }
 
 impl InFlight {
+    /// Returns the call's specification, if the table has it.
     pub(super) fn spec(&self) -> Option<&'static CallSpec> {
         self.call.spec()
     }
 
-    /// What it has to do with; none of a call that the table does not know.
+    /// Returns the call's claims. Empty if the table does not have the call.
     pub(super) fn claims(&self) -> &[Claim] {
         self.claims.get_or_init(|| {
             let mut list = Vec::with_capacity(CLAIMS);
@@ -71,7 +73,7 @@ pub(super) struct InFlightCalls {
 }
 
 impl InFlightCalls {
-    /// A call begins at `slot`; `dispatched`: so many were before it.
+    /// Adds a call that begins, in `slot`. `dispatched` is the number of calls dispatched before.
     #[inline]
     pub fn enter(
         &mut self,
@@ -106,6 +108,7 @@ impl InFlightCalls {
         self.calls[slot] = Some(call_in_flight);
     }
 
+    /// Removes and returns the call in `slot`.
     #[inline]
     pub fn close(&mut self, slot: usize) -> Option<InFlight> {
         let call_in_flight = self.calls.get_mut(slot)?.take()?;
@@ -115,43 +118,44 @@ impl InFlightCalls {
         Some(call_in_flight)
     }
 
-    /// Whether a call other than the one in `slot` may have claims. Most often none has: a thread
-    /// that waits for another (futex, wait) is in flight, and claims nothing.
+    /// Returns whether a call other than the one in `slot` may have claims. Mostly none has: a
+    /// thread that waits for another one (futex, wait) is in flight, and has no claims.
     pub fn others_have_claims(&self, slot: usize) -> bool {
         let own = self.get(slot).is_some_and(|call| call.has_claims);
         self.with_claims > usize::from(own)
     }
 
-    /// How many slots there are, used or free.
+    /// Returns the number of slots, used or free.
     pub fn slots(&self) -> usize {
         self.calls.len()
     }
 
+    /// Returns the call in `slot`.
     pub fn get(&self, slot: usize) -> Option<&InFlight> {
         self.calls.get(slot)?.as_ref()
     }
 
-    /// Whether there is one that may be issued.
+    /// Returns whether a call in flight may be issued.
     pub fn any_may_be_issued(&self) -> bool {
         self.may_be_issued > 0
     }
 
-    /// Whether there is one that sets an open file's status flags.
+    /// Returns whether a call in flight sets an open file's status flags.
     pub fn any_sets_flags(&self) -> bool {
         self.setting_flags > 0
     }
 
-    /// All calls in flight.
+    /// Returns all calls in flight.
     pub fn all(&self) -> impl Iterator<Item = &InFlight> {
         self.calls.iter().flatten()
     }
 
-    /// All calls in flight.
+    /// Returns all calls in flight, to change them.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut InFlight> {
         self.calls.iter_mut().flatten()
     }
 
-    /// All but the one in `slot`.
+    /// Returns all calls in flight but the one in `slot`, with their slots.
     pub fn others(&self, slot: usize) -> impl Iterator<Item = (usize, &InFlight)> {
         let others =
             if self.may_be_issued > 1 || self.calls.len() > 1 { &self.calls[..] } else { &[] };
@@ -159,7 +163,7 @@ impl InFlightCalls {
         others.filter_map(|(p, o)| Some((p, o.as_ref()?)))
     }
 
-    /// Calls that open descriptor `number` in the table of thread `tid`.
+    /// Returns the calls in flight that open descriptor `number` in the table of thread `tid`.
     pub fn givers(
         &self,
         processes: &Processes<RealFd>,
@@ -169,11 +173,11 @@ impl InFlightCalls {
     ) -> impl Iterator<Item = (usize, &InFlight)> {
         let gives =
             move |o: &InFlight| o.spec().and_then(|s| new_descriptor(&o.call, s)) == Some(number);
-        self.others(slot).filter(move |(_, o)| gives(o) && processes.share_table(tid, o.call.tid))
+        self.others(slot).filter(move |(_, o)| gives(o) && processes.shares_table(tid, o.call.tid))
     }
 
-    /// Descriptors that came into being give calls under way another possible meaning of their
-    /// numbers.
+    /// Adds a second possible meaning to the descriptors of calls in flight whose numbers were
+    /// opened anew by a call that returned.
     pub fn reinterpret(&mut self, processes: &Processes<RealFd>, operands: &Operands<RealFd>) {
         if operands.opened.is_empty() || self.may_be_issued == 0 {
             return;

@@ -15,7 +15,8 @@ use model::processes::{Processes, TimelineItem};
 use trace::Call;
 use trace::record::PayloadKind;
 
-/// A call that is still in flight and must have acted before the one in `slot`, which returns now.
+/// Returns a call that is still in flight and must have acted before the one in `slot`, which
+/// returns now.
 pub(super) fn proven_predecessor(
     in_flight: &InFlightCalls,
     processes: &Processes<RealFd>,
@@ -32,7 +33,8 @@ pub(super) fn proven_predecessor(
         .or_else(|| predecessor_by_data(in_flight, slot, this))
 }
 
-/// It found a number taken that was free when it began: the other had given it out.
+/// Returns a call in flight that must have opened a descriptor before: this call found the number
+/// in use, and it was free when the call began.
 fn predecessor_by_number(
     in_flight: &InFlightCalls,
     processes: &Processes<RealFd>,
@@ -43,7 +45,7 @@ fn predecessor_by_number(
     let tid = this.call.tid;
     let unbound = |claim: &Claim| match claim.resource {
         Resource::Number(number) if !claim.changes => match closes {
-            true => !processes.closes(tid, number),
+            true => !processes.is_closing(tid, number),
             false => this.operands.fds[usize::from(claim.argument)].is_none(),
         },
         _ => false,
@@ -57,14 +59,14 @@ fn predecessor_by_number(
     givers.min_by_key(|(_, o)| o.call.exited).map(|(other, _)| other)
 }
 
-/// The claims that say something of names.
+/// Returns the claims on names.
 fn name_claims(claims: &[Claim]) -> impl Iterator<Item = &Claim> {
     let named = |c: &&Claim| matches!(c.resource, Resource::Name(_));
     claims.iter().filter(move |c| named(c) && c.after != ResourceState::Unknown)
 }
 
-/// Whether the call with the claims `theirs` acted before the one with `mine`: afterwards it would
-/// have found what it did not find.
+/// Returns whether the call with the claims `theirs` must have acted before the one with `mine`, as
+/// otherwise that one would have found another state.
 fn is_after(mine: &[Claim], theirs: &[Claim]) -> bool {
     name_claims(mine).any(|mine| {
         let theirs = name_claims(theirs).find(|theirs| theirs.resource == mine.resource);
@@ -75,13 +77,14 @@ fn is_after(mine: &[Claim], theirs: &[Claim]) -> bool {
     })
 }
 
-/// Whether a call made or removed a name of which another one says something.
+/// Returns whether a call created or removed a name on which the other one has a claim.
 fn changes_a_name_of(mine: &[Claim], theirs: &[Claim]) -> bool {
     let changed = name_claims(mine).filter(|c| c.before != c.after);
     changed.into_iter().any(|c| name_claims(theirs).any(|o| o.resource == c.resource))
 }
 
-/// By names that were found or missed.
+/// Returns a call in flight that must have acted before, by names that were found present or
+/// absent.
 fn predecessor_by_name(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
     let mine = this.claims();
     name_claims(mine).next()?;
@@ -92,7 +95,7 @@ fn predecessor_by_name(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
     (!alternatives().any(|(p, third)| p != first && why(third))).then_some(first)
 }
 
-/// The size that a call found (`writes`: left) a file to have.
+/// Returns the file, and the size that a call found (or, with `writes`, left) it to have.
 fn size(claims: &[Claim], writes: bool) -> Option<((u64, u64), u64)> {
     claims.iter().find_map(|claim| match (claim.resource, claim.after) {
         (Resource::Size(file), ResourceState::Size(size)) if claim.changes == writes => {
@@ -102,7 +105,8 @@ fn size(claims: &[Claim], writes: bool) -> Option<((u64, u64), u64)> {
     })
 }
 
-/// By sizes that calls found: longer than the known size, or shorter than a write made it.
+/// Returns a call in flight that must have acted before, by sizes: this call found the file longer
+/// than the known size, or shorter than a write made it.
 fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
     let file = &this.operands.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
     let known = file.inode.size();
@@ -118,7 +122,7 @@ fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
     alternatives(false, inode).find(|(_, found)| *found < end).map(|(p, _)| p)
 }
 
-/// By bytes that were read.
+/// Returns a write in flight that must have acted before, as this call read its bytes.
 fn predecessor_by_data(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
     let mine = DataAccess::of(&this.call, this.claims())?;
     let alternatives = || {
@@ -140,8 +144,8 @@ fn predecessor_by_data(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
     found.map(|(p, _)| p)
 }
 
-/// Whether the read at `other`, which did not bring the bytes of the write at `slot`, brought
-/// those of a write that has not begun yet: then it came after both.
+/// Returns whether the read in slot `other`, which did not return the bytes of the write in `slot`,
+/// returned those of a write that has not begun yet. Then it acted after both.
 pub(super) fn read_saw_later_write<I: Iterator<Item = Result<TimelineItem, E>>, E>(
     in_flight: &InFlightCalls,
     reorder: &mut ReorderBuffer<I>,

@@ -17,8 +17,8 @@ use trace::Call;
 /// Inode and name.
 type NewMeaning = ((u64, u64), Box<[u8]>);
 
-/// The file behind the descriptor that a call under way gives out. One that takes any free number
-/// had not done so while its number was `taken`.
+/// Returns the file behind the descriptor that a call in flight opens. A call that takes any free
+/// number cannot have taken it while it was `taken`.
 fn new_meaning(open: &InFlight, taken: bool) -> Option<NewMeaning> {
     let copied = |old: u8| {
         let descriptor = open.operands.fds[usize::from(old)].as_ref()?;
@@ -35,23 +35,24 @@ fn new_meaning(open: &InFlight, taken: bool) -> Option<NewMeaning> {
     }
 }
 
-/// The open file whose flags a call sets or uses.
+/// Returns the open file whose flags a call sets or uses.
 fn file(operands: &Operands<RealFd>) -> Option<&OpenFile> {
     operands.fds.iter().flatten().map(|d| &*d.file).find(|file| file.is_stored())
 }
 
-/// Whether such a call, which sets flags, changes where writes go.
+/// Returns whether a call that sets status flags changes `O_APPEND`, and thus where writes go.
 fn changes_append(call: &Call, operands: &Operands<RealFd>) -> bool {
     call.succeeded() && (operands.status[0] ^ call.args[2] as u32) & O_APPEND != 0
 }
 
+/// Returns whether the call writes data.
 fn writes(call: &Call, spec: &CallSpec) -> bool {
     spec.uses.writes_data && call.succeeded() && call.ret > 0
 }
 
 impl OrderBuilder {
-    /// Enters what a call that returns leaves undecided. Whether it depends on something undecided
-    /// itself.
+    /// Notes what a returning call leaves undetermined. Returns whether its own result depends on
+    /// something undetermined.
     pub(super) fn note_races(
         &mut self,
         processes: &Processes<RealFd>,
@@ -91,8 +92,7 @@ impl OrderBuilder {
         races | self.note_contested_writes(&mine, operands)
     }
 
-    /// Into which file a call wrote is not known; where in it, only of the one whose offset and
-    /// flags were asked.
+    /// Notes that it is not known into which of several files a call wrote.
     fn write_location_unknown(
         &mut self,
         call: &Call,
@@ -111,7 +111,8 @@ impl OrderBuilder {
         }
     }
 
-    /// Whether a call under way gives a number of this call out anew: it may have done so already.
+    /// Returns whether a call in flight opens one of this call's descriptor numbers anew, and may
+    /// have done so before this call.
     fn number_is_ambiguous(
         &mut self,
         processes: &Processes<RealFd>,
@@ -143,7 +144,8 @@ impl OrderBuilder {
         open
     }
 
-    /// Whether writes under way may have written the same bytes differently.
+    /// Notes bytes that this write and one in flight wrote differently. Returns whether there are
+    /// any.
     fn note_contested_writes(
         &mut self,
         mine: &DataAccess<'_>,
@@ -174,8 +176,8 @@ impl OrderBuilder {
         races
     }
 
-    /// Whether a call that returns found status flags that another call, still under way, sets.
-    /// Enters where writes may have gone, also for the writes under way if the call sets flags.
+    /// Returns whether another call in flight sets the status flags that this call uses. Notes
+    /// where writes may have gone, also those of writes in flight if this call sets flags.
     fn flags_are_ambiguous(
         &mut self,
         call: &Call,

@@ -38,6 +38,7 @@ pub(crate) struct ReorderBuffer<I: Iterator> {
 }
 
 impl<I: Iterator<Item = Result<TimelineItem, E>>, E> ReorderBuffer<I> {
+    /// Creates the buffer in front of `source`.
     pub fn new(source: I) -> Self {
         Self {
             source,
@@ -51,8 +52,8 @@ impl<I: Iterator<Item = Result<TimelineItem, E>>, E> ReorderBuffer<I> {
         }
     }
 
-    /// Holds the return of `call`, given just now, until the call at place `until` has returned.
-    /// Refused if that one is held.
+    /// Postpones the return of `call`, which was just emitted, until the call in slot `until` has
+    /// returned. Returns false if that one is postponed itself.
     pub fn postpone(&mut self, slot: usize, call: &Arc<Call>, until: usize) -> bool {
         if until == slot
             || self.postponed.iter().any(|h| h.slot == until)
@@ -65,7 +66,8 @@ impl<I: Iterator<Item = Result<TimelineItem, E>>, E> ReorderBuffer<I> {
         true
     }
 
-    /// Whether a call like this begins before `until`, within the limits of looking ahead.
+    /// Returns whether a call that satisfies `like` begins before the call in slot `until` returns,
+    /// as far as the buffer may look ahead.
     pub fn begins_before(&mut self, until: u64, like: impl Fn(&Call) -> bool) -> bool {
         let mut bytes = 0;
         for at in 0..LOOKAHEAD {
@@ -86,7 +88,7 @@ impl<I: Iterator<Item = Result<TimelineItem, E>>, E> ReorderBuffer<I> {
         false
     }
 
-    /// Lets those go that waited for `slot`, or all.
+    /// Emits the returns that were postponed until the one of `slot`, or all.
     fn release(&mut self, slot: Option<usize>) {
         let ready = &mut self.ready;
         self.postponed.retain(|h| {
@@ -102,6 +104,7 @@ impl<I: Iterator<Item = Result<TimelineItem, E>>, E> ReorderBuffer<I> {
         }
     }
 
+    /// Returns an item, and remembers it if it is a return.
     fn emit(&mut self, item: Result<TimelineItem, E>) -> Option<Result<TimelineItem, E>> {
         if let Ok(TimelineItem::Leave(slot, _)) = &item {
             self.emitted = Some(*slot);

@@ -55,7 +55,7 @@ impl StraceImport {
 
     /// Counts a call or line that is not imported.
     fn count_left_out(&mut self, what: &str) {
-        self.import.left_out(what, 1);
+        self.import.count_left_out(what, 1);
     }
 
     /// Imports a line. `number` counts lines from 1.
@@ -65,10 +65,10 @@ impl StraceImport {
         let tid = line.tid.or_else(only).unwrap_or(self.main);
         if self.births.orphans.contains(&number) {
             let directory = self.first.directory_of(tid).cloned();
-            self.import.existing_thread(tid, time, directory.as_deref())?;
+            self.import.add_existing_thread(tid, time, directory.as_deref())?;
         }
         for (child, fork) in self.births.at.remove(&number).unwrap_or_default() {
-            self.import.fork(child, fork)?;
+            self.import.add_fork(child, fork)?;
         }
         let begun = |name: &str, args: &str| PendingCall {
             tid,
@@ -94,7 +94,7 @@ impl StraceImport {
                 }
             },
             Body::Signal(name) => match value::signal_by_name(name) {
-                Some(signal) => Ok(self.import.signal(tid, time, signal)?),
+                Some(signal) => Ok(self.import.add_signal(tid, time, signal)?),
                 None => {
                     self.count_left_out("signals with an unknown name");
                     Ok(())
@@ -145,7 +145,7 @@ impl StraceImport {
         let ended = self.open.remove(&tid);
         self.add_unreturned(ended)?;
         self.alive.remove(&tid);
-        Ok(self.import.exit(tid, time, status)?)
+        Ok(self.import.add_exit(tid, time, status)?)
     }
 
     /// Imports a call whose line is whole. `after` is the text behind its arguments; `resumed` is
@@ -158,7 +158,8 @@ impl StraceImport {
     ) -> Result<(), Error> {
         let PendingCall { tid, entered, name, args } = begun;
         self.alive.insert(tid);
-        let Some(mut imported) = table_row(&name).map(|row| ImportedCall::of(row, tid, entered))
+        let Some(mut imported) =
+            table_row(&name).map(|row| ImportedCall::from_row(row, tid, entered))
         else {
             self.count_left_out(&format!(
                 "calls of {name}, which is not in the table of system calls"
@@ -166,7 +167,7 @@ impl StraceImport {
             return Ok(());
         };
         if let Some(ret) = value::parse_result(after) {
-            imported.returned(
+            imported.set_returned(
                 value::parse_return_time(after, entered).or(resumed).unwrap_or(entered),
                 ret,
             );
@@ -202,7 +203,7 @@ impl StraceImport {
             imported.call.flags |= trace::record::NO_EXIT;
             self.alive.remove(&tid);
         }
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 
     /// Adds a descriptor that `-y` shows and no call opened, as it was open when the recording
@@ -223,8 +224,10 @@ impl StraceImport {
         let (tid, time) = (imported.call.tid, imported.call.entered);
         match value::parse_path(text).filter(|(path, _)| path.starts_with(b"/")) {
             Some((parse_path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
-                true => Ok(self.import.unlinked_descriptor(tid, time, fd, &parse_path, O_RDWR)?),
-                false => Ok(self.import.descriptor(tid, time, fd, &parse_path, O_RDWR)?),
+                true => {
+                    Ok(self.import.add_unlinked_descriptor(tid, time, fd, &parse_path, O_RDWR)?)
+                }
+                false => Ok(self.import.add_open_descriptor(tid, time, fd, &parse_path, O_RDWR)?),
             },
             _ => Ok(()),
         }
@@ -240,7 +243,7 @@ impl StraceImport {
         let Self { mut import, births, cut, abbreviated, .. } = self;
         let mut count = |n: u64, what: &str| {
             if n > 0 {
-                import.left_out(what, n);
+                import.count_left_out(what, n);
             }
         };
         count(cut, "ends of strings that strace cut (a larger -s keeps them)");
