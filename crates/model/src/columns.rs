@@ -5,7 +5,8 @@ use processes::{Operands, Processes, Timeline, TimelineItem, lexical};
 use std::borrow::Cow;
 use trace::{Call, Columns, Item};
 
-/// Moves `processes` on by a window of calls and events, and derives the columns of its calls.
+/// Applies a window of calls and events to `processes`, and calls `found` with the columns of each
+/// call: the paths that it used, its file, and its offset.
 pub fn derive(
     processes: &mut Processes,
     items: &mut dyn Iterator<Item = Item>,
@@ -33,6 +34,7 @@ pub fn derive(
     }
 }
 
+/// Calls `found` with the columns of one call, from what its arguments referred to.
 fn columns(call: &Call, operands: &Operands<()>, found: &mut dyn FnMut(u64, Columns<'_>)) {
     let Some(spec) = call.spec() else { return };
     let descriptor = match spec.uses.fd {

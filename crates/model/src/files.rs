@@ -89,8 +89,9 @@ pub struct Summary {
 }
 
 impl InferenceInput {
-    /// Those of a recording. `machine`: the recorded one, if it is at hand; `final_state`: it has
-    /// just ended, in order.
+    /// Creates the input for a recording. `machine` is the recorded machine, if the inference runs
+    /// there; `final_state` is whether the recording has just ended in order, so that files still
+    /// are as it left them.
     pub fn of(about: &RecordingInfo, machine: Option<Arc<dyn Machine>>, final_state: bool) -> Self {
         Self {
             began: about.began.saturating_add_signed(about.clock_offset),
@@ -223,6 +224,8 @@ fn follow(
     Ok((facts, unrecorded))
 }
 
+/// Returns what the arguments of a call referred to, as the inference needs it. Each directory is
+/// looked up once.
 fn context(
     call: &Call,
     spec: &abi::CallSpec,
@@ -241,6 +244,8 @@ fn context(
     context
 }
 
+/// Applies an event: to the processes, and to what is known of files, if it shows descriptors or
+/// directories of the start.
 fn happened(event: &Event, processes: &mut Processes, facts: &mut Facts) {
     processes.event(event);
     match event.kind {
@@ -293,10 +298,12 @@ struct Origination {
 }
 
 impl Origination {
+    /// Starts without calls. `writer` gets the origins.
     fn new(writer: OriginWriter) -> Self {
         Self { writer, next: 0, open: BTreeSet::new(), waiting: BTreeMap::new(), bytes: 0 }
     }
 
+    /// Notes that a call is entered, and returns its index in the order of entry.
     fn enter(&mut self, call: &Call) -> u64 {
         let index = self.next;
         self.next += 1;
@@ -306,6 +313,8 @@ impl Origination {
         index
     }
 
+    /// Takes the origins that a returning call shows. They are written once no earlier call is
+    /// under way, so that they are in the order of entry.
     fn leave(&mut self, index: u64, found: impl Iterator<Item = Origin>) -> io::Result<()> {
         let found: Vec<Origin> = found.collect();
         if !found.is_empty() {
@@ -323,6 +332,8 @@ impl Origination {
         Ok(())
     }
 
+    /// Writes the remaining origins. Returns the number of bytes of initial content that the trace
+    /// holds.
     fn finish(self) -> io::Result<u64> {
         let mut writer = self.writer;
         let mut bytes = self.bytes;

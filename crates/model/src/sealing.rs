@@ -17,21 +17,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// For a recording that is sealed as soon as it has ended: what the calls do not tell of files,
-    /// the file systems of the recorded machine do.
+    /// Creates the model for a recording that is sealed on the recorded machine as soon as it has
+    /// ended: its file systems show what the calls do not show of files.
     pub fn of(machine: impl Machine + 'static) -> Self {
         Self { machine: Some(Arc::new(machine)) }
     }
 
-    /// For a trace of another machine, or of another time: what stands on this machine's file
-    /// systems says nothing about it.
+    /// Creates the model for a trace of another machine, or of another time: the file systems of
+    /// this machine show nothing about it.
     pub fn foreign() -> Self {
         Self { machine: None }
     }
 }
 
-/// Seals the trace `path` if its recorder has died, and says whether that was so. A trace must be
-/// sealed before it can be opened for reading.
+/// Seals the trace `path` if its recorder has died, and returns whether that was so. A trace must
+/// be sealed before it can be opened for reading.
 pub fn recover(path: &Path, progress: Progress<'_>) -> Result<bool, Error> {
     trace::recover(path, &Model::foreign(), progress)
 }
@@ -94,8 +94,8 @@ impl Inference for Following {
     }
 }
 
-/// Adds to the summary what was found, and gives the names of the tables. `wanted`: a snapshot was
-/// to be taken.
+/// Adds what was found to the summary, and returns the names of the tables. `wanted` is whether a
+/// snapshot was to be taken.
 fn told(found: &Found, wanted: bool, summary: &mut Summary) -> Vec<&'static str> {
     let mut tables = vec!["files.parquet", "initial.parquet"];
     summary.outside = found.outside_files;

@@ -81,13 +81,14 @@ struct PathArg {
 }
 
 impl Facts {
-    /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
+    /// Starts without knowledge of files. `began` is the start of the recording, in nanoseconds of
+    /// `CLOCK_REALTIME`.
     pub fn new(names: Names, began: u64) -> Self {
         Self { names, sweep: 1024, began: began.saturating_sub(TICK), ..Self::default() }
     }
 
-    /// A directory that a process has as its root or working directory, or a file that was open, at
-    /// the start.
+    /// Adds a file that existed when the recording began: the root or working directory of a
+    /// process, or an open file. Returns `None` if it is on a virtual file system.
     pub fn add_existing_file(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
         let seen = observed_in(identity);
         if identity.lost_name(path).is_some() {
@@ -102,7 +103,8 @@ impl Facts {
         Some(node)
     }
 
-    /// A file that had lost its name when the recording began. Two descriptors may lead to one.
+    /// Adds a file that had lost its name when the recording began. Two descriptors may refer to
+    /// one such file.
     fn unnamed(&mut self, seen: &Observed) -> NodeId {
         let Some(key) = seen.id else { return self.names.add_nameless(true, seen) };
         if let Some(node) = self.unnamed.get(&key) {
@@ -114,7 +116,7 @@ impl Facts {
         node
     }
 
-    /// An open file leads to this.
+    /// Notes which file an open file refers to.
     pub fn add_open_file(&mut self, file: &Arc<OpenFile>, node: NodeId) {
         if self.open.len() >= self.sweep {
             self.open.retain(|_, (file, _)| file.strong_count() > 0);
@@ -124,12 +126,12 @@ impl Facts {
         self.names.node_mut(node).opened = true;
     }
 
-    /// Whether it is known where an open file leads.
+    /// Returns whether it is known which file an open file refers to.
     pub fn has_open_file(&self, file: &OpenFile) -> bool {
         self.open.contains_key(&file.id)
     }
 
-    /// The file behind a descriptor.
+    /// Returns the file that a descriptor refers to, as far as it is known.
     fn directory_behind(&mut self, given: &FdArg) -> Option<NodeId> {
         let file = &given.file;
         if let Some(&(_, node)) = self.open.get(&file.id) {
@@ -155,14 +157,15 @@ impl Facts {
         Some(node)
     }
 
-    /// The file can have been changed by what no record tells of.
+    /// Notes that a file can have been changed without a record, for the reason `why`.
     pub fn mark_uncertain(&mut self, file: &Arc<OpenFile>, why: &'static str) {
         if let Some(node) = self.directory_behind(&FdArg { file: file.clone(), offset: None }) {
             self.names.node_mut(node).uncertain = Some(why);
         }
     }
 
-    /// The directory that stands under this path now; `None`: it is virtual.
+    /// Returns the directory that is at this path now. Returns `None` if it is on a virtual file
+    /// system.
     pub fn at(&mut self, path: &[u8]) -> Option<NodeId> {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
             Walk::At(node) => Some(node).filter(|node| !self.names.node(*node).is_virtual),
@@ -175,12 +178,13 @@ impl Facts {
         }
     }
 
+    /// Returns the file behind the descriptor in argument `arg`.
     pub(super) fn fd(&mut self, context: &Context, arg: u8) -> Option<NodeId> {
         let fd = context.fds.get(usize::from(arg))?.as_ref()?;
         self.directory_behind(fd)
     }
 
-    /// A call returned. The file that it was about, if it was about one that stays where it is.
+    /// Applies a call that returned. Returns the file that it used, if that did not move.
     pub fn apply_returned_call(
         &mut self,
         call: &Call,
@@ -239,8 +243,9 @@ impl Facts {
         subject
     }
 
-    /// A rename between two links to one file changes nothing. Whether one was of this kind, calls
-    /// tell that find the old name or make it, or find nothing there.
+    /// Decides about an earlier rename that may have had no effect. A rename between two hard links
+    /// of one file does nothing; whether that was the case shows in calls that find or create the
+    /// old name, or find it missing.
     fn decide_earlier_rename(&mut self, call: &Call, spec: &CallSpec, paths: &mut [PathArg]) {
         let alone = paths.len() == 1;
         for l in paths {
@@ -273,7 +278,7 @@ impl Facts {
         }
     }
 
-    /// A call that may have changed files never returned: how far it got is unknown.
+    /// Applies a call that may have changed files and never returned. How far it got is unknown.
     pub fn apply_lost_call(&mut self, spec: &CallSpec, context: &Context) {
         if spec.changes {
             for (i, a) in spec.args.iter().enumerate() {
@@ -285,8 +290,8 @@ impl Facts {
         }
     }
 
-    /// What a call that succeeded tells of the names in its paths, and what it did to them. The
-    /// file that it was about, if it was about one that stays where it is.
+    /// Applies a call that succeeded: what it shows of the names in its paths, and what it did to
+    /// them. Returns the file that it used, if that did not move.
     fn apply_success(
         &mut self,
         call: &Call,
@@ -352,7 +357,7 @@ impl Facts {
         Some(node)
     }
 
-    /// A call found the name, or what it leads to.
+    /// Notes that a call found a name, or the file that it leads to. Returns the file.
     fn looked_up(&mut self, call: &Call, spec: &CallSpec, path: &PathArg, place: &Place) -> NodeId {
         let directory = path.slash || matches!(spec.effect, Effect::Chdir | Effect::Chroot);
         let kind = if directory { FileType::Directory } else { FileType::Unknown };
@@ -368,6 +373,7 @@ impl Facts {
         node
     }
 
+    /// Notes that a call removed a name; `directory` is whether it was that of a directory.
     fn removed(&mut self, place: &Place, directory: bool) {
         let kind = if directory { FileType::Directory } else { FileType::Regular };
         let seen = if directory { Observed::kind(kind) } else { Observed::leaf() };
@@ -375,7 +381,7 @@ impl Facts {
         self.names.node_mut(node).guess(kind);
     }
 
-    /// A rename moved a file to `to`, or exchanged two.
+    /// Notes that a rename moved a file to `to`, or exchanged two files.
     fn moved_to(&mut self, call: &Call, spec: &CallSpec, paths: &[PathArg], to: &Place) {
         let source = paths.iter().find(|path| path.used.role == Role::Source);
         let Some(PathArg { walk: Walk::Place(from), .. }) = source else { return };
@@ -396,7 +402,7 @@ impl Facts {
     }
 }
 
-/// Whether a call demands that its last name is a directory, or may do so.
+/// Returns whether a call requires, or may require, that its last name is a directory.
 fn wants_directory(call: &Call, spec: &CallSpec, used: PathUse) -> bool {
     match used.role {
         Role::Create | Role::Source | Role::Target => false,
@@ -410,6 +416,7 @@ fn wants_directory(call: &Call, spec: &CallSpec, used: PathUse) -> bool {
     }
 }
 
+/// Returns the values of the call's arguments that are sets of flags.
 fn flags<'a>(call: &'a Call, spec: &'a CallSpec) -> impl Iterator<Item = u64> + 'a {
     spec.args
         .iter()
@@ -418,7 +425,7 @@ fn flags<'a>(call: &'a Call, spec: &'a CallSpec) -> impl Iterator<Item = u64> + 
         .map(|(_, v)| v)
 }
 
-/// What an identity says.
+/// Returns what an identity shows of a file.
 pub fn observed_in(identity: &Identity) -> Observed {
     let mut seen = Observed::kind(FileType::of_mode(identity.mode));
     if identity.is_synthetic() {

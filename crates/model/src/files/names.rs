@@ -79,7 +79,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// An unknown name space with these mount points.
+    /// Creates a name space of which only these mount points are known.
     pub fn new(
         mounts: &[(Vec<u8>, String)],
         live: Option<Box<dyn FileSystem>>,
@@ -105,16 +105,16 @@ impl Names {
         names
     }
 
-    /// A file.
+    /// Returns the node of a file.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id as usize]
     }
-    /// A file.
+    /// Returns the node of a file, to change it.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id as usize]
     }
 
-    /// Where a file stands now; `None` if it has no name any more.
+    /// Returns the current path of a file. Returns `None` if it has no name any more.
     pub fn path(&self, mut id: NodeId) -> Option<Vec<u8>> {
         let mut parts: Vec<&[u8]> = Vec::new();
         while id != ROOT {
@@ -133,6 +133,7 @@ impl Names {
         Some(if path.is_empty() { b"/".to_vec() } else { path })
     }
 
+    /// Returns the path of a name in a directory.
     pub(super) fn path_in(&self, dir: NodeId, name: &[u8]) -> Option<Vec<u8>> {
         let mut path = self.path(dir)?;
         if path != b"/" {
@@ -142,13 +143,15 @@ impl Names {
         Some(path)
     }
 
-    /// Nothing was found where the name leads: it does not exist, or is a link that leads nowhere.
+    /// Notes that nothing was found where the name leads: it does not exist, or is a link that
+    /// leads nowhere.
     pub fn note_missing(&mut self, place: &Place) {
         if self.node(place.dir).initial && !self.node(place.dir).is_virtual {
             self.node_mut(place.dir).missing.insert(place.name.clone());
         }
     }
 
+    /// Adds what was observed of a file, and remembers its identity.
     fn observe(&mut self, id: NodeId, seen: &Observed) {
         self.node_mut(id).observe(seen);
         if let (Some(key), true) =
@@ -159,19 +162,21 @@ impl Names {
         }
     }
 
-    /// A file without a name (yet): created, or open when the recording began.
+    /// Adds a file without a name: a new one, or one that was open when the recording began
+    /// (`initial`).
     pub fn add_nameless(&mut self, initial: bool, seen: &Observed) -> NodeId {
         let id = self.new_node(Node::new(seen.kind, initial));
         self.observe(id, seen);
         id
     }
 
+    /// Adds a node, and returns its number.
     fn new_node(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
         self.nodes.len() as NodeId - 1
     }
 
-    /// The file with this identity, if it has a name.
+    /// Returns the file with this device and inode, if it has a name.
     pub fn named(&self, key: (u64, u64)) -> Option<NodeId> {
         self.by_id.get(&key).copied().filter(|&n| {
             let node = self.node(n);
@@ -179,8 +184,8 @@ impl Names {
         })
     }
 
-    /// The name exists: a call found it. Whether it is the first name of its file, its identity
-    /// tells.
+    /// Notes that a call found the name, with what it saw there. Returns the file. The identity
+    /// shows whether the file is known under another name.
     pub fn note_exists(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let known = seen
             .id
@@ -251,9 +256,8 @@ impl Names {
         id
     }
 
-    /// What stands under `name` on the live file system now, if it is as it was when the recording
-    /// began. What lies below a directory that was moved may not have been there, for all that its
-    /// own times say.
+    /// Returns what is at `name` on the live file system, if it has not changed since the recording
+    /// began. Not for names below a directory that was moved, as they may have been elsewhere.
     fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path[..path.len() - name.len()]) {
@@ -263,18 +267,19 @@ impl Names {
         }
     }
 
-    /// What stands under `name` on the live file system now, if it is older than the recording and
-    /// stood there as far as one knows.
+    /// Returns what is at `name` on the live file system, if it is older than the recording and
+    /// probably was there.
     fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path) { None } else { self.live.older(&path) }
     }
 
+    /// Returns whether a rename may have brought a component of this path to its place.
     fn may_have_come_late(&self, path: &[u8]) -> bool {
         walk::split(path).any(|part| self.moved.contains(&part))
     }
 
-    /// The name was in a listing of its directory.
+    /// Notes that the name was in a listing of its directory.
     pub fn listed(&mut self, place: &Place, kind: FileType) {
         match self.look_up(place.dir, &place.name) {
             Slot::Unknown => {
@@ -291,7 +296,7 @@ impl Names {
         }
     }
 
-    /// Whether the file under `place` is `dir` or holds it.
+    /// Returns whether the file at `place` is the directory `dir` or one above it.
     pub fn is_above(&self, place: &Place, mut dir: NodeId) -> bool {
         let Some(Some(node)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) else {
             return false;
@@ -308,7 +313,7 @@ impl Names {
         false
     }
 
-    /// Something stood under a name at first that is gone, and of which nothing was known.
+    /// Adds a file that was initially at a name and is gone, and of which nothing was known.
     pub fn add_initial(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let id = self.add_nameless(true, seen);
         self.node_mut(id).stood.push((place.dir, place.name.clone()));
@@ -318,15 +323,15 @@ impl Names {
         id
     }
 
-    /// The name was made now, with a new file.
+    /// Notes that the name was created now, with a new file. Returns the file.
     pub fn create(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let id = self.add_nameless(false, seen);
         self.link(place, id);
         id
     }
 
-    /// What stands under the name was made in the recording, although a call that returned earlier
-    /// has found it.
+    /// Notes that the file at this name was created during the recording, although a call that
+    /// returned earlier has found it.
     pub fn mark_new(&mut self, place: &Place, node: NodeId) {
         if let Some(entry) =
             self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node))
@@ -336,7 +341,7 @@ impl Names {
         }
     }
 
-    /// The name was made now, and leads to `node`.
+    /// Notes that the name was created now, as another name of `node`.
     pub fn link(&mut self, place: &Place, node: NodeId) {
         if let Some(Some(old)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) {
             if old == node {
@@ -347,7 +352,7 @@ impl Names {
         self.attach(place, node, false);
     }
 
-    /// The name does not exist: a call found nothing.
+    /// Notes that the name does not exist, as a call found nothing.
     pub fn note_absent(&mut self, place: &Place) {
         let clock = self.clock;
         let dir = self.node_mut(place.dir);
@@ -357,20 +362,23 @@ impl Names {
         }
     }
 
-    /// The name went now. One that no call had seen before stood there at first, and was what
-    /// `seen` says.
+    /// Notes that the name was removed now. If no call had seen it before, it existed initially,
+    /// and was what `seen` says. Returns the file.
     pub fn remove(&mut self, place: &Place, seen: &Observed) -> NodeId {
         let node = self.note_exists(place, seen);
         self.detach(place, node);
         node
     }
 
+    /// Removes a name from a file.
     fn remove_name(&mut self, node: NodeId, place: &Place) {
         let node = self.node_mut(node);
         node.names.retain(|(d, n)| *d != place.dir || *n != place.name);
         node.relinked = true;
     }
 
+    /// Adds a name to a file. `initial` is whether it had this name initially. A directory loses
+    /// its former name.
     fn attach(&mut self, place: &Place, node: NodeId, initial: bool) {
         if self.node(node).kind == FileType::Directory {
             // A directory has one name; a trace that says otherwise must not make a loop.
@@ -405,8 +413,8 @@ impl Names {
         }
     }
 
-    /// Visits all names that stood there at first, or that stand there now, parents before
-    /// children.
+    /// Calls `visitor` with all paths that existed initially (`first`), or exist now, and their
+    /// files; parents before children.
     pub fn visit(&self, first: bool, visitor: &mut dyn FnMut(&[u8], NodeId)) {
         let mut stack: Vec<(Vec<u8>, NodeId)> = vec![(b"/".to_vec(), ROOT)];
         let mut entered = HashSet::default();

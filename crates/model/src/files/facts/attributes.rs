@@ -11,7 +11,8 @@ use trace::call::Call;
 use trace::record::PayloadKind;
 
 impl Facts {
-    /// Text, listings and structs that the call returned about the file.
+    /// Applies what the call returned about the file: the target of a link, directory entries, or a
+    /// struct.
     pub(super) fn apply_output(&mut self, call: &Call, spec: &CallSpec, node: NodeId) {
         if let Some(seen) = stat_result(call, spec)
             && spec.args.iter().all(|a| !matches!(a.kind, Kind::Path(_)))
@@ -51,7 +52,7 @@ impl Facts {
         }
     }
 
-    /// Permissions, owners, extended attributes.
+    /// Applies a change of permissions, owners or extended attributes.
     pub(super) fn apply_attributes(&mut self, call: &Call, spec: &CallSpec, id: NodeId) {
         let node = self.names.node_mut(id);
         for (i, a) in spec.args.iter().enumerate() {
@@ -118,7 +119,8 @@ impl Facts {
     }
 }
 
-/// What reading a link says of it: that it is one, and where it leads, unless the buffer was full.
+/// Returns what reading a symbolic link shows of it: its type, and its target unless the buffer was
+/// full.
 pub(super) fn link_read(call: &Call, spec: &CallSpec) -> Option<Observed> {
     let text = spec
         .args
@@ -133,7 +135,7 @@ pub(super) fn link_read(call: &Call, spec: &CallSpec) -> Option<Observed> {
     Some(Observed { target, ..Observed::kind(FileType::Link) })
 }
 
-/// What a stat-like call says of its file.
+/// Returns what a stat(2) or similar call shows of its file.
 pub(super) fn stat_result(call: &Call, spec: &CallSpec) -> Option<Observed> {
     spec.args.iter().enumerate().find_map(|(i, a)| match a.kind {
         Kind::Out(_, layout) => {

@@ -57,8 +57,8 @@ pub struct Context {
 type Found = Cell<Option<NodeId>>;
 
 impl Context {
-    /// The surroundings of a call that has just been left, except its directories. `directory`:
-    /// the file that one is.
+    /// Returns what the arguments of a call that has just returned referred to, without its working
+    /// and root directory. `directory` returns the file of a directory.
     pub fn of(
         call: &Call,
         spec: &CallSpec,

@@ -13,7 +13,7 @@ const SEEK_DATA: u64 = general::SEEK_DATA as u64;
 const SEEK_HOLE: u64 = general::SEEK_HOLE as u64;
 
 impl Facts {
-    /// Data moved between the program's memory and a file.
+    /// Applies data that moved between the program's memory and a file.
     pub(super) fn apply_data(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
         if spec.ret != Ret::Bytes || call.ret <= 0 {
             return;
@@ -42,6 +42,8 @@ impl Facts {
         }
     }
 
+    /// Applies a read of `moved` bytes, of which the trace holds the first `held`, by call number
+    /// `seq`. Bytes that no call had seen before are origins: the call shows the initial content.
     fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, moved: u64, seq: u64) {
         let node = self.names.node_mut(id);
         if node.kind == FileType::Unknown {
@@ -64,6 +66,7 @@ impl Facts {
         }
     }
 
+    /// Applies a write of `moved` bytes, of which the trace holds the first `held`.
     fn written(&mut self, id: NodeId, offset: Option<u64>, moved: u64, held: u64) {
         let node = self.names.node_mut(id);
         let Some(offset) = offset else {
@@ -77,7 +80,7 @@ impl Facts {
         }
     }
 
-    /// Data that the kernel moved from one file to another.
+    /// Applies data that the kernel copied from one file to another.
     pub(super) fn apply_copy(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
         let Some(copies) = spec.copies else { return };
         let clones = matches!(spec.effect, Effect::Clone { .. });
@@ -106,7 +109,7 @@ impl Facts {
         }
     }
 
-    /// Lengths, allocation, mappings.
+    /// Applies a change of a file's length, allocation, or mapping.
     pub(super) fn apply_resize(&mut self, call: &Call, spec: &CallSpec, id: NodeId) {
         let node = self.names.node_mut(id);
         match spec.effect {
@@ -144,7 +147,7 @@ impl Facts {
         }
     }
 
-    /// Holes and data that a seek found.
+    /// Applies holes and data that a seek found.
     pub(super) fn apply_seek(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
         if spec.effect != Effect::Seek {
             return;
@@ -167,6 +170,7 @@ impl Facts {
     }
 }
 
+/// Returns whether a buffer of this layout is plain data.
 fn is_data(layout: &Layout) -> bool {
     layout.form == Form::Data
 }

@@ -24,7 +24,7 @@ pub(super) const ELOOP: i32 = errno::ELOOP as i32;
 /// What bind(2) says where others say EEXIST.
 const EADDRINUSE: i32 = errno::EADDRINUSE as i32;
 
-/// How far the kernel got on a path.
+/// Returns how far the kernel got on a path, by the result of the call.
 pub(super) fn reach(call: &Call, spec: &CallSpec) -> Reach {
     let has =
         |role| spec.args.iter().any(|a| a.kind.path_use().is_some_and(|used| used.role == role));
@@ -52,11 +52,12 @@ pub(super) fn reach(call: &Call, spec: &CallSpec) -> Reach {
     }
 }
 
+/// Returns whether the call reads the target of a symbolic link.
 fn reads_link(spec: &CallSpec) -> bool {
     spec.args.iter().any(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Text))
 }
 
-/// Errors that come whether a name exists or not.
+/// Returns whether this error can come whether a path exists or not.
 fn proves_nothing(number: i32) -> bool {
     use errno::{EBADF, EDQUOT, EFAULT, EINTR, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC};
     matches!(
@@ -75,8 +76,8 @@ fn proves_nothing(number: i32) -> bool {
 }
 
 impl Facts {
-    /// A walk ended at this name with this error, and nothing else tells why: the simplest thing
-    /// that fails alike. What later calls prove counts for more.
+    /// Assumes what is at a name at which a path ended with this error, when nothing else explains
+    /// it: the simplest file that gives the same error. Later calls can prove something else.
     fn in_the_way(&mut self, place: &Place, errno: i32, refuses: FileType) {
         if self.names.node(place.dir).entries.get(&place.name).is_some_and(|e| e.now.is_none())
             || self.names.node(place.dir).is_virtual
@@ -111,7 +112,7 @@ impl Facts {
         }
     }
 
-    /// Whether nothing speaks against a link with an unknown target.
+    /// Returns whether nothing contradicts that the name is a symbolic link with an unknown target.
     fn may_be_link(&self, place: &Place) -> bool {
         match place.slot {
             Slot::Unknown => {
@@ -126,7 +127,7 @@ impl Facts {
         }
     }
 
-    /// What an error proves.
+    /// Applies what the error of a failed call proves.
     pub(super) fn apply_error(&mut self, spec: &CallSpec, errno: i32, paths: &[PathArg]) {
         if let [from, to] = paths
             && from.used.role == Role::Source
@@ -156,7 +157,7 @@ impl Facts {
         }
     }
 
-    /// What a rename that failed proves of both names.
+    /// Applies what a failed rename proves of both names.
     fn rename_failed(&mut self, errno: i32, from: &PathArg, to: &PathArg) {
         let slashes = from.slash || to.slash;
         let (Walk::Place(from), Walk::Place(to)) = (&from.walk, &to.walk) else { return };
@@ -175,6 +176,8 @@ impl Facts {
         }
     }
 
+    /// Applies an ENOENT at the last name of a path. `alone` is whether the call has no other path
+    /// that it can come from.
     fn not_found(&mut self, path: &PathArg, place: &Place, alone: bool) {
         match (place.slot, path.used.role) {
             // A link that leads nowhere fails alike.
@@ -191,6 +194,8 @@ impl Facts {
         }
     }
 
+    /// Applies an ENOTDIR at the last name of a path. `alone` is whether the call has no other path
+    /// that it can come from.
     fn not_a_directory(&mut self, path: &PathArg, place: &Place, alone: bool) {
         let exists = place.slot != Slot::Absent;
         match path.used.role {
@@ -209,6 +214,7 @@ impl Facts {
         }
     }
 
+    /// Applies an EEXIST, ENOTEMPTY or EADDRINUSE at the last name of a path.
     fn exists(&mut self, errno: i32, path: &PathArg, place: &Place) {
         match (errno, path.used.role) {
             (EEXIST | EADDRINUSE, role @ (Role::Create | Role::Open(_))) => {
@@ -231,6 +237,7 @@ impl Facts {
         }
     }
 
+    /// Applies an EISDIR at the last name of a path.
     fn is_a_directory(&mut self, path: &PathArg, place: &Place) {
         match path.used.role {
             Role::Target => drop(self.found_directory(place)),
@@ -249,6 +256,7 @@ impl Facts {
         }
     }
 
+    /// Applies another error, by what the call does with the path.
     fn failed_otherwise(
         &mut self,
         spec: &CallSpec,
@@ -298,21 +306,22 @@ impl Facts {
         }
     }
 
-    /// Something is in the way, most likely what stands under the name.
+    /// Notes that something is in the way, most likely the file of this name.
     fn presume(&mut self, role: Role, place: &Place) {
         if !matches!(role, Role::Create | Role::Source | Role::Target) {
             self.names.presume(place);
         }
     }
 
-    /// The name itself is that of a directory.
+    /// Notes that the name is that of a directory itself, not of a link to one. Returns the
+    /// directory.
     fn found_directory(&mut self, place: &Place) -> NodeId {
         let node = self.names.note_exists(place, &Observed::kind(FileType::Directory));
         self.names.node_mut(node).confirmed = true;
         node
     }
 
-    /// The name itself is that of something else than a directory.
+    /// Notes that the name is not that of a directory.
     fn found_no_directory(&mut self, place: &Place) {
         let node = self.names.note_exists(place, &Observed::leaf());
         self.names.node_mut(node).guess(FileType::Regular);

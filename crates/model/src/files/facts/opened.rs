@@ -3,7 +3,7 @@
 use super::*;
 
 impl Facts {
-    /// An open by path.
+    /// Applies a successful open by path.
     pub(super) fn apply_open(&mut self, call: &Call, context: &Context, flags: u64, walk: &Walk) {
         let identity =
             call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_synthetic());
@@ -84,13 +84,13 @@ impl Facts {
         }
     }
 
-    /// Whether the kernel showed the name of a file as the path that was opened.
+    /// Returns whether the kernel showed the file's own path as the path that was opened.
     fn is_straight(&self, call: &Call, node: NodeId) -> bool {
         let real = call.identity(RESULT).map(|(_, real)| real);
         real.is_some_and(|real| self.names.path(node).is_some_and(|path| path == real))
     }
 
-    /// Whether an open with `O_CREAT` made the file.
+    /// Returns whether an open with `O_CREAT` created the file.
     fn was_created(
         &self,
         place: &Place,
@@ -125,7 +125,7 @@ impl Facts {
         }
     }
 
-    /// A descriptor that came in another way than by a path.
+    /// Adds the file of a descriptor that was not opened by path.
     pub(super) fn add_received_descriptor(&mut self, call: &Call, context: &Context) {
         let (Some(file), Some((identity, path))) = (&context.opened, call.identity(RESULT)) else {
             return;
@@ -155,7 +155,7 @@ impl Facts {
         self.add_open_file(file, node);
     }
 
-    /// A name came into being.
+    /// Applies a call that created a name.
     pub(super) fn apply_create(
         &mut self,
         call: &Call,

@@ -4,7 +4,7 @@
 use super::*;
 
 impl Facts {
-    /// Where the path in argument `arg` leads.
+    /// Returns where the path in argument `arg` leads.
     pub(super) fn resolve(
         &mut self,
         call: &Call,
@@ -58,8 +58,8 @@ impl Facts {
         self.walk(call, spec, context, (root, base, path, follow(path)), reach)
     }
 
-    /// Walks a path (root, base, path, whether a link at its end is followed). What the call opened
-    /// tells of links on the way.
+    /// Follows a path, given as (root, base, path, whether a link at its end is followed). What the
+    /// call opened shows where links on the way lead.
     fn walk(
         &mut self,
         call: &Call,
@@ -100,8 +100,8 @@ impl Facts {
         }
     }
 
-    /// What was opened has another name than its path: links on the way of which nothing is known
-    /// lead where that shows.
+    /// Adds links on a path. The opened file has another path than the one that was passed, so
+    /// names on the way of which nothing is known must be links that lead there.
     fn add_links_shown_by_open(
         &mut self,
         root: NodeId,
@@ -125,7 +125,7 @@ impl Facts {
         }
     }
 
-    /// Goes on from where a link of procfs leads.
+    /// Follows the rest of a path from where a link of procfs leads.
     fn resolve_behind_procfs_link(
         &mut self,
         via: &BehindProcfsLink,
@@ -148,7 +148,7 @@ impl Facts {
         }
     }
 
-    /// A file as a walk's outcome: under one of its names, if it has any.
+    /// Returns a file as the end of a walk: under one of its names, if it has any.
     fn named(&self, node: NodeId) -> Walk {
         match self.names.node(node).names.first() {
             Some((dir, name)) => {
@@ -159,9 +159,9 @@ impl Facts {
     }
 }
 
-/// Whether a link in the last component is followed, because of the call or of a slash at the end.
-/// Where only the directory is looked up, a slash changes nothing; nor where a file is to be
-/// created, which fails (`open_last_lookups` in fs/namei.c).
+/// Returns whether a link in the last component is followed, because of the call or of a slash at
+/// the end of the path. If only the directory is looked up, a slash changes nothing, nor if a file
+/// is to be created, which fails (`open_last_lookups` in fs/namei.c).
 pub(super) fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
     match used.role {
         Role::Open(from) if slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => false,
@@ -170,7 +170,7 @@ pub(super) fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
     }
 }
 
-/// Whether a link in the last component is followed.
+/// Returns whether the call follows a link in the last component.
 fn follows(call: &Call, used: PathUse) -> bool {
     match (used.role, used.follow) {
         (Role::Open(from), _) => {

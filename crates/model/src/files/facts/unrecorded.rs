@@ -44,8 +44,9 @@ pub struct UnrecordedChanges {
 }
 
 impl Facts {
-    /// A call begins; `number` names it until it ends. One that changes files in a way that is not
-    /// followed ends the search: later finds may be its work.
+    /// Notes that a call begins; `number` identifies it until it returns. A call whose changes
+    /// cannot be followed ends the search for unrecorded changes, as what is found later may be its
+    /// work.
     pub fn begin_call<T>(&mut self, number: usize, call: &Arc<Call>, operands: &Operands<T>) {
         if !self.names.watched {
             return;
@@ -60,7 +61,8 @@ impl Facts {
         self.outside.overlapping.enter(number, call, operands);
     }
 
-    /// Puts the model right where a call found what it does not explain.
+    /// Adds the unrecorded changes that must have happened, as the call found what the recorded
+    /// calls do not explain.
     pub(super) fn apply_unrecorded_changes(
         &mut self,
         call: &Call,
@@ -125,7 +127,7 @@ impl Facts {
         self.sizes(call, spec, context, paths);
     }
 
-    /// What overlapping calls did to a name, this call may show.
+    /// Decides what overlapping calls did to a name, if this call shows it.
     fn decide_doubtful_name(
         &mut self,
         call: &Call,
@@ -153,8 +155,8 @@ impl Facts {
         }
     }
 
-    /// Whether a call found nothing under this name, or one removed what stood there. A call that
-    /// follows links finds nothing behind one that leads nowhere, too.
+    /// Returns whether a call found nothing at this name, or a call removed it. A call that follows
+    /// links also finds nothing at a link that leads nowhere.
     fn was_missing(&self, place: &Place) -> bool {
         match place.slot {
             Slot::Absent => true,
@@ -163,7 +165,7 @@ impl Facts {
         }
     }
 
-    /// Whether a call that succeeded found a name, and did not make it.
+    /// Returns whether a call that succeeded found a name and did not create it.
     pub(super) fn finds_existing(&self, call: &Call, used: &PathUse) -> bool {
         match used.role {
             Role::Lookup | Role::Remove | Role::RemoveDirectory | Role::Source => true,
@@ -177,7 +179,8 @@ impl Facts {
         }
     }
 
-    /// Something stands under a name where nothing stood, or another thing.
+    /// Adds the change that an unrecorded process put a file at a name where there was none, or
+    /// another one. Returns the file.
     fn add_appeared_file(
         &mut self,
         call: &Call,
@@ -228,6 +231,7 @@ impl Facts {
         Some(node)
     }
 
+    /// Adds the change that an unrecorded process created a directory that a path leads through.
     fn directory_appeared(&mut self, call: &Call, node: NodeId) {
         let Some((dir, name)) = self.names.node(node).names.first().cloned() else { return };
         if self.outside.overlapping.of_name(call, &name) {
@@ -238,7 +242,8 @@ impl Facts {
         self.add_change(change(call, path, ChangeKind::Made), Some(node));
     }
 
-    /// Another file than the one that stood there was opened under its name.
+    /// Adds the change that an unrecorded process replaced a file, if the one that was opened at
+    /// its name is another one.
     fn find_replaced_file(
         &mut self,
         call: &Call,
@@ -259,7 +264,8 @@ impl Facts {
         self.add_appeared_file(call, spec, context, place, ChangeKind::Replaced)
     }
 
-    /// A name that is known to exist does not.
+    /// Adds the change that an unrecorded process removed a name that is known to have existed.
+    /// Returns whether that is the explanation.
     fn remove_vanished_name(
         &mut self,
         call: &Call,
@@ -285,7 +291,7 @@ impl Facts {
         true
     }
 
-    /// Adds a change. The bytes that came get a number of their own.
+    /// Adds a change. Its data get a file number of their own.
     pub(super) fn add_change(&mut self, mut change: Change, node: Option<NodeId>) {
         let brings = change.state.as_ref().and_then(|s| s.size).is_none_or(|to| to > change.from);
         if let Some(id) = node.filter(|_| brings) {
@@ -297,7 +303,7 @@ impl Facts {
         self.outside.nodes.push(node);
     }
 
-    /// A call has dealt with these files.
+    /// Notes the files that a call used.
     pub(super) fn note_call(
         &mut self,
         call: &Call,
@@ -361,7 +367,7 @@ impl Facts {
         }
     }
 
-    /// The changes, with what is known of each file by now.
+    /// Returns the changes, with what is known by now of each file.
     pub fn changes(&self) -> Vec<Change> {
         let mut changes = self.outside.changes.clone();
         for (change, node) in changes.iter_mut().zip(&self.outside.nodes) {
@@ -373,12 +379,13 @@ impl Facts {
     }
 }
 
+/// Returns a change of the file at `path` that happened before this call returned.
 pub(super) fn change(call: &Call, path: Vec<u8>, done: ChangeKind) -> Change {
     Change { before: call.seq, after: None, path, done, file: None, from: 0, state: None }
 }
 
-/// By what an open file is known: whether the kernel itself said it, device, inode. Numbers of
-/// other origins mean other things.
+/// Returns what identifies an open file: whether the kernel itself provided it, device, and inode.
+/// Numbers from different sources are not compared.
 fn steady_identity(identity: &Identity) -> Option<(bool, u64, u64)> {
     (identity.ino != 0 && !identity.is_synthetic() && STEADY.contains(&identity.fs_type))
         .then(|| (identity.was_created().is_some(), identity.dev, identity.ino))

@@ -24,8 +24,8 @@ enum Stood {
 }
 
 impl Names {
-    /// Whether `seen`, which was observed of the name itself, cannot be true of the file that was
-    /// found by following it.
+    /// Returns whether `seen`, which was observed of the name itself, contradicts the file that was
+    /// found by following the name, so that it is a link.
     pub(super) fn shows_a_link(&self, node: NodeId, seen: &Observed) -> bool {
         let node = self.node(node);
         let followed =
@@ -37,21 +37,21 @@ impl Names {
             && (seen.kind == FileType::Link || seen.leaf && node.kind == FileType::Directory)
     }
 
-    /// Whether a directory was found by following its name, which may be a link.
+    /// Returns whether a directory was found by following its name, which may be a link.
     pub fn may_be_behind_a_link(&self, node: NodeId) -> bool {
         let node = self.node(node);
         let followed = node.kind == FileType::Directory && node.followed;
         followed && node.initial && !node.confirmed && !node.straight && !node.is_virtual
     }
 
-    /// What stood under a name: the link that it turned out to be, or `node`, which was found
-    /// there.
+    /// Returns the file of a name itself: the link that it turned out to be, or `node`, which was
+    /// found there.
     pub fn name_of(&self, node: NodeId, dir: NodeId, name: &[u8]) -> NodeId {
         let first = self.node(dir).entries.get(name).and_then(|entry| entry.first);
         first.filter(|first| self.node(*first).kind == FileType::Link).unwrap_or(node)
     }
 
-    /// A name is a link to itself.
+    /// Notes that a name is a link to itself.
     pub fn leads_to_itself(&mut self, link: NodeId) {
         let Some((_, name)) = self.node(link).stood.first().cloned() else { return };
         let node = self.node_mut(link);
@@ -59,8 +59,8 @@ impl Names {
         node.target = Some(name.into());
     }
 
-    /// The name `place` is a link, and `node`, which seemed to stand there, is what it leads to.
-    /// Returns the link.
+    /// Notes that the name `place` is a link, and that `node`, which seemed to be there, is the
+    /// file that it leads to. Returns the link.
     pub(super) fn split_off_link(
         &mut self,
         place: &Place,
@@ -110,7 +110,8 @@ impl Names {
         link
     }
 
-    /// A name that is no directory was followed to one: it is a link. Returns the directory.
+    /// Notes that a name which is no directory was followed to one, so that it is a link. Returns
+    /// the directory.
     pub(super) fn directory_behind(&mut self, link: NodeId) -> NodeId {
         self.node_mut(link).kind = FileType::Link;
         let directory = self.new_node(Node::new(FileType::Directory, true));
@@ -118,9 +119,9 @@ impl Names {
         directory
     }
 
-    /// A call followed a link whose target no call has read, and went on with `rest`.
-    /// `real` is what it opened there. The link gets the target that explains it, or leads to
-    /// something with a made-up name. Whether it has a target now.
+    /// Notes that a call followed a link whose target no call has read, and went on with `rest`;
+    /// `real` is the path of what it opened. The link gets the target that explains this, or leads
+    /// to a file with a made-up name. Returns whether it has a target now.
     pub fn followed(&mut self, place: &Place, rest: &[Box<[u8]>], real: Option<&[u8]>) -> bool {
         let Slot::Node(link) = place.slot else { return false };
         let node = self.node(link);
@@ -147,7 +148,7 @@ impl Names {
         self.node(link).target.is_some()
     }
 
-    /// A call followed this name, wherever it leads.
+    /// Notes that a call followed this name, wherever it leads.
     pub fn mark_followed(&mut self, id: NodeId) {
         let dir = self.node(id).names.first().map(|(dir, _)| *dir);
         let node = self.node_mut(id);
@@ -156,7 +157,7 @@ impl Names {
         node.followed_from = node.followed_from.or(dir);
     }
 
-    /// A link leads through what is no directory, whatever that is.
+    /// Gives a link a target that leads through a file which is no directory.
     pub fn lead_through_file(&mut self, link: NodeId) {
         if self.node(link).target.is_some() {
             return;
@@ -170,7 +171,7 @@ impl Names {
         }
     }
 
-    /// Gives what a link leads to a place in the tree as it was at first.
+    /// Gives the file that a link leads to a name in the initial tree.
     fn place_target(&mut self, link: NodeId, node: NodeId) {
         let Some((dir, _)) = self.node(link).stood.first().cloned() else { return };
         if self.node(node).presumed && self.node(node).first_names() == 0 {
@@ -214,7 +215,7 @@ impl Names {
         }
     }
 
-    /// What a link leads to was made by the trace.
+    /// Notes that the file that a link leads to was created by a recorded call.
     fn place_later_target(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
         let (Walk::At(made) | Walk::Place(Place { slot: Slot::Node(made), .. })) =
             self.walk(ROOT, dir, target, true, Reach::Nowhere)
@@ -229,7 +230,7 @@ impl Names {
         }
     }
 
-    /// Whether there is a file system to look at, and nothing has this name.
+    /// Returns whether there is a file system to look at, and nothing has this name.
     fn is_gone(&mut self, dir: NodeId, name: &[u8]) -> bool {
         let Some(path) = self.path_in(dir, name).filter(|_| !self.no_file_system) else {
             return false;
@@ -237,7 +238,7 @@ impl Names {
         self.live.id(&path).is_none()
     }
 
-    /// A name that nothing has in a directory, with so many bytes.
+    /// Returns a name of `size` bytes that nothing has in a directory.
     fn made_up_name(&self, dir: NodeId, size: Option<u64>) -> Option<Vec<u8>> {
         let mut names = (1..=9u8).map(|n| match size {
             Some(size) => vec![b"?!=+~^%@#"[usize::from(n - 1)]; size.clamp(1, 255) as usize],
@@ -246,7 +247,7 @@ impl Names {
         names.find(|name| !self.node(dir).entries.contains_key(&name[..]))
     }
 
-    /// What has a made-up name in a directory that a call has listed gets one in the directory
+    /// Moves files with made-up names out of directories that a call has listed into the directory
     /// above, unless a call has listed that one, too.
     pub(super) fn move_made_up_names(&mut self) {
         for link in 0..self.nodes.len() as NodeId {
@@ -268,7 +269,7 @@ impl Names {
         }
     }
 
-    /// Where a file stood at first.
+    /// Returns the initial path of a file.
     pub(super) fn first_path(&self, mut id: NodeId) -> Option<Vec<u8>> {
         let mut parts: Vec<&[u8]> = Vec::new();
         while id != ROOT {
@@ -282,8 +283,8 @@ impl Names {
         Some(parts.iter().rev().fold(Vec::new(), |path, part| [&path[..], b"/", part].concat()))
     }
 
-    /// Where `path` led at first from `dir`. What it goes through and no call has looked at was a
-    /// directory.
+    /// Returns what `path` led to initially from `dir`. Names on the way that no call has looked at
+    /// are taken for directories.
     fn find_first(&mut self, dir: NodeId, path: &[u8]) -> Option<Stood> {
         let mut at = if path.first() == Some(&b'/') { ROOT } else { dir };
         let mut rest: VecDeque<Box<[u8]>> = super::walk::split(path).collect();
@@ -329,14 +330,14 @@ impl Names {
         None
     }
 
-    /// Where a link really leads, in place of what was made up.
+    /// Sets the real target of a link, in place of a made-up one.
     fn set_target(&mut self, link: NodeId, target: Vec<u8>) {
         let Some(node) = self.drop_made_up(link) else { return };
         self.node_mut(link).target = Some(target);
         self.place_target(link, node);
     }
 
-    /// Takes away the name that was made up for what a link leads to, and returns that file.
+    /// Removes the made-up name of the file that a link leads to, and returns the file.
     pub(super) fn drop_made_up(&mut self, link: NodeId) -> Option<NodeId> {
         let node = self.node_mut(link).leads_to.take()?;
         for (dir, name) in std::mem::take(&mut self.node_mut(node).stood) {
@@ -347,8 +348,7 @@ impl Names {
         Some(node)
     }
 
-    /// What a file is that the trace tells nothing of, by how the live file system shows it where
-    /// it stands now.
+    /// Sets the type of a file of which the trace shows nothing, by the live file system.
     pub fn learn_type(&mut self, id: NodeId) {
         let node = self.node(id);
         if node.kind == FileType::Unknown
@@ -362,7 +362,7 @@ impl Names {
         }
     }
 
-    /// Names that were followed and that `find` shows to be links, where they stand now.
+    /// Sets names that were followed, and that are links now according to `find`, to be links.
     pub fn apply_final_links(&mut self, find: &mut dyn FnMut(&[u8]) -> Option<Observed>) {
         self.settle_renames();
         self.split_replaced();
@@ -402,7 +402,7 @@ impl Names {
     }
 }
 
-/// What stands in `path` before the components `rest`, if they end it.
+/// Returns the beginning of `path` in front of the components `rest`, if it ends with them.
 pub(super) fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [u8]> {
     for part in rest.iter().rev().filter(|part| &***part != b".") {
         path = path.strip_suffix(&part[..])?.strip_suffix(b"/")?;
@@ -410,7 +410,7 @@ pub(super) fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [
     Some(path).filter(|path| path.first() == Some(&b'/'))
 }
 
-/// The way from the directory `dir` to `path`, both absolute and clean.
+/// Returns the relative path from the directory `dir` to `path`, both absolute and clean.
 pub(super) fn relative(dir: &[u8], path: &[u8]) -> Vec<u8> {
     let (dir, path): (Vec<_>, Vec<_>) =
         (super::walk::split(dir).collect(), super::walk::split(path).collect());

@@ -3,8 +3,8 @@
 use super::*;
 
 impl Names {
-    /// The name probably exists: it does if the live file system shows something there that is
-    /// older than the recording.
+    /// Assumes that the name exists, if the live file system has a file there that is older than
+    /// the recording.
     pub fn presume(&mut self, place: &Place) {
         if place.slot == Slot::Unknown
             && !self.node(place.dir).is_virtual
@@ -15,8 +15,8 @@ impl Names {
         }
     }
 
-    /// Whether the live file system shows a directory under a name of which nothing is known, which
-    /// is older than the recording. It is known then.
+    /// Returns whether the live file system has a directory, older than the recording, at a name of
+    /// which nothing is known. If so, the name is known then.
     pub fn find_old_directory(&mut self, place: &Place) -> bool {
         if self.node(place.dir).is_virtual || !self.node(place.dir).initial {
             return false;
@@ -29,8 +29,8 @@ impl Names {
         found
     }
 
-    /// A directory holds something, whatever it is: a name that the live file system shows there
-    /// and that is older than the recording.
+    /// Notes that a directory is not empty: it holds a name of the live file system that is older
+    /// than the recording, or any.
     pub fn must_hold_something(&mut self, dir: NodeId) {
         if !self.node(dir).initial
             || self.node(dir).is_virtual
@@ -49,7 +49,8 @@ impl Names {
         node.held_more_than = node.held_more_than.max(Some(known));
     }
 
-    /// Directories that held something of which the trace tells nothing hold something made up.
+    /// Puts a made-up file into each directory that is known not to be empty and of which no name
+    /// is known.
     pub fn fill_directories(&mut self) {
         self.move_made_up_names();
         self.settle_replaced();
@@ -58,7 +59,7 @@ impl Names {
         }
     }
 
-    /// Only a directory replaces a directory.
+    /// Applies that only a directory can replace a directory.
     fn settle_replaced(&mut self) {
         for (node, old) in std::mem::take(&mut self.replaced).into_iter().rev() {
             self.learn_type(node);
@@ -73,7 +74,8 @@ impl Names {
         }
     }
 
-    /// A directory that held something of which the trace tells nothing holds something made up.
+    /// Puts a made-up file into a directory that is known not to be empty and of which no name is
+    /// known.
     fn fill_directory(&mut self, dir: NodeId) {
         let node = self.node(dir);
         if node.held_more_than.is_none_or(|known| node.first_names() > known) {

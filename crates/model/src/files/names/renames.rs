@@ -4,7 +4,7 @@
 use super::*;
 
 impl Names {
-    /// The file under `from` stands under `to` now, and what stood there is gone.
+    /// Moves the file at `from` to `to`. What was there is gone.
     pub fn rename(&mut self, from: &Place, to: &Place, seen: &Observed) {
         let node = self.note_exists(from, seen);
         if self.node(to.dir).entries.get(&to.name).is_some_and(|e| e.now == Some(node)) {
@@ -61,8 +61,8 @@ impl Names {
         self.link(to, node);
     }
 
-    /// The old name of a rename that seemed to change nothing is gone: it changed something.
-    /// Whether there was such a rename.
+    /// Notes that the old name of a rename which seemed to have no effect is gone, so that it had
+    /// one. Returns whether there was such a rename.
     pub fn rename_took_place(&mut self, place: &Place) -> bool {
         let Some((node, to)) = self.take_undecided_rename(place, true) else { return false };
         let at = (to.dir, to.name);
@@ -74,9 +74,9 @@ impl Names {
         true
     }
 
-    /// The old name of a rename that seemed to move a file is still there: both names were links to
-    /// it. The file, if there was such a rename. `seen`: what is there.
-    /// `old`: and it was there before the recording.
+    /// Notes that the old name of a rename is still there, so that both names were hard links of
+    /// one file. `seen` is what is there; `old` is whether it was there before the recording.
+    /// Returns the file, if there was such a rename.
     pub fn rename_did_nothing(
         &mut self,
         place: &Place,
@@ -119,7 +119,8 @@ impl Names {
         Some(other)
     }
 
-    /// What was renamed from this name, and to which, where it was taken to stay (`same`) or go.
+    /// Removes and returns the file that was renamed from this name, and its new name. `same` is
+    /// whether the rename was taken to have no effect.
     fn take_undecided_rename(&mut self, place: &Place, same: bool) -> Option<(NodeId, Place)> {
         let (node, to, taken) = self.undecided_renames.get(&(place.dir, place.name.clone()))?;
         let slot = if same { Slot::Node(*node) } else { Slot::Absent };
@@ -128,7 +129,7 @@ impl Names {
         Some(found)
     }
 
-    /// The files under both names change places.
+    /// Exchanges the files at both names.
     pub fn exchange(&mut self, a: &Place, b: &Place) {
         let (x, y) = (
             self.note_exists(a, &Observed::kind(FileType::Unknown)),
@@ -140,7 +141,8 @@ impl Names {
         self.attach(b, x, false);
     }
 
-    /// Renames after which the old name is there still, as it was: both names were links to a file.
+    /// Decides about renames after which the old name is still there unchanged: both names were
+    /// hard links of one file.
     pub(super) fn settle_renames(&mut self) {
         let places: Vec<_> = self.undecided_renames.keys().cloned().collect();
         for (dir, name) in places {
@@ -155,7 +157,7 @@ impl Names {
         }
     }
 
-    /// Whether a file that was renamed is known to be no directory.
+    /// Returns whether a file that was renamed is known to be no directory.
     fn is_no_directory(&mut self, id: NodeId) -> bool {
         self.learn_type(id);
         let node = self.node(id);
@@ -165,7 +167,8 @@ impl Names {
         }
     }
 
-    /// Only directories replace directories: what something else has replaced was none.
+    /// Applies that only directories can replace directories: what a file of another type has
+    /// replaced was none.
     pub fn learn_replaced(&mut self) {
         for (node, old) in self.replaced.clone() {
             if self.is_no_directory(node) && self.node(old).kind == FileType::Unknown {
@@ -174,7 +177,8 @@ impl Names {
         }
     }
 
-    /// Names that were followed to a directory, and that something replaced that is none: links.
+    /// Turns names that were followed to a directory, and that a file of another type has replaced,
+    /// into links.
     pub(super) fn split_replaced(&mut self) {
         for (node, old) in self.replaced.clone() {
             if !self.is_no_directory(node) || !self.may_be_behind_a_link(old) {

@@ -4,9 +4,9 @@ use super::links::{STEPS, before, relative};
 use super::*;
 
 impl Names {
-    /// Whether a call that came to this name, of which nothing is known, and went on with `rest` to
-    /// the file `real` followed a link there: what that leads to. Where the directory's path may
-    /// lead through links, only the last names are compared.
+    /// Returns the target of a link at this name, if a call must have followed one: nothing is
+    /// known of the name, and the call went on with `rest` to the file `real`. If the path of the
+    /// directory may contain links, only the last names are compared.
     pub fn link_shown_by_open<'a>(
         &self,
         place: &Place,
@@ -31,7 +31,7 @@ impl Names {
         other.then_some(shown)
     }
 
-    /// Whether the kernel has shown the path of a directory, so that no link is in it.
+    /// Returns whether the kernel has shown the path of a directory, so that it contains no link.
     fn is_straight(&self, mut dir: NodeId) -> bool {
         for _ in 0..STEPS {
             let node = self.node(dir);
@@ -44,7 +44,8 @@ impl Names {
         false
     }
 
-    /// The kernel has shown the path of this file: what is above it are directories, and no links.
+    /// Notes that the kernel has shown the path of this file, so that all above it are directories,
+    /// and no links.
     pub fn mark_path_shown(&mut self, mut file: NodeId) {
         for _ in 0..STEPS {
             if file == ROOT || self.node(file).straight {
@@ -56,7 +57,7 @@ impl Names {
         }
     }
 
-    /// A link stands there that leads to `real`.
+    /// Adds a link at this name that leads to `real`.
     pub fn add_link(&mut self, place: &Place, real: &[u8]) {
         let target = self.path(place.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
         let seen = Observed { target: Some(target), ..Observed::kind(FileType::Link) };

@@ -66,7 +66,8 @@ pub enum Reach {
 }
 
 impl Names {
-    /// Follows `path` from `base` below `root`. `follow`: a link in the last component too.
+    /// Follows `path` from `base` below `root`. `follow` is whether a link in the last component is
+    /// followed. `reach` is how far the kernel got, which proves what is on the way.
     pub fn walk(
         &mut self,
         root: NodeId,
@@ -146,7 +147,8 @@ impl Names {
         Walk::At(at)
     }
 
-    /// Returns the parent of a directory; a root is its own. `None`: the directory has no name.
+    /// Returns the parent of a directory; a root is its own parent. Returns `None` if the directory
+    /// has no name.
     fn parent_of(&self, dir: NodeId, root: NodeId) -> Option<NodeId> {
         if dir == root || dir == ROOT {
             return Some(dir);
@@ -154,8 +156,8 @@ impl Names {
         self.node(dir).names.first().map(|(parent, _)| *parent)
     }
 
-    /// What is known of a name. `looks`: a call followed it, so that the live file system is asked
-    /// where nothing is known; `directory`: for a directory, too.
+    /// Looks a name up in a directory. With `looks`, a call followed it, so that the live file
+    /// system is asked if nothing is known; with `directory`, also for a directory.
     fn component(&mut self, dir: NodeId, name: Box<[u8]>, looks: bool, directory: bool) -> Place {
         let mut slot = self.look_up(dir, &name);
         if slot == Slot::Unknown && looks {
@@ -164,7 +166,8 @@ impl Names {
         Place { dir, name, slot }
     }
 
-    /// A path led through this name, of which nothing is known or where nothing stood.
+    /// Notes that a path led through this name, of which nothing is known or which was missing.
+    /// Returns the directory there.
     fn led_through(&mut self, place: &Place) -> NodeId {
         let was_missing =
             place.slot == Slot::Absent || self.node(place.dir).missing.contains(&place.name);
@@ -180,8 +183,8 @@ impl Names {
         node
     }
 
-    /// A path led through a file of which only that is known, or perhaps that it is no directory.
-    /// The directory that is there; `None`: a link stands there that leads nowhere.
+    /// Notes that a path led through a file of which nothing more is known. Returns the directory
+    /// that is there, or `None` if it must be a link that leads nowhere.
     fn take_for_directory(&mut self, node: NodeId, proven: bool) -> Option<NodeId> {
         if self.node(node).leaf && self.node(node).initial {
             if proven {
@@ -197,7 +200,7 @@ impl Names {
         Some(node)
     }
 
-    /// Where the link leads that is known to stand under this path.
+    /// Returns the target of the link at this path, if one is known.
     pub fn link_at(&mut self, path: &[u8]) -> Option<Vec<u8>> {
         let slashed = self.slashed;
         let walk = self.walk(ROOT, ROOT, path, false, Reach::Nowhere);
@@ -207,8 +210,8 @@ impl Names {
         node.target.clone().filter(|target| node.kind == FileType::Link && !target.is_empty())
     }
 
-    /// Whether the file that `path` paths to stands exactly there, by the path that the kernel
-    /// shows: there was no link to follow.
+    /// Returns whether the file that `path` leads to has exactly this path, by the path `real` that
+    /// the kernel showed, so that no link was followed.
     pub fn leads_straight(&self, base: NodeId, path: &[u8], real: &[u8]) -> bool {
         let Some(mut straight) = self.path(base).filter(|_| path.first() != Some(&b'/')) else {
             return real == path;
@@ -223,7 +226,7 @@ impl Names {
         real == straight
     }
 
-    /// Whether a name in a virtual directory is on the way to a mount point.
+    /// Returns whether a name in a virtual directory is on the way to a mount point.
     fn leads_to_mount(&self, dir: NodeId, name: &[u8]) -> bool {
         let Some(path) = self.path_in(dir, name) else { return false };
         let below = [&path[..], b"/"].concat();
@@ -231,8 +234,8 @@ impl Names {
             || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
     }
 
-    /// What is known of a name, from the trace or because the live file system has not changed it
-    /// since.
+    /// Returns what is known of a name, from the trace or because the live file system has not
+    /// changed it since.
     pub(super) fn look_up(&mut self, dir: NodeId, name: &[u8]) -> Slot {
         if let Some(entry) = self.node(dir).entries.get(name) {
             return entry.now.map_or(Slot::Absent, |node| Slot::Node(self.follow_merges(node)));
@@ -252,8 +255,8 @@ impl Names {
         }
     }
 
-    /// A component that must be followed and of which nothing is known: what the live file system
-    /// shows, if it is older than the recording.
+    /// Returns what the live file system has at a name that was followed and of which nothing is
+    /// known, if it is older than the recording.
     fn look_up_older(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
         if self.node(dir).is_virtual {
             return Slot::Unknown;
@@ -271,7 +274,7 @@ impl Names {
         }
     }
 
-    /// A file that is known to exist and of which nothing else is known.
+    /// Asks the live file system about a file of which nothing is known but that it exists.
     fn look_again(&mut self, dir: NodeId, name: &[u8], node: NodeId) {
         if self.node(dir).is_virtual || !self.node(node).initial {
             return;
@@ -283,6 +286,7 @@ impl Names {
     }
 }
 
+/// Returns the components of a path, without empty ones.
 pub(super) fn split(path: &[u8]) -> impl Iterator<Item = Box<[u8]>> + '_ {
     path.split(|&b| b == b'/').filter(|part| !part.is_empty()).map(Into::into)
 }

@@ -25,7 +25,7 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    /// The word for it in tables and messages.
+    /// Returns the word for the change in tables and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Made => "made",
@@ -34,7 +34,7 @@ impl ChangeKind {
             Self::Resized => "resized",
         }
     }
-    /// The one with this name.
+    /// Returns the kind of change with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         [Self::Made, Self::Replaced, Self::Removed, Self::Resized]
             .into_iter()
@@ -73,6 +73,7 @@ pub fn write(file: Box<dyn Sink>, changes: &[Change]) -> io::Result<()> {
     writer.into_inner().map_err(written)?.sync()
 }
 
+/// Returns the columns of the table.
 fn columns(changes: &[Change]) -> Columns {
     let wide = |get: fn(&Change) -> Option<u64>| -> ArrayRef {
         Arc::new(changes.iter().map(get).collect::<UInt64Array>())
@@ -97,7 +98,7 @@ fn columns(changes: &[Change]) -> Columns {
     all
 }
 
-/// Reads the table. What is not plain is refused.
+/// Reads the table. Fails if it is damaged, or a path is not plain.
 pub fn read(file: File) -> io::Result<Vec<Change>> {
     let mut changes = Vec::new();
     for batch in reader(file)? {
@@ -124,14 +125,15 @@ pub fn read(file: File) -> io::Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// How many files were changed; `late`: those that no call looked at afterwards, in order.
+/// Returns how many files were changed. `late` are those that no call looked at afterwards, in
+/// order.
 pub fn files(changes: &[Change], late: &[Vec<u8>]) -> u64 {
     let all: BTreeSet<&[u8]> =
         changes.iter().map(|c| &c.path[..]).chain(late.iter().map(|path| &path[..])).collect();
     all.len() as u64
 }
 
-/// What happened to the first few files, once for each.
+/// Describes what happened to the first few files, once for each.
 pub fn told(changes: &[Change], late: &[Vec<u8>]) -> Vec<String> {
     const SHOWN: usize = 3;
     let mut seen = BTreeSet::new();

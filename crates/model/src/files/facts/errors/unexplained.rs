@@ -55,7 +55,7 @@ pub struct UnexplainedError {
 }
 
 impl Facts {
-    /// Keeps an error in mind.
+    /// Keeps an error, to explain it when all calls are known.
     pub(in crate::files::facts) fn keep_unexplained(&mut self, errno: i32, paths: &[PathArg]) {
         let Some(first) = paths.first() else { return };
         let wanted = match (errno, paths.len()) {
@@ -78,7 +78,8 @@ impl Facts {
         }
     }
 
-    /// `None`: what is known explains the error, or nothing will.
+    /// Returns the part of a path that the error may come from. Returns `None` if what is known
+    /// explains the error, or nothing can.
     fn reached(&self, paths: &PathArg) -> Option<Path> {
         let known =
             |place: &Place| if let Slot::Node(node) = place.slot { Some(node) } else { None };

@@ -3,8 +3,9 @@
 use super::*;
 
 impl Facts {
-    /// Whether the inode number of a file that is found belonged to one that others removed, which
-    /// is told then. `proven`: both names are those of the files themselves.
+    /// Returns whether the inode number of a found file belonged to a file that unrecorded
+    /// processes have removed, and adds that change. `proven` is whether both names are those of
+    /// the files themselves, not of links.
     pub(super) fn was_recycled(
         &mut self,
         call: &Call,
@@ -34,11 +35,12 @@ impl Facts {
         true
     }
 
-    /// A name of which no call had looked at the file leads to one with a number that belonged to
-    /// another file, under another name. If it has one link, the other file is gone: others removed
-    /// it, and its number was given again. Nothing else is told than what the names themselves
-    /// prove: a symbolic link to the other file, and a directory that is reached in two ways, show
-    /// the same number.
+    /// Returns the file whose inode number the file at this name has now, if it was removed: no
+    /// call had looked at the name before, and the file has one link, so its number was given
+    /// again.
+    ///
+    /// Nothing else follows from equal numbers: a symbolic link to the other file, and a directory
+    /// that is reached in two ways, show the same number.
     pub(super) fn inode_was_reused(
         &mut self,
         call: &Call,

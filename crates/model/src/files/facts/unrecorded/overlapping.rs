@@ -47,7 +47,7 @@ struct Closing {
 }
 
 impl Closing {
-    /// The call, if it closes what its process has open.
+    /// Returns the call if it closes all that its process has open.
     fn of(call: &Call) -> Option<Self> {
         let fd = match call.spec()?.effect {
             Effect::Close { fd } | Effect::DupTo { new: fd, .. } => {
@@ -59,8 +59,8 @@ impl Closing {
         Some(Self { pid: call.pid, fd })
     }
 
-    /// What may take a descriptor from a call of which the kernel did not tell what file it was
-    /// about.
+    /// Returns the kinds of calls that can have taken a descriptor away from this call, if the
+    /// kernel did not show which file it used.
     fn that_take_from(call: &Call, spec: &CallSpec) -> impl Iterator<Item = Self> {
         let (pid, args) = (call.pid, call.args);
         let fds = argument_indices(spec.uses.fd_args).filter(move |_| call.fd_snapshot.mode == 0);
@@ -71,7 +71,7 @@ impl Closing {
     }
 }
 
-/// One more, or one less, of a kind.
+/// Counts one call more, or one less, of a kind.
 fn count(of: &mut HashMap<Closing, usize>, what: Closing, more: bool) {
     let n = of.entry(what).or_default();
     *n = if more { *n + 1 } else { n.saturating_sub(1) };
@@ -81,7 +81,7 @@ fn count(of: &mut HashMap<Closing, usize>, what: Closing, more: bool) {
 }
 
 impl OverlappingCalls {
-    /// A call begins; `number` names it until it ends.
+    /// Notes that a call begins; `number` identifies it until it returns.
     pub fn enter<T>(&mut self, number: usize, call: &Arc<Call>, operands: &Operands<T>) {
         let Some(spec) = call.spec().filter(|spec| changes(call, spec)) else { return };
         let files = std::array::from_fn(|i| operands.fds[i].as_ref().map(|d| d.file.id));
@@ -91,8 +91,9 @@ impl OverlappingCalls {
         self.open.insert(number, OverlappingCall { call: call.clone(), spec, files });
     }
 
-    /// A call begins. Whether a call that changes files overlaps one that closes its descriptor:
-    /// the number may have meant another file by then, and which one was changed is unknown.
+    /// Notes that a call begins. Returns whether a call that changes files overlaps one that closes
+    /// its descriptor: the number may then refer to another file, so that it is unknown which one
+    /// was changed.
     pub fn lose_track(&mut self, number: usize, call: &Call) -> bool {
         if let Some(closing) = Closing::of(call) {
             let lost = self.exposed.contains_key(&closing);
@@ -105,7 +106,7 @@ impl OverlappingCalls {
         })
     }
 
-    /// A call is over; what it does is compared with the others.
+    /// Removes and returns a call that is over, which is then compared with the others.
     pub fn leave(&mut self, number: usize) -> Option<OverlappingCall> {
         if let Some(closing) = self.closing.remove(&number) {
             count(&mut self.closed, closing, false);
@@ -117,7 +118,8 @@ impl OverlappingCalls {
         Some(overlapping)
     }
 
-    /// It has been dealt with. `alone`: no other call is under way.
+    /// Keeps a call that has been compared, while others overlap it. `alone` is whether no other
+    /// call is under way.
     pub fn left(&mut self, overlapping: Option<OverlappingCall>, alone: bool) {
         if alone {
             self.done.clear();
@@ -132,7 +134,7 @@ impl OverlappingCalls {
         }
     }
 
-    /// Whether a call that overlapped this one can have done something.
+    /// Returns whether a call that overlapped this one satisfies `can`.
     fn any(&self, call: &Call, can: impl Fn(&OverlappingCall) -> bool) -> bool {
         if self.open.is_empty() && self.done.is_empty() {
             return call.entered <= self.forgotten;
@@ -142,8 +144,8 @@ impl OverlappingCalls {
             || self.done.iter().any(|(left, overlapping)| *left >= call.entered && can(overlapping))
     }
 
-    /// Whether an overlapping call can have made, removed or replaced something called `name`, or
-    /// moved a directory above it.
+    /// Returns whether an overlapping call can have created, removed or replaced something called
+    /// `name`, or moved a directory above it.
     pub fn of_name(&self, call: &Call, name: &[u8]) -> bool {
         self.any(call, |other| {
             other.paths().any(|(arg, used)| {
@@ -154,8 +156,8 @@ impl OverlappingCalls {
         })
     }
 
-    /// Whether an overlapping call can have changed the content of a file. `is` tells whether an
-    /// open file leads to it, as far as that is known.
+    /// Returns whether an overlapping call can have changed the content of a file. `is` returns
+    /// whether an open file refers to that file, as far as it is known.
     pub fn of_content(&self, call: &Call, is: impl Fn(u64) -> Option<bool>) -> bool {
         self.any(call, |other| {
             let by_path = other.spec.effect == Effect::Truncate && other.paths().next().is_some();
@@ -172,13 +174,14 @@ impl OverlappingCalls {
 }
 
 impl OverlappingCall {
+    /// Returns the path arguments of the call, with how it uses them.
     fn paths(&self) -> impl Iterator<Item = (u8, PathUse)> + '_ {
         let args = self.spec.args.iter().enumerate();
         args.filter_map(|(i, a)| Some((i as u8, a.kind.path_use()?)))
     }
 }
 
-/// Whether a call changes files, as far as its arguments tell.
+/// Returns whether a call changes files, as far as its arguments show.
 fn changes(call: &Call, spec: &CallSpec) -> bool {
     let opens = |from| call.open_flags(from) & (O_CREAT | O_TRUNC) != 0;
     spec.changes
@@ -191,6 +194,7 @@ fn changes(call: &Call, spec: &CallSpec) -> bool {
         })
 }
 
+/// Returns the last component of a path.
 fn last(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|&b| b != b'/').map_or(0, |at| at + 1);
     path[..end].rsplit(|&b| b == b'/').next().unwrap_or_default()

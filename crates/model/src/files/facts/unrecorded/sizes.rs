@@ -5,7 +5,7 @@ use crate::files::row::State;
 use trace::record::CREATED;
 
 impl Facts {
-    /// Sizes that no recorded call explains.
+    /// Adds changes of size that no recorded call explains.
     pub(in crate::files::facts) fn sizes(
         &mut self,
         call: &Call,
@@ -41,7 +41,7 @@ impl Facts {
         }
     }
 
-    /// The size of a file that a call tells.
+    /// Returns the file whose size a call shows, and the size.
     fn size_seen(
         &mut self,
         call: &Call,
@@ -73,7 +73,8 @@ impl Facts {
         Some((self.fd(context, fd as u8)?, size))
     }
 
-    /// A file has this size, or (unless `exact`) at least this one.
+    /// Notes that a file has this size or, unless `exact`, at least this one. Adds a change if no
+    /// recorded call explains it.
     fn size_is(&mut self, call: &Call, id: NodeId, size: u64, exact: bool) {
         let id = self.names.follow_merges(id);
         let open = &self.open;
@@ -117,7 +118,7 @@ impl Facts {
     }
 }
 
-/// Only the size is another one.
+/// Returns the state of a change in which only the size differs.
 fn resized(size: u64) -> State {
     State { size: Some(size), ..State::of(FileType::Regular) }
 }
