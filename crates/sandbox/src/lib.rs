@@ -60,17 +60,20 @@ pub struct Privileges {
 #[error("{0}")]
 pub struct Error(pub &'static str, #[source] pub io::Error);
 
+/// Returns a function that makes an error of an errno. `what` is what failed.
 fn refused(what: &'static str) -> impl Fn(Errno) -> Error {
     move |e| Error(what, e.into())
 }
 
-/// Whether this process may make mount namespaces as it is: tried by a thread that then ends.
+/// Returns whether this process may create mount namespaces as it is. That is tried in a thread
+/// that then ends.
 fn may_unshare() -> bool {
     std::thread::spawn(|| unshare(UnshareFlags::NEWNS).is_ok()).join().unwrap_or(false)
 }
 
-/// The first half, in the calling thread of a process without other threads: what it takes to make
-/// a mount namespace. `recorded`: the effective user and group of the traced program.
+/// Enters a user namespace if this process may not create mount namespaces otherwise. This is the
+/// first half of the sandbox. The calling thread must be the only one of the process. `recorded` is
+/// the effective user and group of the traced program.
 pub fn enter_user_namespace(recorded: Option<(u32, u32)>) -> Result<Privileges, Error> {
     let was_root = recorded.is_none_or(|(uid, _)| uid == 0);
     if geteuid().is_root() && may_unshare() {
@@ -102,8 +105,9 @@ pub fn enter_user_namespace(recorded: Option<(u32, u32)>) -> Result<Privileges, 
     Ok(Privileges { any_user: false, other_users: false, capabilities: was_root })
 }
 
-/// The second half, in the thread that starts all others: `root` becomes `/`. No name leads there:
-/// the new namespace takes the working directory along, and that is mounted upon itself.
+/// Makes `root` the root directory of the calling thread, which then starts all others. This is the
+/// second half of the sandbox. `root` is not reached by name: the new namespace takes the working
+/// directory along, and that is mounted upon itself.
 pub fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     unshare(UnshareFlags::FS).map_err(refused("cannot unshare the working directory"))?;
     fchdir(root).map_err(refused("cannot enter the root"))?;
@@ -127,7 +131,7 @@ pub fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     set_no_new_privs(true).map_err(refused("cannot set no_new_privs"))
 }
 
-/// Mounts a directory upon itself: its descriptor in the new mount.
+/// Mounts a directory upon itself. Returns a descriptor of it in the new mount.
 fn bind(path: &CStr) -> rustix::io::Result<OwnedFd> {
     let tree =
         open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
@@ -135,14 +139,15 @@ fn bind(path: &CStr) -> rustix::io::Result<OwnedFd> {
     Ok(tree)
 }
 
-/// Landlock around the calling thread, which has entered a root. What `source` reads stays readable
-/// through its descriptor. The kernel looks for what allows a call from its file upwards; so it
-/// need not go far in directories that are `busy`, all of which are below the root. Returns notes
-/// for the report.
+/// Confines the calling thread, which has entered a root, with Landlock. Files below `source` stay
+/// readable through its descriptor. The kernel searches for rules from a file upwards; to shorten
+/// the search, the directories in `busy`, which are below the root, get rules of their own. Returns
+/// notes for the report.
 pub fn confine(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> Result<Vec<String>, Error> {
     landlock(source, busy).map_err(|e| Error("cannot apply Landlock rules", e))
 }
 
+/// Creates the Landlock rules and applies them to the calling thread. Returns notes for the report.
 fn landlock(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> io::Result<Vec<String>> {
     let abi = ABI::V5;
     let all = AccessFs::from_all(abi);

@@ -3,7 +3,7 @@
 use rustix::io;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-/// Gives the calling thread namespaces or a working directory of its own.
+/// Gives the calling thread namespaces, or a working directory, of its own.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: this crate unshares no descriptor table (`FILES`), the only flag for which
     // descriptors would change under their owners.

@@ -71,6 +71,7 @@ fn targets() -> impl Iterator<Item = (&'static str, Target)> {
         .chain(lines.map(|(extension, json)| (extension, Target::Lines { json })))
 }
 
+/// Returns the description of the command for its help, with the list of output formats.
 fn long_about() -> String {
     let exports: Vec<String> = FORMATS
         .iter()

@@ -87,12 +87,12 @@ fn row_to_json(row: &Row) -> Value {
         .variants
         .iter()
         .map(|(value, spec)| {
-            let mut variant = spec_json(spec);
+            let mut variant = spec_to_json(spec);
             variant["value"] = json!(value);
             variant
         })
         .collect();
-    let mut call = spec_json(&row.spec);
+    let mut call = spec_to_json(&row.spec);
     call["number"] = json!(row.number);
     call["groups"] = json!(group_names(row.groups));
     if !variants.is_empty() {
@@ -102,7 +102,9 @@ fn row_to_json(row: &Row) -> Value {
     call
 }
 
-fn spec_json(spec: &CallSpec) -> Value {
+/// Returns the JSON for a system call or a variant of one: its name, arguments, result, and how
+/// replay treats it.
+fn spec_to_json(spec: &CallSpec) -> Value {
     let arg = |a: &Arg| json!({"name": a.name, "kind": print::kind_name(a.kind, spec.args)});
     json!({
         "name": spec.name,

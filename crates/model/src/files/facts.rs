@@ -14,7 +14,7 @@ mod unrecorded;
 
 pub use context::{Context, Processes};
 
-use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
+use super::names::{DirEntry, EntryState, Names, ROOT, Reach, Walk};
 use super::node::{NodeId, Observed};
 use super::row::{FileType, Origin};
 use abi::plan::RESULT;
@@ -95,7 +95,7 @@ impl Facts {
             return Some(self.unnamed(&seen));
         }
         let node = match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
-            Walk::Place(place) => self.names.note_exists(&place, &seen),
+            Walk::Entry(dir_entry) => self.names.note_exists(&dir_entry, &seen),
             Walk::At(node) => node,
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return None,
         };
@@ -147,9 +147,9 @@ impl Facts {
             return Some(node);
         }
         let node = match self.names.walk(ROOT, ROOT, &file.path, false, Reach::Proven) {
-            Walk::Place(place) => {
-                self.names.note_exists(&place, &Observed { attributes: Default::default(), ..seen })
-            }
+            Walk::Entry(dir_entry) => self
+                .names
+                .note_exists(&dir_entry, &Observed { attributes: Default::default(), ..seen }),
             Walk::At(node) => node,
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return None,
         };
@@ -169,8 +169,8 @@ impl Facts {
     pub fn at(&mut self, path: &[u8]) -> Option<NodeId> {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
             Walk::At(node) => Some(node).filter(|node| !self.names.node(*node).is_virtual),
-            Walk::Place(place) => {
-                Some(self.names.note_exists(&place, &Observed::kind(FileType::Directory)))
+            Walk::Entry(dir_entry) => {
+                Some(self.names.note_exists(&dir_entry, &Observed::kind(FileType::Directory)))
                     .filter(|node| !self.names.node(*node).is_virtual)
             }
             Walk::Virtual => None,
@@ -203,7 +203,7 @@ impl Facts {
                 // Where an error may be an earlier path's, the kernel may not have looked at the
                 // later one.
                 let lost =
-                    paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
+                    paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Entry(_) | Walk::At(_)));
                 let reach = errors::reach(call, spec);
                 let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
                 let creates = match used.role {
@@ -249,8 +249,8 @@ impl Facts {
     fn decide_earlier_rename(&mut self, call: &Call, spec: &CallSpec, paths: &mut [PathArg]) {
         let alone = paths.len() == 1;
         for l in paths {
-            let Walk::Place(place) = &mut l.walk else { continue };
-            if place.slot == Slot::Absent
+            let Walk::Entry(dir_entry) = &mut l.walk else { continue };
+            if dir_entry.state == EntryState::Absent
                 && (call.succeeded() && self.finds_existing(call, &l.used)
                     || call.errno() == Some(errors::EEXIST))
                 && !(call.errno().is_some() && l.used.role != Role::Create)
@@ -259,8 +259,8 @@ impl Facts {
                     Some((identity, _)) => Some(observed_in(&identity)),
                     None => stat_result(call, spec),
                 };
-                if let Some(node) = self.names.rename_did_nothing(place, seen.as_ref(), false) {
-                    place.slot = Slot::Node(node);
+                if let Some(node) = self.names.rename_did_nothing(dir_entry, seen.as_ref(), false) {
+                    dir_entry.state = EntryState::Node(node);
                     continue;
                 }
             }
@@ -272,8 +272,8 @@ impl Facts {
                 }
                 _ => false,
             };
-            if gone && self.names.rename_took_place(place) {
-                place.slot = Slot::Absent;
+            if gone && self.names.rename_took_place(dir_entry) {
+                dir_entry.state = EntryState::Absent;
             }
         }
     }
@@ -302,8 +302,8 @@ impl Facts {
         let mut subject = None;
         for path in paths {
             match (&path.used.role, &path.walk) {
-                (Role::Lookup, Walk::Place(place)) => {
-                    subject = Some(self.looked_up(call, spec, path, place));
+                (Role::Lookup, Walk::Entry(dir_entry)) => {
+                    subject = Some(self.looked_up(call, spec, path, dir_entry));
                 }
                 (Role::Lookup, Walk::At(node)) => {
                     subject = Some(*node);
@@ -314,15 +314,15 @@ impl Facts {
                 (Role::Open(from), walk) => {
                     self.apply_open(call, context, u64::from(call.open_flags(*from)), walk);
                 }
-                (Role::Create, Walk::Place(place)) => {
-                    self.apply_create(call, spec, context, place, paths);
+                (Role::Create, Walk::Entry(dir_entry)) => {
+                    self.apply_create(call, spec, context, dir_entry, paths);
                 }
-                (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {
+                (Role::Remove | Role::RemoveDirectory, Walk::Entry(dir_entry)) => {
                     let directory = path.used.role == Role::RemoveDirectory
                         || flags(call, spec).any(|f| f & AT_REMOVEDIR != 0);
-                    self.removed(place, directory);
+                    self.removed(dir_entry, directory);
                 }
-                (Role::Target, Walk::Place(to)) => self.moved_to(call, spec, paths, to),
+                (Role::Target, Walk::Entry(to)) => self.moved_to(call, spec, paths, to),
                 _ => {}
             }
         }
@@ -358,13 +358,19 @@ impl Facts {
     }
 
     /// Notes that a call found a name, or the file that it leads to. Returns the file.
-    fn looked_up(&mut self, call: &Call, spec: &CallSpec, path: &PathArg, place: &Place) -> NodeId {
+    fn looked_up(
+        &mut self,
+        call: &Call,
+        spec: &CallSpec,
+        path: &PathArg,
+        dir_entry: &DirEntry,
+    ) -> NodeId {
         let directory = path.slash || matches!(spec.effect, Effect::Chdir | Effect::Chroot);
         let kind = if directory { FileType::Directory } else { FileType::Unknown };
         let seen = stat_result(call, spec)
             .or_else(|| link_read(call, spec))
             .unwrap_or_else(|| Observed::kind(kind));
-        let node = self.names.note_exists(place, &seen);
+        let node = self.names.note_exists(dir_entry, &seen);
         if path.follow {
             self.names.mark_followed(node);
         } else if seen.kind != FileType::Unknown {
@@ -374,17 +380,17 @@ impl Facts {
     }
 
     /// Notes that a call removed a name; `directory` is whether it was that of a directory.
-    fn removed(&mut self, place: &Place, directory: bool) {
+    fn removed(&mut self, dir_entry: &DirEntry, directory: bool) {
         let kind = if directory { FileType::Directory } else { FileType::Regular };
         let seen = if directory { Observed::kind(kind) } else { Observed::leaf() };
-        let node = self.names.remove(place, &seen);
+        let node = self.names.remove(dir_entry, &seen);
         self.names.node_mut(node).guess(kind);
     }
 
     /// Notes that a rename moved a file to `to`, or exchanged two files.
-    fn moved_to(&mut self, call: &Call, spec: &CallSpec, paths: &[PathArg], to: &Place) {
+    fn moved_to(&mut self, call: &Call, spec: &CallSpec, paths: &[PathArg], to: &DirEntry) {
         let source = paths.iter().find(|path| path.used.role == Role::Source);
-        let Some(PathArg { walk: Walk::Place(from), .. }) = source else { return };
+        let Some(PathArg { walk: Walk::Entry(from), .. }) = source else { return };
         if flags(call, spec).any(|f| f & RENAME_EXCHANGE != 0) {
             return self.names.exchange(from, to);
         }

@@ -102,7 +102,7 @@ pub fn build(
                 Final::Unknown("on a virtual file system".to_owned())
             }
             Ok(None) => Final::Absent,
-            Ok(Some(live)) => paths.present(names, &path, live, look, &mut hashes),
+            Ok(Some(live)) => paths.final_state_of(names, &path, live, look, &mut hashes),
         };
         manifest.unreadable += u64::from(matches!(
             &last,
@@ -197,7 +197,7 @@ impl Paths {
     }
 
     /// Returns the final state of a path at which the file system has a file.
-    fn present(
+    fn final_state_of(
         &self,
         names: &Names,
         path: &[u8],

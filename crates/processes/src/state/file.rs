@@ -55,6 +55,8 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
+    /// Creates an open file. `path` is the one that the recorder saw; `status` are the flags of the
+    /// open; `elsewhere` is whether it is on a file system that the program mounted.
     pub(crate) fn new(
         id: u64,
         path: &[u8],

@@ -119,8 +119,8 @@ impl Stream {
         Ok(self.current_row().map(|r| r.int("unique_id").unwrap_or(0).max(0).cast_unsigned()))
     }
 
-    /// Returns whether the next record belongs to the one before: it is in the same extent, or
-    /// begins the next one.
+    /// Loads the next record, and returns whether it belongs to the one before. That is so if it is
+    /// in the same extent, or if no damaged or oversized extent was passed over on the way to it.
     pub fn next_belongs(
         &mut self,
         reader: &mut Reader,

@@ -2,7 +2,7 @@
 //! owners, extended attributes.
 
 use super::{Facts, layouts};
-use crate::files::names::{Place, Slot};
+use crate::files::names::{DirEntry, EntryState};
 use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
 use abi::{CallSpec, Effect, Form, Groups, Kind};
@@ -42,8 +42,12 @@ impl Facts {
                     self.names.node_mut(node).listed = true;
                     for (name, kind) in layouts::listing(layout.form, payload.bytes.as_slice()) {
                         if !self.names.node(node).is_virtual {
-                            let place = Place { dir: node, name: name.into(), slot: Slot::Unknown };
-                            self.names.listed(&place, kind);
+                            let dir_entry = DirEntry {
+                                dir: node,
+                                name: name.into(),
+                                state: EntryState::Unknown,
+                            };
+                            self.names.listed(&dir_entry, kind);
                         }
                     }
                 }

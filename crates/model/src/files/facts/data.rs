@@ -97,15 +97,15 @@ impl Facts {
         } else {
             call.ret.max(0) as u64
         };
-        let place = |end: CopyEnd| {
+        let dir_entry = |end: CopyEnd| {
             call.copy_offset(end.at)
                 .or_else(|| context.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset))
         };
         if let Some(source) = self.fd(context, copies.from.fd) {
-            self.read(source, place(copies.from), read.min(moved), moved, call.seq);
+            self.read(source, dir_entry(copies.from), read.min(moved), moved, call.seq);
         }
         if let Some(target) = self.fd(context, copies.to.fd) {
-            self.written(target, place(copies.to), moved, read.max(landed).min(moved));
+            self.written(target, dir_entry(copies.to), moved, read.max(landed).min(moved));
         }
     }
 

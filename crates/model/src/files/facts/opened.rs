@@ -17,26 +17,27 @@ impl Facts {
         }
         let node = match walk {
             _ if unnamed => {
-                if let Walk::Place(dir) = walk {
+                if let Walk::Entry(dir) = walk {
                     self.names.note_exists(dir, &Observed::kind(FileType::Directory));
                 }
                 seen.kind = FileType::Regular;
                 self.names.add_nameless(false, &seen)
             }
-            Walk::Place(place) => {
-                if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen)
+            Walk::Entry(dir_entry) => {
+                if flags & O_CREAT != 0
+                    && self.was_created(dir_entry, flags, identity.as_ref(), &seen)
                 {
                     seen.kind = FileType::Regular;
-                    let node = match place.slot {
+                    let node = match dir_entry.state {
                         // An open that overlapped this one and returned before it has found the
                         // file already.
-                        Slot::Node(node)
+                        EntryState::Node(node)
                             if seen.id.is_some() && self.names.node(node).id == seen.id =>
                         {
-                            self.names.mark_new(place, node);
+                            self.names.mark_new(dir_entry, node);
                             node
                         }
-                        _ => self.names.create(place, &seen),
+                        _ => self.names.create(dir_entry, &seen),
                     };
                     self.names.node_mut(node).straight |= self.is_straight(call, node);
                     node
@@ -45,7 +46,7 @@ impl Facts {
                     if flags & O_TRUNC != 0 {
                         found.attributes.size = None;
                     }
-                    let node = self.names.note_exists(place, &found);
+                    let node = self.names.note_exists(dir_entry, &found);
                     let straight = self.is_straight(call, node);
                     if flags & O_NOFOLLOW == 0 {
                         self.names.mark_followed(node);
@@ -93,15 +94,15 @@ impl Facts {
     /// Returns whether an open with `O_CREAT` created the file.
     fn was_created(
         &self,
-        place: &Place,
+        dir_entry: &DirEntry,
         flags: u64,
         identity: Option<&Identity>,
         seen: &Observed,
     ) -> bool {
-        match place.slot {
+        match dir_entry.state {
             _ if flags & O_EXCL != 0 => true,
             _ if let Some(created) = identity.and_then(Identity::was_created) => created,
-            Slot::Node(_) => false,
+            EntryState::Node(_) => false,
             // A file born in the recording that stands under another name already is a link that we
             // did not see being made.
             _ if seen.id.is_some_and(|id| {
@@ -110,8 +111,8 @@ impl Facts {
             {
                 false
             }
-            Slot::Absent => true,
-            Slot::Unknown => match identity {
+            EntryState::Absent => true,
+            EntryState::Unknown => match identity {
                 // What holds bytes right after its open was not made by it, unless another thread
                 // was quick: the tick's benefit of the doubt is for the empty ones.
                 Some(identity) if identity.born != 0 => {
@@ -147,7 +148,7 @@ impl Facts {
                 self.names.add_nameless(identity.born != 0 && identity.born < self.began, &seen)
             }
             None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
-                Walk::Place(place) => self.names.note_exists(&place, &seen),
+                Walk::Entry(dir_entry) => self.names.note_exists(&dir_entry, &seen),
                 Walk::At(node) => node,
                 Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
             },
@@ -161,18 +162,18 @@ impl Facts {
         call: &Call,
         spec: &CallSpec,
         context: &Context,
-        place: &Place,
+        dir_entry: &DirEntry,
         paths: &[PathArg],
     ) {
         if let Some(old) = paths.iter().find(|l| l.used.role == Role::Lookup) {
             let node = match &old.walk {
                 // Directories have no second name.
-                Walk::Place(place) => self.names.note_exists(place, &Observed::leaf()),
+                Walk::Entry(dir_entry) => self.names.note_exists(dir_entry, &Observed::leaf()),
                 Walk::At(node) => *node,
                 Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
             };
             self.names.node_mut(node).guess(FileType::Regular);
-            self.names.link(place, node);
+            self.names.link(dir_entry, node);
             return;
         }
         let string =
@@ -196,6 +197,6 @@ impl Facts {
         if kind == FileType::Regular {
             seen.attributes.size = Some(0);
         }
-        self.names.create(place, &seen);
+        self.names.create(dir_entry, &seen);
     }
 }

@@ -39,7 +39,7 @@ impl Facts {
         }
         let path = match viewed.as_deref() {
             Some(b"/") => return Walk::At(ROOT),
-            Some(place) => &place[1..],
+            Some(dir_entry) => &dir_entry[1..],
             None => path,
         };
         let root = context.root.unwrap_or(ROOT);
@@ -72,8 +72,8 @@ impl Facts {
             call.succeeded() && spec.ret == Ret::Fd && identity.lost_name(real).is_none()
         });
         let opened = opened.map(|(_, real)| real);
-        let place = context.view.as_ref().and_then(|view| view.original_path(opened?));
-        let opened = if context.view.is_some() { place.as_deref() } else { opened };
+        let dir_entry = context.view.as_ref().and_then(|view| view.original_path(opened?));
+        let opened = if context.view.is_some() { dir_entry.as_deref() } else { opened };
         if let Some(real) = opened {
             if self.names.leads_straight(base, path, real) {
                 return self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
@@ -83,9 +83,9 @@ impl Facts {
             self.add_links_shown_by_open(root, base, path, follow, real);
         }
         let mut walk = self.names.walk(root, base, path, follow, reach);
-        while let Walk::Stopped(place, rest) = &walk
+        while let Walk::Stopped(dir_entry, rest) = &walk
             && (call.succeeded() || reach == Reach::Proven && (follow || !rest.is_empty()))
-            && self.names.followed(place, rest, opened)
+            && self.names.followed(dir_entry, rest, opened)
         {
             walk = self.names.walk(root, base, path, follow, reach);
         }
@@ -111,17 +111,18 @@ impl Facts {
         real: &[u8],
     ) {
         for _ in 0..path.len() {
-            let (place, rest) = match self.names.walk(root, base, path, follow, Reach::Nowhere) {
-                Walk::Place(place) if follow => (place, Vec::new()),
-                Walk::Stopped(place, rest) => (place, rest),
+            let (dir_entry, rest) = match self.names.walk(root, base, path, follow, Reach::Nowhere)
+            {
+                Walk::Entry(dir_entry) if follow => (dir_entry, Vec::new()),
+                Walk::Stopped(dir_entry, rest) => (dir_entry, rest),
                 _ => return,
             };
-            if place.slot == Slot::Unknown && self.names.find_old_directory(&place) {
+            if dir_entry.state == EntryState::Unknown && self.names.find_old_directory(&dir_entry) {
                 continue;
             }
-            let target = self.names.link_shown_by_open(&place, &rest, real);
+            let target = self.names.link_shown_by_open(&dir_entry, &rest, real);
             let Some(target) = target else { return };
-            self.names.add_link(&place, target);
+            self.names.add_link(&dir_entry, target);
         }
     }
 
@@ -151,9 +152,11 @@ impl Facts {
     /// Returns a file as the end of a walk: under one of its names, if it has any.
     fn named(&self, node: NodeId) -> Walk {
         match self.names.node(node).names.first() {
-            Some((dir, name)) => {
-                Walk::Place(Place { dir: *dir, name: name.clone(), slot: Slot::Node(node) })
-            }
+            Some((dir, name)) => Walk::Entry(DirEntry {
+                dir: *dir,
+                name: name.clone(),
+                state: EntryState::Node(node),
+            }),
             None => Walk::At(node),
         }
     }

@@ -80,45 +80,47 @@ impl Facts {
         }
         let alone = paths.len() == 1;
         for l in paths.iter_mut() {
-            let Walk::Place(place) = &mut l.walk else { continue };
-            if self.names.node(place.dir).is_virtual {
+            let Walk::Entry(dir_entry) = &mut l.walk else { continue };
+            if self.names.node(dir_entry.dir).is_virtual {
                 continue;
             }
-            if self.names.doubtful.contains(&(place.dir, place.name.clone())) {
-                self.decide_doubtful_name(call, spec, &l.used, l.creates || !alone, place);
+            if self.names.doubtful.contains(&(dir_entry.dir, dir_entry.name.clone())) {
+                self.decide_doubtful_name(call, spec, &l.used, l.creates || !alone, dir_entry);
                 continue;
             }
-            match (call.errno(), place.slot) {
-                (None, Slot::Absent | Slot::Unknown)
-                    if self.was_missing(place) && self.finds_existing(call, &l.used) =>
+            match (call.errno(), dir_entry.state) {
+                (None, EntryState::Absent | EntryState::Unknown)
+                    if self.was_missing(dir_entry) && self.finds_existing(call, &l.used) =>
                 {
                     if let Some(node) =
-                        self.add_appeared_file(call, spec, context, place, ChangeKind::Made)
+                        self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Made)
                     {
-                        place.slot = Slot::Node(node);
+                        dir_entry.state = EntryState::Node(node);
                     }
                 }
-                (None, Slot::Unknown | Slot::Node(_)) if self.finds_existing(call, &l.used) => {
-                    let new = match self.inode_was_reused(call, spec, l.follow, place) {
+                (None, EntryState::Unknown | EntryState::Node(_))
+                    if self.finds_existing(call, &l.used) =>
+                {
+                    let new = match self.inode_was_reused(call, spec, l.follow, dir_entry) {
                         Some(node) => Some(node),
-                        None => self.find_replaced_file(call, spec, context, &l.used, place),
+                        None => self.find_replaced_file(call, spec, context, &l.used, dir_entry),
                     };
                     if let Some(new) = new {
-                        place.slot = Slot::Node(new);
+                        dir_entry.state = EntryState::Node(new);
                     }
                 }
-                (Some(errors::EEXIST), Slot::Absent | Slot::Unknown)
-                    if alone && self.was_missing(place) =>
+                (Some(errors::EEXIST), EntryState::Absent | EntryState::Unknown)
+                    if alone && self.was_missing(dir_entry) =>
                 {
-                    self.add_appeared_file(call, spec, context, place, ChangeKind::Made);
+                    self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Made);
                 }
-                (Some(errors::ENOENT), Slot::Node(node)) if alone && !l.creates => {
+                (Some(errors::ENOENT), EntryState::Node(node)) if alone && !l.creates => {
                     let looks = matches!(l.used.role, Role::Lookup | Role::Open(_) | Role::Remove);
                     if looks
                         && spec.effect != Effect::Exec
-                        && self.remove_vanished_name(call, place, node, l.follow)
+                        && self.remove_vanished_name(call, dir_entry, node, l.follow)
                     {
-                        place.slot = Slot::Absent;
+                        dir_entry.state = EntryState::Absent;
                     }
                 }
                 _ => {}
@@ -134,9 +136,9 @@ impl Facts {
         spec: &CallSpec,
         used: &PathUse,
         unclear: bool,
-        place: &mut Place,
+        dir_entry: &mut DirEntry,
     ) {
-        if self.outside.overlapping.of_name(call, &place.name) {
+        if self.outside.overlapping.may_have_changed_name(call, &dir_entry.name) {
             return;
         }
         let (ok, role) = (call.succeeded(), used.role);
@@ -146,22 +148,22 @@ impl Facts {
             && matches!(role, Role::Lookup | Role::Open(_))
             && (stat_result(call, spec).is_some() || call.identity(RESULT).is_some());
         let new = ok && matches!(role, Role::Create | Role::Remove | Role::RemoveDirectory);
-        if let (true, Slot::Node(node)) = (absent, place.slot) {
-            self.names.detach(place, node);
-            place.slot = Slot::Absent;
+        if let (true, EntryState::Node(node)) = (absent, dir_entry.state) {
+            self.names.detach(dir_entry, node);
+            dir_entry.state = EntryState::Absent;
         }
         if absent || told || new {
-            self.names.doubtful.remove(&(place.dir, place.name.clone()));
+            self.names.doubtful.remove(&(dir_entry.dir, dir_entry.name.clone()));
         }
     }
 
     /// Returns whether a call found nothing at this name, or a call removed it. A call that follows
     /// links also finds nothing at a link that leads nowhere.
-    fn was_missing(&self, place: &Place) -> bool {
-        match place.slot {
-            Slot::Absent => true,
-            Slot::Unknown => self.names.node(place.dir).missing.contains(&place.name),
-            Slot::Node(_) => false,
+    fn was_missing(&self, dir_entry: &DirEntry) -> bool {
+        match dir_entry.state {
+            EntryState::Absent => true,
+            EntryState::Unknown => self.names.node(dir_entry.dir).missing.contains(&dir_entry.name),
+            EntryState::Node(_) => false,
         }
     }
 
@@ -186,14 +188,14 @@ impl Facts {
         call: &Call,
         spec: &CallSpec,
         context: &Context,
-        place: &Place,
+        dir_entry: &DirEntry,
         done: ChangeKind,
     ) -> Option<NodeId> {
-        if self.outside.overlapping.of_name(call, &place.name) {
+        if self.outside.overlapping.may_have_changed_name(call, &dir_entry.name) {
             return None;
         }
         let opened = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd);
-        let path = self.names.path_in(place.dir, &place.name)?;
+        let path = self.names.path_in(dir_entry.dir, &dir_entry.name)?;
         // The name is a link, and what it leads to was opened: what the link is, is unknown.
         if opened.as_ref().is_some_and(|(_, real)| *real != path) {
             return None;
@@ -205,28 +207,29 @@ impl Facts {
                 .unwrap_or_else(|| Observed::kind(FileType::Unknown)),
         };
         // A link that led nowhere then was there.
-        if place.slot == Slot::Unknown && seen.kind == FileType::Link {
+        if dir_entry.state == EntryState::Unknown && seen.kind == FileType::Link {
             return None;
         }
         // It has another name that we know of: a process linked it, or the name leads there by
         // another way; unless its number was given to a new file when the other one was removed.
         let known = seen.id.and_then(|id| self.names.named(id));
-        if known.is_some_and(|other| !self.was_recycled(call, place, &seen, other, false)) {
+        if known.is_some_and(|other| !self.was_recycled(call, dir_entry, &seen, other, false)) {
             return None;
         }
         // Nothing tells what it is: another way to this directory may have led to its making.
-        let dir = self.names.node(place.dir);
-        if seen.id.is_none() && dir.initial && !dir.confirmed && context.cwd != Some(place.dir) {
+        let dir = self.names.node(dir_entry.dir);
+        if seen.id.is_none() && dir.initial && !dir.confirmed && context.cwd != Some(dir_entry.dir)
+        {
             return None;
         }
-        let after = match place.slot {
-            Slot::Node(old) => {
-                self.names.detach(place, old);
+        let after = match dir_entry.state {
+            EntryState::Node(old) => {
+                self.names.detach(dir_entry, old);
                 self.names.node(old).last
             }
             _ => None,
         };
-        let node = self.names.appear(place, &seen);
+        let node = self.names.appear(dir_entry, &seen);
         self.add_change(Change { after, ..change(call, path, done) }, Some(node));
         Some(node)
     }
@@ -234,7 +237,7 @@ impl Facts {
     /// Adds the change that an unrecorded process created a directory that a path leads through.
     fn directory_appeared(&mut self, call: &Call, node: NodeId) {
         let Some((dir, name)) = self.names.node(node).names.first().cloned() else { return };
-        if self.outside.overlapping.of_name(call, &name) {
+        if self.outside.overlapping.may_have_changed_name(call, &name) {
             return;
         }
         let Some(path) = self.names.path_in(dir, &name) else { return };
@@ -250,9 +253,11 @@ impl Facts {
         spec: &CallSpec,
         context: &Context,
         used: &PathUse,
-        place: &Place,
+        dir_entry: &DirEntry,
     ) -> Option<NodeId> {
-        let (Role::Open(_), Slot::Node(node)) = (used.role, place.slot) else { return None };
+        let (Role::Open(_), EntryState::Node(node)) = (used.role, dir_entry.state) else {
+            return None;
+        };
         let (identity, _) = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd)?;
         let told = steady_identity(&identity)?;
         let this = self.names.node(node);
@@ -261,7 +266,7 @@ impl Facts {
         if was == told || was.0 != told.0 || this.merged.is_some() || kind == FileType::Directory {
             return None;
         }
-        self.add_appeared_file(call, spec, context, place, ChangeKind::Replaced)
+        self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Replaced)
     }
 
     /// Adds the change that an unrecorded process removed a name that is known to have existed.
@@ -269,7 +274,7 @@ impl Facts {
     fn remove_vanished_name(
         &mut self,
         call: &Call,
-        place: &Place,
+        dir_entry: &DirEntry,
         node: NodeId,
         follow: bool,
     ) -> bool {
@@ -281,12 +286,15 @@ impl Facts {
             && !this.made_up
             && this.merged.is_none();
         let may_lead_nowhere = follow && !this.confirmed && this.told.is_none();
-        if !certain || may_lead_nowhere || self.outside.overlapping.of_name(call, &place.name) {
+        if !certain
+            || may_lead_nowhere
+            || self.outside.overlapping.may_have_changed_name(call, &dir_entry.name)
+        {
             return false;
         }
-        let Some(path) = self.names.path_in(place.dir, &place.name) else { return false };
+        let Some(path) = self.names.path_in(dir_entry.dir, &dir_entry.name) else { return false };
         let after = self.names.node(node).last;
-        self.names.detach(place, node);
+        self.names.detach(dir_entry, node);
         self.add_change(Change { after, ..change(call, path, ChangeKind::Removed) }, None);
         true
     }
@@ -315,20 +323,21 @@ impl Facts {
             return;
         }
         let doubtful = |names: &Names, l: &PathArg| {
-            matches!(&l.walk, Walk::Place(place)
-                if names.doubtful.contains(&(place.dir, place.name.clone())))
+            matches!(&l.walk, Walk::Entry(dir_entry)
+                if names.doubtful.contains(&(dir_entry.dir, dir_entry.name.clone())))
         };
         // What has a doubtful name takes the doubt along to its new one.
         let spreads = paths.len() == 2 && paths.iter().any(|l| doubtful(&self.names, l));
         for l in paths {
-            let Walk::Place(place) = &l.walk else { continue };
-            if let Slot::Node(node) = place.slot {
+            let Walk::Entry(dir_entry) = &l.walk else { continue };
+            if let EntryState::Node(node) = dir_entry.state {
                 self.names.node_mut(node).last = Some(call.seq);
             }
             let changes = l.creates || !matches!(l.used.role, Role::Lookup | Role::Open(_));
-            let overlapping = || self.outside.overlapping.of_name(call, &place.name);
+            let overlapping =
+                || self.outside.overlapping.may_have_changed_name(call, &dir_entry.name);
             if changes && call.succeeded() && (spreads || overlapping()) {
-                self.names.doubtful.insert((place.dir, place.name.clone()));
+                self.names.doubtful.insert((dir_entry.dir, dir_entry.name.clone()));
             }
         }
         if let Some(fd) = spec.uses.fd.filter(|_| spec.uses.writes_data && call.ret > 0) {
@@ -345,10 +354,9 @@ impl Facts {
         if let Some(id) = spec.uses.fd.and_then(|fd| self.fd(context, fd)) {
             let open = &self.open;
             let overlapping = spec.uses.writes_data
-                && self
-                    .outside
-                    .overlapping
-                    .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
+                && self.outside.overlapping.may_have_changed_content(call, |file| {
+                    open.get(&file).map(|(_, node)| *node == id)
+                });
             let appends = spec.uses.writes_data
                 && spec.uses.fd.is_some_and(|fd| {
                     context.fds[usize::from(fd)].as_ref().is_some_and(|fd| fd.file.appends())

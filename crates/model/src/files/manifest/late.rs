@@ -39,9 +39,9 @@ pub(super) fn changed_late(
         if current.is_some_and(|id| names.node(id).is_virtual || names.node(id).made_up) {
             continue;
         }
-        let place = |id: NodeId| names.node(id).names.first().cloned();
-        let in_doubt = current.and_then(place).is_some_and(|at| names.doubtful.contains(&at));
-        let parent = current.and_then(place).map(|(dir, _)| dir);
+        let dir_entry = |id: NodeId| names.node(id).names.first().cloned();
+        let in_doubt = current.and_then(dir_entry).is_some_and(|at| names.doubtful.contains(&at));
+        let parent = current.and_then(dir_entry).map(|(dir, _)| dir);
         // Where the directory is another one, all this was seen from elsewhere.
         let sees = |names: &Names| {
             let known = parent.and_then(|dir| names.node(dir).id);

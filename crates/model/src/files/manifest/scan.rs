@@ -154,15 +154,15 @@ impl Digest {
                 at = match stretch(&file, at, end) {
                     Stretch::Hole(to) => to,
                     Stretch::Data(to) => {
-                        let (mut place, mut found) = (at, None);
+                        let (mut dir_entry, mut found) = (at, None);
                         let reached = read(&file, at, to, &mut |bytes| {
                             let zero = bytes.iter().position(|b| *b != 0);
-                            found = zero.map(|i| place + i as u64);
-                            place += bytes.len() as u64;
+                            found = zero.map(|i| dir_entry + i as u64);
+                            dir_entry += bytes.len() as u64;
                             found.is_none()
                         })?;
-                        if let Some(place) = found {
-                            return Ok(Some(Differs::NoZero(place)));
+                        if let Some(dir_entry) = found {
+                            return Ok(Some(Differs::NoZero(dir_entry)));
                         }
                         if reached < to { end } else { to }
                     }
@@ -217,7 +217,7 @@ mod tests {
         file.write_all_at(b"x", 77 << 20).expect("a byte");
         let found = digest.differs(&file, TIB).expect("a comparison");
         assert_eq!(found, Some(Differs::NoZero(77 << 20)));
-        file.write_all_at(b"\0", 77 << 20).expect("a zero in place of a hole");
+        file.write_all_at(b"\0", 77 << 20).expect("a zero in dir_entry of a hole");
         assert_eq!(digest.differs(&file, TIB).expect("a comparison"), None);
         file.write_all_at(b"H", TIB / 2).expect("a byte");
         let found = digest.differs(&file, TIB).expect("a comparison");

@@ -2,7 +2,7 @@
 //! at the end in the file system, under the path where the link led.
 
 use super::links::{STEPS, relative};
-use super::{MAX_RENAMES, Names, Place, ROOT, Slot};
+use super::{DirEntry, EntryState, MAX_RENAMES, Names, ROOT};
 use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
 use ahash::HashMap;
@@ -36,7 +36,7 @@ impl Names {
             let Some(target) = target else { continue };
             let seen = Observed { target: Some(target), ..Observed::kind(FileType::Link) };
             self.split_off_link(
-                &Place { dir, name, slot: Slot::Node(directory) },
+                &DirEntry { dir, name, state: EntryState::Node(directory) },
                 directory,
                 &seen,
             );

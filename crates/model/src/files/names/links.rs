@@ -7,7 +7,7 @@
 //! have ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that
 //! the trace made: of those the type is known.
 
-use super::{Names, Place, ROOT, Reach, Slot, Walk};
+use super::{DirEntry, EntryState, Names, ROOT, Reach, Walk};
 use crate::files::node::{Node, NodeId, Observed};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
@@ -59,11 +59,11 @@ impl Names {
         node.target = Some(name.into());
     }
 
-    /// Notes that the name `place` is a link, and that `node`, which seemed to be there, is the
+    /// Notes that the name `dir_entry` is a link, and that `node`, which seemed to be there, is the
     /// file that it leads to. Returns the link.
     pub(super) fn split_off_link(
         &mut self,
-        place: &Place,
+        dir_entry: &DirEntry,
         node: NodeId,
         seen: &Observed,
     ) -> NodeId {
@@ -72,7 +72,7 @@ impl Names {
         self.node_mut(link).first.size =
             seen.attributes.size.filter(|_| seen.kind == FileType::Link);
         self.node_mut(link).relinked = self.node(node).relinked;
-        let here = (place.dir, place.name.clone());
+        let here = (dir_entry.dir, dir_entry.name.clone());
         // A file with several names keeps the others: only this one is the link's.
         let only = self.node(node).stood.len() <= 1;
         let (names, stood): (Vec<_>, Vec<_>) =
@@ -122,14 +122,19 @@ impl Names {
     /// Notes that a call followed a link whose target no call has read, and went on with `rest`;
     /// `real` is the path of what it opened. The link gets the target that explains this, or leads
     /// to a file with a made-up name. Returns whether it has a target now.
-    pub fn followed(&mut self, place: &Place, rest: &[Box<[u8]>], real: Option<&[u8]>) -> bool {
-        let Slot::Node(link) = place.slot else { return false };
+    pub fn followed(
+        &mut self,
+        dir_entry: &DirEntry,
+        rest: &[Box<[u8]>],
+        real: Option<&[u8]>,
+    ) -> bool {
+        let EntryState::Node(link) = dir_entry.state else { return false };
         let node = self.node(link);
         if node.kind != FileType::Link || node.target.is_some() || !node.initial {
             return false;
         }
         let shown = real.and_then(|real| before(real, rest));
-        if let (Some(shown), Some(dir)) = (shown, self.path(place.dir)) {
+        if let (Some(shown), Some(dir)) = (shown, self.path(dir_entry.dir)) {
             let target = relative(&dir, shown);
             if !target.is_empty() && node.first.size.is_none_or(|n| n == target.len() as u64) {
                 self.node_mut(link).target = Some(target);
@@ -143,7 +148,7 @@ impl Names {
         }
         let kind = if rest.is_empty() { FileType::Unknown } else { FileType::Directory };
         let beyond = self.new_node(Node::new(kind, true));
-        self.node_mut(beyond).followed_from = Some(place.dir);
+        self.node_mut(beyond).followed_from = Some(dir_entry.dir);
         self.place_target(link, beyond);
         self.node(link).target.is_some()
     }
@@ -185,7 +190,7 @@ impl Names {
                 // Nothing came from there, and nothing is there.
                 Some(Stood::Free(dir, name)) if self.is_gone(dir, &name) => {}
                 Some(Stood::Free(dir, name)) => {
-                    self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true);
+                    self.attach(&DirEntry { dir, name, state: EntryState::Unknown }, node, true);
                 }
                 Some(Stood::Node(other)) if other != node && other != link => {
                     self.merge(node, other);
@@ -209,15 +214,15 @@ impl Names {
         if let Some(name) = self.made_up_name(dir, size) {
             self.node_mut(node).made_up = true;
             self.node_mut(link).leads_to = Some(node);
-            let place = Place { dir, name: name.clone().into(), slot: Slot::Unknown };
-            self.attach(&place, node, true);
+            let dir_entry = DirEntry { dir, name: name.clone().into(), state: EntryState::Unknown };
+            self.attach(&dir_entry, node, true);
             self.node_mut(link).target = Some(name);
         }
     }
 
     /// Notes that the file that a link leads to was created by a recorded call.
     fn place_later_target(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
-        let (Walk::At(made) | Walk::Place(Place { slot: Slot::Node(made), .. })) =
+        let (Walk::At(made) | Walk::Entry(DirEntry { state: EntryState::Node(made), .. })) =
             self.walk(ROOT, dir, target, true, Reach::Nowhere)
         else {
             return;
@@ -263,8 +268,9 @@ impl Names {
             self.node_mut(dir).entries.remove(&name);
             self.node_mut(node).stood.clear();
             self.node_mut(node).names.clear();
-            let place = Place { dir: above, name: other.clone().into(), slot: Slot::Unknown };
-            self.attach(&place, node, true);
+            let dir_entry =
+                DirEntry { dir: above, name: other.clone().into(), state: EntryState::Unknown };
+            self.attach(&dir_entry, node, true);
             self.node_mut(link).target = Some([b"../", &other[..]].concat());
         }
     }
@@ -306,7 +312,7 @@ impl Names {
                 None if rest.is_empty() => return Some(Stood::Free(at, name)),
                 None => {
                     let id = self.new_node(Node::new(FileType::Directory, true));
-                    self.attach(&Place { dir: at, name, slot: Slot::Unknown }, id, true);
+                    self.attach(&DirEntry { dir: at, name, state: EntryState::Unknown }, id, true);
                     id
                 }
             };
@@ -392,7 +398,11 @@ impl Names {
             };
             match find(&path) {
                 Some(seen) if seen.kind == FileType::Link => {
-                    self.split_off_link(&Place { dir, name, slot: Slot::Node(id) }, id, &seen);
+                    self.split_off_link(
+                        &DirEntry { dir, name, state: EntryState::Node(id) },
+                        id,
+                        &seen,
+                    );
                 }
                 None if self.node(id).kind == FileType::Directory => vanished.push(id),
                 _ => {}

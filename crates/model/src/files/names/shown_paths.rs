@@ -9,15 +9,15 @@ impl Names {
     /// directory may contain links, only the last names are compared.
     pub fn link_shown_by_open<'a>(
         &self,
-        place: &Place,
+        dir_entry: &DirEntry,
         rest: &[Box<[u8]>],
         real: &'a [u8],
     ) -> Option<&'a [u8]> {
-        let (dir, straight) = (self.node(place.dir), self.is_straight(place.dir));
-        let open = match place.slot {
-            Slot::Unknown => dir.initial && !dir.is_virtual,
-            Slot::Absent => false,
-            Slot::Node(node) => {
+        let (dir, straight) = (self.node(dir_entry.dir), self.is_straight(dir_entry.dir));
+        let open = match dir_entry.state {
+            EntryState::Unknown => dir.initial && !dir.is_virtual,
+            EntryState::Absent => false,
+            EntryState::Node(node) => {
                 let node = self.node(node);
                 let kind = node.kind == FileType::Unknown;
                 let guessed = node.presumed || kind && !node.followed;
@@ -26,8 +26,8 @@ impl Names {
         };
         let shown = before(real, rest).filter(|_| open)?;
         let name = shown.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        let path = self.path_in(place.dir, &place.name).filter(|_| straight);
-        let other = path.map_or(name != &*place.name, |path| path != shown);
+        let path = self.path_in(dir_entry.dir, &dir_entry.name).filter(|_| straight);
+        let other = path.map_or(name != &*dir_entry.name, |path| path != shown);
         other.then_some(shown)
     }
 
@@ -58,12 +58,15 @@ impl Names {
     }
 
     /// Adds a link at this name that leads to `real`.
-    pub fn add_link(&mut self, place: &Place, real: &[u8]) {
-        let target = self.path(place.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
+    pub fn add_link(&mut self, dir_entry: &DirEntry, real: &[u8]) {
+        let target =
+            self.path(dir_entry.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
         let seen = Observed { target: Some(target), ..Observed::kind(FileType::Link) };
-        match place.slot {
-            Slot::Node(node) if self.node(node).presumed => self.split_off_link(place, node, &seen),
-            _ => self.note_exists(place, &seen),
+        match dir_entry.state {
+            EntryState::Node(node) if self.node(node).presumed => {
+                self.split_off_link(dir_entry, node, &seen)
+            }
+            _ => self.note_exists(dir_entry, &seen),
         };
     }
 }

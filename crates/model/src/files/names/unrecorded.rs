@@ -4,18 +4,18 @@ use super::*;
 
 impl Names {
     /// Puts a file at the name that an unrecorded process created. Returns the file.
-    pub fn appear(&mut self, place: &Place, seen: &Observed) -> NodeId {
+    pub fn appear(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let id = self.new_node(Node { appeared: true, ..Node::new(seen.kind, false) });
         self.observe(id, seen);
-        self.attach(place, id, false);
+        self.attach(dir_entry, id, false);
         id
     }
 
     /// Removes the name, as an unrecorded process did.
-    pub fn detach(&mut self, place: &Place, node: NodeId) {
-        self.remove_name(node, place);
+    pub fn detach(&mut self, dir_entry: &DirEntry, node: NodeId) {
+        self.remove_name(node, dir_entry);
         let clock = self.clock;
-        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
+        if let Some(entry) = self.node_mut(dir_entry.dir).entries.get_mut(&dir_entry.name) {
             entry.now = None;
             entry.last = clock;
         }

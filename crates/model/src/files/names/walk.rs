@@ -14,7 +14,7 @@ const LINKS: u32 = 40;
 
 /// What is known of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
+pub enum EntryState {
     /// Nothing yet.
     Unknown,
     /// It does not exist.
@@ -25,26 +25,26 @@ pub enum Slot {
 
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct DirEntry {
     /// The directory.
     pub dir: NodeId,
     /// The name.
     pub name: Box<[u8]>,
     /// What is known of it.
-    pub slot: Slot,
+    pub state: EntryState,
 }
 
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Walk {
     /// To a name.
-    Place(Place),
+    Entry(DirEntry),
     /// To a directory, without a name (`/`, `..`, `.`).
     At(NodeId),
     /// Into a virtual file system.
     Virtual,
     /// Unknown: the walk stopped here, before these components.
-    Stopped(Place, Vec<Box<[u8]>>),
+    Stopped(DirEntry, Vec<Box<[u8]>>),
     /// Unknown: something on the way is missing.
     Blocked,
 }
@@ -95,20 +95,22 @@ impl Names {
             }
             let last = rest.is_empty();
             let looks = (!last || follow) && matches!(reach, Reach::Proven | Reach::Partly);
-            let mut place = self.component(at, name, looks, !last);
-            let node = match place.slot {
-                Slot::Node(node) if !last || follow && self.node(node).kind == FileType::Link => {
+            let mut dir_entry = self.component(at, name, looks, !last);
+            let node = match dir_entry.state {
+                EntryState::Node(node)
+                    if !last || follow && self.node(node).kind == FileType::Link =>
+                {
                     node
                 }
-                _ if last => return Walk::Place(place),
-                _ if proven => self.led_through(&place),
-                Slot::Absent => return Walk::Blocked,
-                _ => return Walk::Stopped(place, rest.into()),
+                _ if last => return Walk::Entry(dir_entry),
+                _ if proven => self.led_through(&dir_entry),
+                EntryState::Absent => return Walk::Blocked,
+                _ => return Walk::Stopped(dir_entry, rest.into()),
             };
-            place.slot = Slot::Node(node);
+            dir_entry.state = EntryState::Node(node);
             let unread = |node: &Node| node.kind == FileType::Link && node.target.is_none();
             if self.node(node).kind == FileType::Unknown || unread(self.node(node)) {
-                self.look_again(at, &place.name, node);
+                self.look_again(at, &dir_entry.name, node);
             }
             match self.node(node).kind {
                 FileType::Directory => {
@@ -119,7 +121,7 @@ impl Names {
                     links += 1;
                     let Some(target) = self.node(node).target.clone() else {
                         // Its target is unknown.
-                        return Walk::Stopped(place, rest.into());
+                        return Walk::Stopped(dir_entry, rest.into());
                     };
                     if links > LINKS || target.is_empty() {
                         return Walk::Blocked;
@@ -141,7 +143,7 @@ impl Names {
                         None => return Walk::Blocked,
                     }
                 }
-                _ => return Walk::Stopped(place, rest.into()),
+                _ => return Walk::Stopped(dir_entry, rest.into()),
             }
         }
         Walk::At(at)
@@ -158,26 +160,32 @@ impl Names {
 
     /// Looks a name up in a directory. With `looks`, a call followed it, so that the live file
     /// system is asked if nothing is known; with `directory`, also for a directory.
-    fn component(&mut self, dir: NodeId, name: Box<[u8]>, looks: bool, directory: bool) -> Place {
-        let mut slot = self.look_up(dir, &name);
-        if slot == Slot::Unknown && looks {
-            slot = self.look_up_older(dir, &name, directory);
+    fn component(
+        &mut self,
+        dir: NodeId,
+        name: Box<[u8]>,
+        looks: bool,
+        directory: bool,
+    ) -> DirEntry {
+        let mut state = self.look_up(dir, &name);
+        if state == EntryState::Unknown && looks {
+            state = self.look_up_older(dir, &name, directory);
         }
-        Place { dir, name, slot }
+        DirEntry { dir, name, state }
     }
 
     /// Notes that a path led through this name, of which nothing is known or which was missing.
     /// Returns the directory there.
-    fn led_through(&mut self, place: &Place) -> NodeId {
-        let was_missing =
-            place.slot == Slot::Absent || self.node(place.dir).missing.contains(&place.name);
+    fn led_through(&mut self, dir_entry: &DirEntry) -> NodeId {
+        let was_missing = dir_entry.state == EntryState::Absent
+            || self.node(dir_entry.dir).missing.contains(&dir_entry.name);
         let seen = Observed::kind(FileType::Directory);
         let node = if was_missing && self.watched {
-            let node = self.appear(place, &seen);
+            let node = self.appear(dir_entry, &seen);
             self.appeared.push(node);
             node
         } else {
-            self.note_exists(place, &seen)
+            self.note_exists(dir_entry, &seen)
         };
         self.mark_followed(node);
         node
@@ -205,7 +213,7 @@ impl Names {
         let slashed = self.slashed;
         let walk = self.walk(ROOT, ROOT, path, false, Reach::Nowhere);
         self.slashed = slashed;
-        let Walk::Place(Place { slot: Slot::Node(node), .. }) = walk else { return None };
+        let Walk::Entry(DirEntry { state: EntryState::Node(node), .. }) = walk else { return None };
         let node = self.node(node);
         node.target.clone().filter(|target| node.kind == FileType::Link && !target.is_empty())
     }
@@ -236,41 +244,46 @@ impl Names {
 
     /// Returns what is known of a name, from the trace or because the live file system has not
     /// changed it since.
-    pub(super) fn look_up(&mut self, dir: NodeId, name: &[u8]) -> Slot {
+    pub(super) fn look_up(&mut self, dir: NodeId, name: &[u8]) -> EntryState {
         if let Some(entry) = self.node(dir).entries.get(name) {
-            return entry.now.map_or(Slot::Absent, |node| Slot::Node(self.follow_merges(node)));
+            return entry
+                .now
+                .map_or(EntryState::Absent, |node| EntryState::Node(self.follow_merges(node)));
         }
         if !self.node(dir).initial {
-            return Slot::Absent;
+            return EntryState::Absent;
         }
         let seen = if self.node(dir).is_virtual { None } else { self.unchanged(dir, name) };
         match seen {
             Some(seen) => {
-                let node =
-                    self.note_exists(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
+                let node = self.note_exists(
+                    &DirEntry { dir, name: name.into(), state: EntryState::Unknown },
+                    &seen,
+                );
                 self.node_mut(node).confirmed = true;
-                Slot::Node(node)
+                EntryState::Node(node)
             }
-            None => Slot::Unknown,
+            None => EntryState::Unknown,
         }
     }
 
     /// Returns what the live file system has at a name that was followed and of which nothing is
     /// known, if it is older than the recording.
-    fn look_up_older(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
+    fn look_up_older(&mut self, dir: NodeId, name: &[u8], directory: bool) -> EntryState {
         if self.node(dir).is_virtual {
-            return Slot::Unknown;
+            return EntryState::Unknown;
         }
         match self.older(dir, name) {
             Some(seen)
                 if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory =>
             {
                 let bare = Observed { target: seen.target, ..Observed::kind(seen.kind) };
-                Slot::Node(
-                    self.note_exists(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare),
-                )
+                EntryState::Node(self.note_exists(
+                    &DirEntry { dir, name: name.into(), state: EntryState::Unknown },
+                    &bare,
+                ))
             }
-            _ => Slot::Unknown,
+            _ => EntryState::Unknown,
         }
     }
 

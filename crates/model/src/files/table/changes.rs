@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let place = tempfile::tempdir().expect("a directory");
-        let dir = open(place.path(), OFlags::RDONLY, Mode::empty()).expect("to open it");
+        let dir_entry = tempfile::tempdir().expect("a directory");
+        let dir = open(dir_entry.path(), OFlags::RDONLY, Mode::empty()).expect("to open it");
         let change = |done, state| Change {
             before: 7,
             after: Some(3),
@@ -183,7 +183,7 @@ mod tests {
         };
         let all = [change(ChangeKind::Made, Some(state)), change(ChangeKind::Removed, None)];
         write(Disk.create(dir.as_fd(), "t").expect("a file"), &all).expect("to write it");
-        let file = File::open(place.path().join("t")).expect("the file");
+        let file = File::open(dir_entry.path().join("t")).expect("the file");
         assert_eq!(read(file).expect("to read it"), all);
         assert_eq!(files(&all, &[b"/w/other".to_vec()]), 2);
         assert_eq!(
@@ -195,6 +195,6 @@ mod tests {
         );
         let bad = [Change { path: b"/w/../etc".to_vec(), ..all[0].clone() }];
         write(Disk.create(dir.as_fd(), "u").expect("a file"), &bad).expect("to write it");
-        assert!(read(File::open(place.path().join("u")).expect("the file")).is_err());
+        assert!(read(File::open(dir_entry.path().join("u")).expect("the file")).is_err());
     }
 }

@@ -267,7 +267,8 @@ impl Claims<'_> {
         self.data(arg, file);
     }
 
-    /// Adds the claim on the bytes that the call moved, or on the whole file if it moved none.
+    /// Adds the claim on the bytes that the call read or wrote, or on the whole file if it moved
+    /// none. A write that makes the file longer, or a very long range, also claims the whole file.
     fn data(&mut self, arg: u8, file: &OpenFile) {
         let Self { call, spec, operands, .. } = *self;
         let inode = file.inode.key;
@@ -279,7 +280,7 @@ impl Claims<'_> {
         let span = Span { file: inode, start, end };
         // The size has been advanced already: a write up to it may have made the file longer.
         let extends = writes && end >= file.inode.size();
-        // What moves very much meets others at the file.
+        // A very long range is ordered with all accesses to the file.
         self.claim_use(arg, Resource::File(inode.1), extends || span.is_wide());
         let known = spec.uses.fd == Some(arg) && file.is_stored() && spec.copies.is_none();
         let (before, after) = match (known, writes) {

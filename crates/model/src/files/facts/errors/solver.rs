@@ -7,7 +7,7 @@
 
 use super::unexplained::{End, Path, UnexplainedError};
 use super::{ELOOP, ENOENT, ENOTDIR, Facts};
-use crate::files::names::{Names, Place, Slot};
+use crate::files::names::{DirEntry, EntryState, Names};
 use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
 use ahash::HashMap;
@@ -396,19 +396,20 @@ impl Solver<'_> {
                 Var::Name(number) => files[number],
             };
             let Some(dir) = dir else { continue };
-            let place = Place { dir, name, slot: Slot::Unknown };
+            let dir_entry = DirEntry { dir, name, state: EntryState::Unknown };
             let seen = match is {
                 InitialState::Directory => Observed::kind(FileType::Directory),
                 InitialState::Leaf => Observed::leaf(),
                 InitialState::Nowhere => Observed::kind(FileType::Link),
-                InitialState::Circle => {
-                    Observed { target: Some(place.name.to_vec()), ..Observed::kind(FileType::Link) }
-                }
+                InitialState::Circle => Observed {
+                    target: Some(dir_entry.name.to_vec()),
+                    ..Observed::kind(FileType::Link)
+                },
                 InitialState::Nothing => continue,
             };
-            let id = match self.names.node(dir).entries.contains_key(&place.name) {
-                true => self.names.add_initial(&place, &seen),
-                false => self.names.note_exists(&place, &seen),
+            let id = match self.names.node(dir).entries.contains_key(&dir_entry.name) {
+                true => self.names.add_initial(&dir_entry, &seen),
+                false => self.names.note_exists(&dir_entry, &seen),
             };
             let node = self.names.node_mut(id);
             if *is == InitialState::Leaf {

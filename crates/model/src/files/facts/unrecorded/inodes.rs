@@ -9,7 +9,7 @@ impl Facts {
     pub(super) fn was_recycled(
         &mut self,
         call: &Call,
-        place: &Place,
+        dir_entry: &DirEntry,
         seen: &Observed,
         other: NodeId,
         proven: bool,
@@ -21,16 +21,16 @@ impl Facts {
         let doubtful = self.names.doubtful.contains(&(dir, name.clone()));
         let one = seen.links == Some(1) && node.kind == FileType::Regular;
         if !one
-            || !(proven || differs || dir == place.dir && name != place.name)
+            || !(proven || differs || dir == dir_entry.dir && name != dir_entry.name)
             || doubtful
-            || self.outside.overlapping.of_name(call, &name)
+            || self.outside.overlapping.may_have_changed_name(call, &name)
         {
             return false;
         }
         let after = node.last;
         let Some(path) = self.names.path_in(dir, &name) else { return false };
-        let slot = Slot::Node(other);
-        self.names.detach(&Place { dir, name, slot }, other);
+        let state = EntryState::Node(other);
+        self.names.detach(&DirEntry { dir, name, state }, other);
         self.add_change(Change { after, ..change(call, path, ChangeKind::Removed) }, None);
         true
     }
@@ -46,7 +46,7 @@ impl Facts {
         call: &Call,
         spec: &CallSpec,
         follow: bool,
-        place: &Place,
+        dir_entry: &DirEntry,
     ) -> Option<NodeId> {
         let opened = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd);
         let seen = match &opened {
@@ -54,14 +54,16 @@ impl Facts {
             None => stat_result(call, spec)?,
         };
         let other = self.names.named(seen.id?)?;
-        let listed = match place.slot {
-            Slot::Node(node) if node == other || self.names.node(node).id.is_some() => return None,
-            slot => matches!(slot, Slot::Node(_)),
+        let listed = match dir_entry.state {
+            EntryState::Node(node) if node == other || self.names.node(node).id.is_some() => {
+                return None;
+            }
+            state => matches!(state, EntryState::Node(_)),
         };
         if seen.links != Some(1) {
             return None;
         }
-        let path = self.names.path_in(place.dir, &place.name)?;
+        let path = self.names.path_in(dir_entry.dir, &dir_entry.name)?;
         // No link of any directory led there.
         let straight = match &opened {
             Some((_, real)) => *real == path,
@@ -75,10 +77,10 @@ impl Facts {
         // While the program has the other file open, its number is not free: it was renamed.
         let held = |(file, n): &(Weak<OpenFile>, NodeId)| *n == other && file.strong_count() > 0;
         if !proven
-            || !self.names.is_apart(other, place.dir, straight)
+            || !self.names.is_apart(other, dir_entry.dir, straight)
             || self.open.values().any(held)
-            || self.outside.overlapping.of_name(call, &place.name)
-            || !self.was_recycled(call, place, &seen, other, true)
+            || self.outside.overlapping.may_have_changed_name(call, &dir_entry.name)
+            || !self.was_recycled(call, dir_entry, &seen, other, true)
         {
             return None;
         }
@@ -86,7 +88,7 @@ impl Facts {
         if listed {
             return None;
         }
-        let node = self.names.appear(place, &seen);
+        let node = self.names.appear(dir_entry, &seen);
         self.add_change(change(call, path, ChangeKind::Made), Some(node));
         Some(node)
     }

@@ -48,7 +48,7 @@ struct Closing {
 
 impl Closing {
     /// Returns the call if it closes all that its process has open.
-    fn of(call: &Call) -> Option<Self> {
+    fn closing_of(call: &Call) -> Option<Self> {
         let fd = match call.spec()?.effect {
             Effect::Close { fd } | Effect::DupTo { new: fd, .. } => {
                 Some(call.args[usize::from(fd)])
@@ -61,7 +61,7 @@ impl Closing {
 
     /// Returns the kinds of calls that can have taken a descriptor away from this call, if the
     /// kernel did not show which file it used.
-    fn that_take_from(call: &Call, spec: &CallSpec) -> impl Iterator<Item = Self> {
+    fn closing_calls_of(call: &Call, spec: &CallSpec) -> impl Iterator<Item = Self> {
         let (pid, args) = (call.pid, call.args);
         let fds = argument_indices(spec.uses.fd_args).filter(move |_| call.fd_snapshot.mode == 0);
         let several =
@@ -85,7 +85,7 @@ impl OverlappingCalls {
     pub fn enter<T>(&mut self, number: usize, call: &Arc<Call>, operands: &Operands<T>) {
         let Some(spec) = call.spec().filter(|spec| changes(call, spec)) else { return };
         let files = std::array::from_fn(|i| operands.fds[i].as_ref().map(|d| d.file.id));
-        for closing in Closing::that_take_from(call, spec) {
+        for closing in Closing::closing_calls_of(call, spec) {
             count(&mut self.exposed, closing, true);
         }
         self.open.insert(number, OverlappingCall { call: call.clone(), spec, files });
@@ -95,14 +95,14 @@ impl OverlappingCalls {
     /// its descriptor: the number may then refer to another file, so that it is unknown which one
     /// was changed.
     pub fn lose_track(&mut self, number: usize, call: &Call) -> bool {
-        if let Some(closing) = Closing::of(call) {
+        if let Some(closing) = Closing::closing_of(call) {
             let lost = self.exposed.contains_key(&closing);
             count(&mut self.closed, closing, true);
             self.closing.insert(number, closing);
             return lost;
         }
         call.spec().filter(|spec| changes(call, spec)).is_some_and(|spec| {
-            Closing::that_take_from(call, spec).any(|closing| self.closed.contains_key(&closing))
+            Closing::closing_calls_of(call, spec).any(|closing| self.closed.contains_key(&closing))
         })
     }
 
@@ -112,7 +112,7 @@ impl OverlappingCalls {
             count(&mut self.closed, closing, false);
         }
         let overlapping = self.open.remove(&number)?;
-        for closing in Closing::that_take_from(&overlapping.call, overlapping.spec) {
+        for closing in Closing::closing_calls_of(&overlapping.call, overlapping.spec) {
             count(&mut self.exposed, closing, false);
         }
         Some(overlapping)
@@ -135,7 +135,7 @@ impl OverlappingCalls {
     }
 
     /// Returns whether a call that overlapped this one satisfies `can`.
-    fn any(&self, call: &Call, can: impl Fn(&OverlappingCall) -> bool) -> bool {
+    fn any_overlaps(&self, call: &Call, can: impl Fn(&OverlappingCall) -> bool) -> bool {
         if self.open.is_empty() && self.done.is_empty() {
             return call.entered <= self.forgotten;
         }
@@ -146,8 +146,8 @@ impl OverlappingCalls {
 
     /// Returns whether an overlapping call can have created, removed or replaced something called
     /// `name`, or moved a directory above it.
-    pub fn of_name(&self, call: &Call, name: &[u8]) -> bool {
-        self.any(call, |other| {
+    pub fn may_have_changed_name(&self, call: &Call, name: &[u8]) -> bool {
+        self.any_overlaps(call, |other| {
             other.paths().any(|(arg, used)| {
                 let last = other.call.path(arg).map(last);
                 matches!(used.role, Role::Source | Role::Target)
@@ -158,8 +158,8 @@ impl OverlappingCalls {
 
     /// Returns whether an overlapping call can have changed the content of a file. `is` returns
     /// whether an open file refers to that file, as far as it is known.
-    pub fn of_content(&self, call: &Call, is: impl Fn(u64) -> Option<bool>) -> bool {
-        self.any(call, |other| {
+    pub fn may_have_changed_content(&self, call: &Call, is: impl Fn(u64) -> Option<bool>) -> bool {
+        self.any_overlaps(call, |other| {
             let by_path = other.spec.effect == Effect::Truncate && other.paths().next().is_some();
             let empties = other.paths().any(|(_, used)| {
                 matches!(used.role, Role::Open(from) if other.call.open_flags(from) & O_TRUNC != 0)

@@ -49,8 +49,11 @@ impl Facts {
         context: &Context,
         paths: &[PathArg],
     ) -> Option<(NodeId, u64)> {
-        if let [PathArg { used, walk: Walk::Place(Place { slot: Slot::Node(node), .. }), .. }] =
-            paths
+        if let [
+            PathArg {
+                used, walk: Walk::Entry(DirEntry { state: EntryState::Node(node), .. }), ..
+            },
+        ] = paths
         {
             let seen = match used.role {
                 Role::Lookup => stat_result(call, spec)?,
@@ -81,7 +84,7 @@ impl Facts {
         let overlapping = self
             .outside
             .overlapping
-            .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
+            .may_have_changed_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
         let known = self.names.is_known_as(id);
         let node = self.names.node_mut(id);
         if !known || node.kind != FileType::Regular || node.is_virtual || node.uncertain.is_some() {
