@@ -40,6 +40,7 @@ test: build-needs  ## Everything that must hold before a change lands
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || \
 	    rustup component add rustfmt clippy
 	$(CARGO) fmt --all --check
+	rustfmt --check --edition 2024 crates/interop/src/export/*.rs
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
 	$(CARGO) build --release --locked --workspace --all-targets

@@ -2,10 +2,8 @@
 //! put right.
 #![no_main]
 
-use interop::export::{Format, export};
+use interop::export::FORMATS;
 use reanimator_fuzz::{allow_caught_panics, put_right_hashes, read, scratch, unpack, write};
-
-const FORMATS: [Format; 4] = [Format::Perfetto, Format::Chrome, Format::Csv, Format::Iolog];
 
 libfuzzer_sys::fuzz_target!(init: allow_caught_panics(), |input: &[u8]| {
     let dir = scratch();
@@ -17,8 +15,7 @@ libfuzzer_sys::fuzz_target!(init: allow_caught_panics(), |input: &[u8]| {
         return;
     }
     let trace = trace::Trace::open(&path).expect("it could be opened a moment ago");
-    for (i, format) in FORMATS.into_iter().enumerate() {
-        let _refused = export(&trace, &dir.path().join(i.to_string()), format, &mut |_, _| {});
+    for (i, format) in FORMATS.iter().enumerate() {
+        let _refused = format.export(&trace, &dir.path().join(i.to_string()), &mut |_, _| {});
     }
-    let _refused = interop::dataseries::export(&trace, &dir.path().join("ds"), &mut |_, _| {});
 });

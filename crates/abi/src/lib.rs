@@ -19,10 +19,10 @@ pub use kind::{Arg, Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, FieldKind, Form, Layout};
 pub use plan::{Plan, Step};
 pub use print::{errno_name, errno_of};
-pub use row::{Class, Copies, CopyEnd, CopyOffset, Effect, Groups, Replay, Ret, Row, Shape};
+pub use row::{CallSpec, Class, Copies, CopyEnd, CopyOffset, Effect, Groups, Replay, Ret, Row};
 pub use row::{OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES};
 pub use row::{UnrecordedEffect, Uses, argument_indices, registered_file, registered_index};
-pub use table::{Arch, by_name, by_number, operations, rows, shape, table};
+pub use table::{Arch, by_name, by_number, operations, rows, spec, table};
 
 /// The value of a `dirfd` argument that means the working directory.
 pub const AT_FDCWD: i32 = linux_raw_sys::general::AT_FDCWD;

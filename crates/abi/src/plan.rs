@@ -4,7 +4,7 @@
 //! A step whose pointer is null yields no payload.
 
 use crate::kind::{Direction, Pointee};
-use crate::{CopyOffset, Effect, Form, Kind, Len, Ret, Shape};
+use crate::{CallSpec, CopyOffset, Effect, Form, Kind, Len, Ret};
 
 /// What a step captures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,7 +123,7 @@ pub struct Step {
     pub base: u32,
 }
 
-/// The steps of one shape, in the order of its arguments.
+/// The capture steps of one call (or variant), in the order of its arguments.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
     /// The steps that are taken when the call is entered.
@@ -133,18 +133,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Derives the capture plan of an operation with this shape, which may complete long after it
-    /// was submitted: what it reads from the program's memory is captured at its submission, since
-    /// the program may use the memory again before the completion is seen.
-    pub fn derive_operation(shape: &Shape) -> Self {
-        let Self { mut entry, exit } = Self::derive(shape);
+    /// Derives the capture plan of an operation that `spec` describes, which may complete long
+    /// after it was submitted: what it reads from the program's memory is captured at its
+    /// submission, since the program may use the memory again before the completion is seen.
+    pub fn derive_operation(spec: &CallSpec) -> Self {
+        let Self { mut entry, exit } = Self::derive(spec);
         let reads_memory = |step: &Step| {
-            let kind = shape.args.get(usize::from(step.arg)).map(|a| a.kind.pointee());
+            let kind = spec.args.get(usize::from(step.arg)).map(|a| a.kind.pointee());
             let inward = match kind {
                 Some(Pointee::Buffer(direction, ..) | Pointee::Message(direction)) => {
                     direction == Direction::In
                 }
-                Some(Pointee::Iovecs { .. }) => shape.uses.writes_data,
+                Some(Pointee::Iovecs { .. }) => spec.uses.writes_data,
                 _ => false,
             };
             inward && matches!(step.kind, StepKind::Bytes | StepKind::Iov | StepKind::Msg)
@@ -154,14 +154,14 @@ impl Plan {
         Self { entry, exit }
     }
 
-    /// Derives the capture plan of `shape`.
-    pub fn derive(shape: &Shape) -> Self {
+    /// Derives the capture plan of `spec`.
+    pub fn derive(spec: &CallSpec) -> Self {
         let mut plan = Self::default();
-        let returns_bytes = matches!(shape.ret, Ret::Bytes);
-        for (i, a) in shape.args.iter().enumerate() {
+        let returns_bytes = matches!(spec.ret, Ret::Bytes);
+        for (i, a) in spec.args.iter().enumerate() {
             plan.add_argument(i as u8, a.kind, returns_bytes);
         }
-        if let Some(c) = shape.copies {
+        if let Some(c) = spec.copies {
             let kind = if matches!(c.from.at, CopyOffset::Field { .. }) {
                 StepKind::SourceRange
             } else {
@@ -181,10 +181,10 @@ impl Plan {
                 });
             }
         }
-        if shape.ret == Ret::Fd {
+        if spec.ret == Ret::Fd {
             plan.exit.push(new_step(StepKind::Identity, When::Exit, RESULT, Len::Fixed(0), 0));
         }
-        match shape.effect {
+        match spec.effect {
             Effect::Chdir | Effect::Fchdir => plan.exit.push(new_step(
                 StepKind::Identity,
                 When::Exit,

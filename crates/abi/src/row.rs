@@ -221,7 +221,7 @@ pub struct Copies {
 
 /// The arguments, result and treatment of a call, or of one variant of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shape {
+pub struct CallSpec {
     /// The name of the call, or of the variant (`F_DUPFD`).
     pub name: &'static str,
     /// The arguments, at most six.
@@ -249,8 +249,8 @@ pub struct Row {
     /// The number on x86-64. Operations that are not system calls (of io_uring and libaio) have
     /// numbers above the kernel's.
     pub number: u32,
-    /// The shape, if no variant is selected.
-    pub shape: Shape,
+    /// The spec, if no variant is selected.
+    pub spec: CallSpec,
     /// The filter groups that contain the call.
     pub groups: Groups,
     /// The index of the argument that selects a variant.
@@ -258,15 +258,15 @@ pub struct Row {
     /// The bits of the selecting argument that are compared.
     pub mask: u32,
     /// The variants of a multiplexed call, by the value of the selecting argument. Other values
-    /// select the row's own shape.
-    pub variants: &'static [(u64, Shape)],
+    /// select the row's own spec.
+    pub variants: &'static [(u64, CallSpec)],
     /// How the row's arguments relate to an entry of a submission queue, if it describes an
     /// operation of io_uring.
     pub operation: Option<Operation>,
 }
 
-impl Shape {
-    /// Creates a shape that returns 0, has no effect on the process, and is issued by replay.
+impl CallSpec {
+    /// Creates a spec that returns 0, has no effect on the process, and is issued by replay.
     pub const fn new(name: &'static str, args: &'static [Arg]) -> Self {
         Self {
             name,
@@ -323,23 +323,23 @@ impl Row {
     /// descriptors on.
     pub fn needed_for_replay(&self) -> bool {
         let passes = |arg: &Arg| matches!(arg.kind, Kind::InMsg | Kind::InMsgs { .. });
-        let serves = |shape: &Shape| {
-            shape.replay == Replay::Issue
-                || shape.effect != Effect::None
-                || shape.ret == Ret::Fd
-                || shape.unrecorded == UnrecordedEffect::AsyncOperations
-                || shape.args.iter().any(passes)
+        let serves = |spec: &CallSpec| {
+            spec.replay == Replay::Issue
+                || spec.effect != Effect::None
+                || spec.ret == Ret::Fd
+                || spec.unrecorded == UnrecordedEffect::AsyncOperations
+                || spec.args.iter().any(passes)
         };
         self.groups.has(Groups::CREDS)
-            || std::iter::once(&self.shape)
-                .chain(self.variants.iter().map(|(_, shape)| shape))
+            || std::iter::once(&self.spec)
+                .chain(self.variants.iter().map(|(_, spec)| spec))
                 .any(serves)
     }
-    /// Creates a row whose shape has the name of the call.
+    /// Creates a row whose spec has the name of the call.
     pub const fn new(sysno: Sysno, args: &'static [Arg]) -> Self {
         Self {
             number: sysno as u32,
-            shape: Shape::new(sysno.name(), args),
+            spec: CallSpec::new(sysno.name(), args),
             groups: Groups::NONE,
             selector: 0,
             mask: u32::MAX,
@@ -349,37 +349,37 @@ impl Row {
     }
     /// Says that replay performs the call, although others of its class are skipped.
     pub const fn issued(mut self) -> Self {
-        self.shape.replay = Replay::Issue;
+        self.spec.replay = Replay::Issue;
         self
     }
     /// Sets what the result means.
     pub const fn returns(mut self, ret: Ret) -> Self {
-        self.shape.ret = ret;
+        self.spec.ret = ret;
         self
     }
     /// Sets the effect on the process.
     pub const fn does(mut self, effect: Effect) -> Self {
-        self.shape.effect = effect;
+        self.spec.effect = effect;
         self
     }
     /// Says that replay does not perform the call, and why.
     pub const fn skipped(mut self, class: Class) -> Self {
-        self.shape.replay = Replay::Skip(class);
+        self.spec.replay = Replay::Skip(class);
         self
     }
     /// Says that the call changes a file or directory.
     pub const fn changes(mut self) -> Self {
-        self.shape.changes = true;
+        self.spec.changes = true;
         self
     }
     /// Sets the transfer inside the kernel.
     pub const fn copies(mut self, from: CopyEnd, to: CopyEnd, len: Len) -> Self {
-        self.shape.copies = Some(Copies { from, to, len });
+        self.spec.copies = Some(Copies { from, to, len });
         self
     }
     /// Says how the call can change files without further calls.
     pub const fn leaves_unrecorded(mut self, unrecorded: UnrecordedEffect) -> Self {
-        self.shape.unrecorded = unrecorded;
+        self.spec.unrecorded = unrecorded;
         self
     }
     /// Adds filter groups.
@@ -388,7 +388,7 @@ impl Row {
         self
     }
     /// Sets the variants; argument `selector` selects one.
-    pub const fn variants(mut self, selector: u8, variants: &'static [(u64, Shape)]) -> Self {
+    pub const fn variants(mut self, selector: u8, variants: &'static [(u64, CallSpec)]) -> Self {
         self.selector = selector;
         self.variants = variants;
         self
@@ -401,14 +401,14 @@ impl Row {
     }
     /// Returns the name of the call.
     pub const fn name(&self) -> &'static str {
-        self.shape.name
+        self.spec.name
     }
-    /// Returns the shape that these arguments select.
-    pub fn shape(&self, args: &[u64; 6]) -> &Shape {
+    /// Returns the spec that these arguments select.
+    pub fn spec(&self, args: &[u64; 6]) -> &CallSpec {
         if self.variants.is_empty() {
-            return &self.shape;
+            return &self.spec;
         }
         let value = args[self.selector as usize] & u64::from(self.mask);
-        self.variants.iter().find(|(v, _)| *v == value).map_or(&self.shape, |(_, s)| s)
+        self.variants.iter().find(|(v, _)| *v == value).map_or(&self.spec, |(_, s)| s)
     }
 }

@@ -16,7 +16,7 @@ use crate::flags::{file as ff, io as fi, net as fnet, process as fp};
 use crate::kind::Arg;
 use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
-use crate::row::{Class, Effect, Groups, OPERATIONS, Ret, Row, Shape, UnrecordedEffect};
+use crate::row::{CallSpec, Class, Effect, Groups, OPERATIONS, Ret, Row, UnrecordedEffect};
 use args::*;
 use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
@@ -1534,7 +1534,7 @@ const CREAT: u32 = raw::O_CREAT | raw::O_WRONLY | raw::O_TRUNC;
 const FD: Arg = fd("fd");
 const CMD: Arg = fl("cmd", &fi::FCNTL);
 
-static FCNTL: &[(u64, Shape)] = &[
+static FCNTL: &[(u64, CallSpec)] = &[
     (
         raw::F_DUPFD as u64,
         var("F_DUPFD", &[FD, fl("cmd", &fi::FCNTL_DUP), int("arg")])
@@ -1611,29 +1611,29 @@ static FCNTL: &[(u64, Shape)] = &[
 
 const IOCMD: Arg = fl("cmd", &crate::flags::ioctl::REQUEST);
 /// A request that concerns the file system or device beneath, whose answers are its own.
-const fn host(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::System).returns(Ret::Host)
+const fn host(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args).skipped(Class::System).returns(Ret::Host)
 }
 /// A request to a terminal, pipe or other thing that is not on disk.
-const fn tty(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::Ipc).returns(Ret::Host)
+const fn tty(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args).skipped(Class::Ipc).returns(Ret::Host)
 }
 /// A request about a namespace that returns a descriptor.
-const fn namespace(name: &'static str) -> Shape {
-    Shape::new(name, &[FD, IOCMD]).skipped(Class::Mounts).returns(Ret::Fd)
+const fn namespace(name: &'static str) -> CallSpec {
+    CallSpec::new(name, &[FD, IOCMD]).skipped(Class::Mounts).returns(Ret::Fd)
 }
 
-static IOCTL: &[(u64, Shape)] = &[
+static IOCTL: &[(u64, CallSpec)] = &[
     (
         ioctl::FICLONE as u64,
-        Shape::new("FICLONE", &[FD, IOCMD, fd("arg")])
+        CallSpec::new("FICLONE", &[FD, IOCMD, fd("arg")])
             .does(Effect::Clone { from: 2 })
             .changes()
             .copies(whole(2), whole(0), Len::Fixed(u32::MAX)),
     ),
     (
         ioctl::FICLONERANGE as u64,
-        Shape::new("FICLONERANGE", &[FD, IOCMD, ins("arg", &CLONE_RANGE)])
+        CallSpec::new("FICLONERANGE", &[FD, IOCMD, ins("arg", &CLONE_RANGE)])
             .does(Effect::Clone { from: 2 })
             .changes()
             .copies(
@@ -1650,15 +1650,18 @@ static IOCTL: &[(u64, Shape)] = &[
             &[FD, IOCMD, inout("arg", Len::Head { at: 16, base: 24, unit: 32 }, &HOST)],
         ),
     ),
-    (ioctl::FIOCLEX as u64, Shape::new("FIOCLEX", &[FD, IOCMD]).does(Effect::Cloexec { on: true })),
+    (
+        ioctl::FIOCLEX as u64,
+        CallSpec::new("FIOCLEX", &[FD, IOCMD]).does(Effect::Cloexec { on: true }),
+    ),
     (
         ioctl::FIONCLEX as u64,
-        Shape::new("FIONCLEX", &[FD, IOCMD]).does(Effect::Cloexec { on: false }),
+        CallSpec::new("FIONCLEX", &[FD, IOCMD]).does(Effect::Cloexec { on: false }),
     ),
-    (ioctl::FIONREAD as u64, Shape::new("FIONREAD", &[FD, IOCMD, outs("arg", &INT)])),
+    (ioctl::FIONREAD as u64, CallSpec::new("FIONREAD", &[FD, IOCMD, outs("arg", &INT)])),
     (
         ioctl::FIONBIO as u64,
-        Shape::new("FIONBIO", &[FD, IOCMD, ins("arg", &INT)]).does(Effect::SetNonblocking),
+        CallSpec::new("FIONBIO", &[FD, IOCMD, ins("arg", &INT)]).does(Effect::SetNonblocking),
     ),
     (ioctl::FIOASYNC as u64, tty("FIOASYNC", &[FD, IOCMD, ins("arg", &INT)])),
     (ioctl::FIOQSIZE as u64, host("FIOQSIZE", &[FD, IOCMD, outs("arg", &HOST_U64)])),
@@ -1760,7 +1763,7 @@ static IOCTL: &[(u64, Shape)] = &[
     (ioctl::TIOCSPTLCK as u64, tty("TIOCSPTLCK", &[FD, IOCMD, ins("arg", &HOST_INT)])),
     (
         ioctl::TIOCGPTPEER as u64,
-        Shape::new("TIOCGPTPEER", &[FD, IOCMD, fl("arg", &ff::OPEN)])
+        CallSpec::new("TIOCGPTPEER", &[FD, IOCMD, fl("arg", &ff::OPEN)])
             .skipped(Class::Ipc)
             .returns(Ret::Fd),
     ),
@@ -1768,12 +1771,12 @@ static IOCTL: &[(u64, Shape)] = &[
     (ioctl::NS_GET_PARENT as u64, namespace("NS_GET_PARENT")),
 ];
 
-const fn prctl(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::Process).returns(Ret::Host)
+const fn prctl(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args).skipped(Class::Process).returns(Ret::Host)
 }
 const OPTION: Arg = fl("option", &fp::PRCTL);
 
-static PRCTL: &[(u64, Shape)] = &[
+static PRCTL: &[(u64, CallSpec)] = &[
     (1, prctl("PR_SET_PDEATHSIG", &[OPTION, sig("arg2")])),
     (2, prctl("PR_GET_PDEATHSIG", &[OPTION, outs("arg2", &HOST_INT)])),
     (3, prctl("PR_GET_DUMPABLE", &[OPTION])),
@@ -1801,12 +1804,12 @@ static PRCTL: &[(u64, Shape)] = &[
     ),
 ];
 
-const fn arch_prctl(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::Process)
+const fn arch_prctl(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args).skipped(Class::Process)
 }
 const ARCH_OPTION: Arg = fl("option", &fp::ARCH_PRCTL);
 
-static ARCH_PRCTL: &[(u64, Shape)] = &[
+static ARCH_PRCTL: &[(u64, CallSpec)] = &[
     (0x1003, arch_prctl("ARCH_GET_FS", &[ARCH_OPTION, outs("arg2", &HOST_U64)])),
     (0x1004, arch_prctl("ARCH_GET_GS", &[ARCH_OPTION, outs("arg2", &HOST_U64)])),
 ];
@@ -1826,13 +1829,13 @@ static FUTEX_LOCK: &[Arg] =
     &[addr("uaddr"), fl("op", &fp::FUTEX), unused("val"), ins("utime", &TIMESPEC)];
 static FUTEX_UNLOCK: &[Arg] = &[addr("uaddr"), fl("op", &fp::FUTEX)];
 
-const fn futex(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::Wait).returns(Ret::Host)
+const fn futex(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args).skipped(Class::Wait).returns(Ret::Host)
 }
 
 /// The operations whose fourth argument is a time or that take fewer; the others take a number
 /// there.
-static FUTEX: &[(u64, Shape)] = &[
+static FUTEX: &[(u64, CallSpec)] = &[
     (0, futex("FUTEX_WAIT", FUTEX_WAIT)),
     (1, futex("FUTEX_WAKE", FUTEX_WAKE)),
     (6, futex("FUTEX_LOCK_PI", FUTEX_LOCK)),
@@ -1843,13 +1846,13 @@ static FUTEX: &[(u64, Shape)] = &[
     (13, futex("FUTEX_LOCK_PI2", FUTEX_LOCK)),
 ];
 
-const fn quota(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::Mounts)
+const fn quota(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args).skipped(Class::Mounts)
 }
 const QCMD: Arg = fl("cmd", &ff::QUOTA);
 const SPECIAL: Arg = path("special");
 
-static QUOTA: &[(u64, Shape)] = &[
+static QUOTA: &[(u64, CallSpec)] = &[
     (0x8000_0200, quota("Q_QUOTAON", &[QCMD, SPECIAL, uint("id"), path("addr")])),
     (0x8000_0400, quota("Q_GETFMT", &[QCMD, SPECIAL, uint("id"), outs("addr", &HOST_INT)])),
     (0x8000_0500, quota("Q_GETINFO", &[QCMD, SPECIAL, uint("id"), outs("addr", &DQINFO)])),
@@ -1858,7 +1861,7 @@ static QUOTA: &[(u64, Shape)] = &[
     (0x8000_0800, quota("Q_SETQUOTA", &[QCMD, SPECIAL, uint("id"), ins("addr", &DQBLK)])),
     (0x8000_0900, quota("Q_GETNEXTQUOTA", &[QCMD, SPECIAL, uint("id"), outs("addr", &NEXTDQBLK)])),
 ];
-static QUOTA_FD: &[(u64, Shape)] = &[
+static QUOTA_FD: &[(u64, CallSpec)] = &[
     (0x8000_0400, quota("Q_GETFMT", &[FD, QCMD, uint("id"), outs("addr", &HOST_INT)])),
     (0x8000_0500, quota("Q_GETINFO", &[FD, QCMD, uint("id"), outs("addr", &DQINFO)])),
     (0x8000_0600, quota("Q_SETINFO", &[FD, QCMD, uint("id"), ins("addr", &DQINFO)])),
@@ -1869,12 +1872,12 @@ static QUOTA_FD: &[(u64, Shape)] = &[
 
 static BPF_ARGS: &[Arg] = &[fl("cmd", &fp::BPF), input("uattr", by(2), &OPAQUE), size("size")];
 
-const fn bpf(name: &'static str) -> Shape {
-    Shape::new(name, BPF_ARGS).skipped(Class::System).returns(Ret::Fd)
+const fn bpf(name: &'static str) -> CallSpec {
+    CallSpec::new(name, BPF_ARGS).skipped(Class::System).returns(Ret::Fd)
 }
 
 /// The commands that return a descriptor.
-static BPF: &[(u64, Shape)] = &[
+static BPF: &[(u64, CallSpec)] = &[
     (0, bpf("BPF_MAP_CREATE")),
     (5, bpf("BPF_PROG_LOAD")),
     (7, bpf("BPF_OBJ_GET")),
@@ -1890,12 +1893,12 @@ static BPF: &[(u64, Shape)] = &[
     (36, bpf("BPF_TOKEN_CREATE")),
 ];
 
-const fn register(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::Async).returns(Ret::Host)
+const fn register(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args).skipped(Class::Async).returns(Ret::Host)
 }
 const OPCODE: Arg = uint("opcode");
 
-static URING_REGISTER: &[(u64, Shape)] = &[
+static URING_REGISTER: &[(u64, CallSpec)] = &[
     (
         0,
         register(
@@ -1924,12 +1927,12 @@ static URING_REGISTER: &[(u64, Shape)] = &[
     (9, register("IORING_REGISTER_PERSONALITY", &[FD, OPCODE])),
 ];
 
-const fn config(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args).skipped(Class::Mounts).does(Effect::Configure)
+const fn config(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args).skipped(Class::Mounts).does(Effect::Configure)
 }
 const FSCMD: Arg = fl("cmd", &ff::FSCONFIG);
 
-static FSCONFIG: &[(u64, Shape)] = &[
+static FSCONFIG: &[(u64, CallSpec)] = &[
     (1, config("FSCONFIG_SET_STRING", &[FD, FSCMD, text("_key"), text("_value"), int("aux")])),
     (
         2,
@@ -1955,7 +1958,7 @@ static FSCONFIG: &[(u64, Shape)] = &[
 const _: () = check::assert_valid(TABLE);
 const _: () = check::assert_valid(OPERATION_TABLE);
 
-/// Returns the rows of all system calls, sorted by number.
+/// Returns all rows, sorted by number.
 pub fn table() -> &'static [Row] {
     TABLE
 }
@@ -1971,7 +1974,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
 }
 
 /// Returns the row of the call with this x86-64 number, or of the operation with this number
-/// ([`crate::OPERATIONS`] and above), or `None`.
+/// ([`OPERATIONS`] and above), or `None`.
 pub fn by_number(number: u32) -> Option<&'static Row> {
     let (table, index) = match number.checked_sub(OPERATIONS) {
         None => (TABLE, number),
@@ -1991,8 +1994,8 @@ pub fn by_name(name: &str) -> Option<&'static Row> {
     NAMES.get(name).copied()
 }
 
-/// Returns the shape of the call with this number and these arguments: that of the variant that the
+/// Returns the spec of the call with this number and these arguments: that of the variant that the
 /// arguments select, or the row's own. Returns `None` if the table has no such call.
-pub fn shape(number: u32, args: &[u64; 6]) -> Option<&'static Shape> {
-    by_number(number).map(|r| r.shape(args))
+pub fn spec(number: u32, args: &[u64; 6]) -> Option<&'static CallSpec> {
+    by_number(number).map(|r| r.spec(args))
 }

@@ -13,10 +13,12 @@ pub(crate) struct Handles<T> {
 static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
 
 impl<T> Handles<T> {
+    /// Creates an empty table. `state` is the word for its objects in error messages.
     pub const fn new(state: &'static str) -> Self {
         Self { state, objects: RwLock::new(None) }
     }
 
+    /// Adds an object, and returns its number. No number is used twice.
     pub fn add(&self, object: T) -> ra_trace {
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.objects
@@ -27,6 +29,7 @@ impl<T> Handles<T> {
         number
     }
 
+    /// Returns the error for a number without an object.
     fn unknown(&self, number: ra_trace) -> String {
         format!("{number} is no trace that is being {}: it was closed, or never opened", self.state)
     }

@@ -111,7 +111,7 @@ pub unsafe extern "C" fn ra_next(trace: ra_trace, item: *mut ra_item) -> *mut ra
                 number: call.nr,
                 tid: call.tid,
                 entered: wall_time(call.entered),
-                returned: call.left.filter(|_| call.result().is_some()).map_or(0, wall_time),
+                returned: call.exited.filter(|_| call.result().is_some()).map_or(0, wall_time),
                 result: call.ret,
                 args: call.args,
                 pieces: r.pieces.as_ptr(),

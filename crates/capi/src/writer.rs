@@ -146,7 +146,7 @@ pub extern "C" fn ra_thread(
 ) -> *mut ra_error {
     catch_errors(|| {
         WRITERS.with(trace, |w| {
-            w.import.fork(tid, Fork { parent, flags, time }).map_err(|e| chain(&e))
+            w.import.add_fork(tid, Fork { parent, flags, time }).map_err(|e| chain(&e))
         })
     })
 }
@@ -169,7 +169,9 @@ pub unsafe extern "C" fn ra_descriptor(
         // SAFETY: it ends with a NUL.
         let path = unsafe { text(path) }.ok_or("ra_descriptor needs a path")?;
         WRITERS.with(trace, |w| {
-            w.import.descriptor(tid, time, fd, path.to_bytes(), flags).map_err(|e| chain(&e))
+            w.import
+                .add_open_descriptor(tid, time, fd, path.to_bytes(), flags)
+                .map_err(|e| chain(&e))
         })
     })
 }
@@ -178,7 +180,7 @@ pub unsafe extern "C" fn ra_descriptor(
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_exit(trace: ra_trace, tid: u32, status: u64, time: u64) -> *mut ra_error {
     catch_errors(|| {
-        WRITERS.with(trace, |w| w.import.exit(tid, time, status).map_err(|e| chain(&e)))
+        WRITERS.with(trace, |w| w.import.add_exit(tid, time, status).map_err(|e| chain(&e)))
     })
 }
 
@@ -186,7 +188,7 @@ pub extern "C" fn ra_exit(trace: ra_trace, tid: u32, status: u64, time: u64) -> 
 #[unsafe(no_mangle)]
 pub extern "C" fn ra_signal(trace: ra_trace, tid: u32, signal: u64, time: u64) -> *mut ra_error {
     catch_errors(|| {
-        WRITERS.with(trace, |w| w.import.signal(tid, time, signal).map_err(|e| chain(&e)))
+        WRITERS.with(trace, |w| w.import.add_signal(tid, time, signal).map_err(|e| chain(&e)))
     })
 }
 
@@ -210,7 +212,7 @@ unsafe fn add_pieces(
         let kind = PayloadKind::from_number(p.kind)
             .filter(|k| *k as u8 <= RA_IOVECS)
             .ok_or_else(|| format!("{} is no kind of piece", p.kind))?;
-        if usize::from(p.arg) >= imported.row.shape.args.len() {
+        if usize::from(p.arg) >= imported.row.spec.args.len() {
             return Err(format!("{} has no argument {}", imported.row.name(), p.arg));
         }
         if p.bytes.is_null() && p.len > 0 || p.len > isize::MAX as usize {
@@ -222,7 +224,7 @@ unsafe fn add_pieces(
             // SAFETY: as above.
             unsafe { slice::from_raw_parts(p.bytes.cast(), p.len) }
         };
-        imported.payload(
+        imported.add_payload(
             p.arg.into(),
             kind,
             p.after || kind == PayloadKind::Data,
@@ -251,7 +253,7 @@ unsafe fn import_call(call: *const ra_call) -> Result<ImportedCall, String> {
         .ok_or_else(|| format!("unknown system call {name:?}"))?;
     imported.call.args = call.args;
     if call.returned != 0 {
-        imported.returned(call.returned, call.result);
+        imported.set_returned(call.returned, call.result);
     }
     // SAFETY: as above.
     unsafe { add_pieces(&mut imported, call.pieces, call.n_pieces)? };
@@ -268,7 +270,7 @@ pub unsafe extern "C" fn ra_add(trace: ra_trace, call: *const ra_call) -> *mut r
     catch_errors(|| {
         // SAFETY: the caller's pointers lead to what they say.
         let imported = unsafe { import_call(call)? };
-        WRITERS.with(trace, |w| w.import.call(imported).map_err(|e| chain(&e)))
+        WRITERS.with(trace, |w| w.import.add_call(imported).map_err(|e| chain(&e)))
     })
 }
 
@@ -316,10 +318,10 @@ pub unsafe extern "C" fn ra_leave(
                 .open
                 .remove(&token)
                 .ok_or_else(|| format!("no call with token {token} is under way"))?;
-            call.returned(returned, result);
+            call.set_returned(returned, result);
             // SAFETY: as the caller says.
             unsafe { add_pieces(&mut call, more, n_more)? };
-            w.import.call(call).map_err(|e| chain(&e))
+            w.import.add_call(call).map_err(|e| chain(&e))
         })
     })
 }
@@ -332,7 +334,7 @@ pub extern "C" fn ra_finish(trace: ra_trace) -> *mut ra_error {
         let OpenWriter { mut import, open, .. } = WRITERS.take(trace)?;
         let mut open: Vec<(u64, ImportedCall)> = open.into_iter().collect();
         open.sort_unstable_by_key(|(token, _)| *token);
-        open.into_iter().try_for_each(|(_, call)| import.call(call)).map_err(|e| chain(&e))?;
+        open.into_iter().try_for_each(|(_, call)| import.add_call(call)).map_err(|e| chain(&e))?;
         import.finish(true, &mut |_, _| {}).map(drop).map_err(|e| chain(&e))
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::options::{DataLimit, NUMBER_LIMIT, Options};
 use abi::plan::{DATA, Plan, Step, StepKind, When};
-use abi::{Kind, Shape, URING, URING_OPCODES};
+use abi::{CallSpec, Kind, URING, URING_OPCODES};
 
 /// A step of a plan, with the limit that [`Options::data`] sets.
 #[derive(Clone, Copy, Debug)]
@@ -24,17 +24,17 @@ pub(crate) struct CapturePlan {
 impl CapturePlan {
     /// Derives the plan of a call from its argument kinds. `data` limits the steps that capture
     /// data.
-    fn from_shape(shape: &Shape, data: DataLimit) -> Self {
-        Self::with_limits(shape, Plan::derive(shape), data)
+    fn from_shape(spec: &CallSpec, data: DataLimit) -> Self {
+        Self::with_limits(spec, Plan::derive(spec), data)
     }
 
     /// Derives the plan of an operation that is no system call.
-    fn of_operation(shape: &Shape, data: DataLimit) -> Self {
-        Self::with_limits(shape, Plan::derive_operation(shape), data)
+    fn of_operation(spec: &CallSpec, data: DataLimit) -> Self {
+        Self::with_limits(spec, Plan::derive_operation(spec), data)
     }
 
     /// Adds to each step the limit that `data` sets.
-    fn with_limits(shape: &Shape, plan: Plan, data: DataLimit) -> Self {
+    fn with_limits(spec: &CallSpec, plan: Plan, data: DataLimit) -> Self {
         let add_limit = |step: &Step| {
             let limit = match data {
                 _ if step.flags & DATA == 0 => u64::MAX,
@@ -43,7 +43,7 @@ impl CapturePlan {
                     let written = matches!(
                         step.kind,
                         StepKind::SourceFile | StepKind::DestinationFile | StepKind::SourceRange
-                    ) || shape
+                    ) || spec
                         .args
                         .get(step.arg as usize)
                         .is_some_and(|a| is_input(a.kind));
@@ -58,7 +58,7 @@ impl CapturePlan {
         Self {
             entry: plan.entry.iter().map(add_limit).collect(),
             exit: plan.exit.iter().map(add_limit).collect(),
-            fd: shape.uses.fd,
+            fd: spec.uses.fd,
         }
     }
 }
@@ -112,8 +112,8 @@ impl Plans {
     /// Makes the plans of the calls that `options` asks to record.
     pub fn new(options: &Options) -> Self {
         let mut plans = vec![CapturePlan::default()];
-        let mut add = |shape: &Shape| {
-            plans.push(CapturePlan::from_shape(shape, options.data));
+        let mut add = |spec: &CallSpec| {
+            plans.push(CapturePlan::from_shape(spec, options.data));
             (plans.len() - 1) as u32
         };
         let by_number = (0..NUMBER_LIMIT).map(|number| {
@@ -127,7 +127,7 @@ impl Plans {
                     variants: Box::default(),
                 },
                 Some(row) => {
-                    let default = add(&row.shape);
+                    let default = add(&row.spec);
                     NumberEntry {
                         wanted,
                         selector: row.selector,
@@ -136,7 +136,7 @@ impl Plans {
                         variants: row
                             .variants
                             .iter()
-                            .map(|(value, shape)| (*value, add(shape)))
+                            .map(|(value, spec)| (*value, add(spec)))
                             .collect(),
                     }
                 }
@@ -149,7 +149,7 @@ impl Plans {
                 wanted.then(|| match abi::by_number(number) {
                     None => REGISTERS_ONLY,
                     Some(row) => {
-                        plans.push(CapturePlan::of_operation(&row.shape, options.data));
+                        plans.push(CapturePlan::of_operation(&row.spec, options.data));
                         (plans.len() - 1) as u32
                     }
                 })

@@ -64,11 +64,11 @@ pub enum Command {
     Probe(doctor::ProbeArgs),
 }
 
-/// Reads the command line; prints help, version or what is wrong with it, and ends, if that is what
-/// it asks for.
+/// Parses the command line of this process. If it asks for help or the version, or cannot be
+/// parsed, prints that and ends the process.
 ///
-/// A command line that cannot be read ends `record` with 125, because any other status could be the
-/// command's own; everything else ends with 2.
+/// A command line that cannot be parsed ends `record` with status 125, because any other status
+/// could be that of the recorded command. All other commands end with 2.
 pub fn parse() -> Args {
     Args::try_parse().unwrap_or_else(|error| {
         let status = match error.use_stderr() {
@@ -82,8 +82,8 @@ pub fn parse() -> Args {
     })
 }
 
-/// The whole command line as clap knows it, for man pages and completions.
-pub fn command() -> clap::Command {
+/// Returns the whole command line as clap describes it, for man pages and completions.
+pub fn clap_command() -> clap::Command {
     Args::command()
 }
 
@@ -91,17 +91,17 @@ pub fn command() -> clap::Command {
 mod tests {
     #[test]
     fn the_command_line_is_consistent() {
-        super::command().debug_assert();
+        super::clap_command().debug_assert();
     }
 
     #[test]
     fn the_front_page() {
-        insta::assert_snapshot!(super::command().term_width(110).render_help());
+        insta::assert_snapshot!(super::clap_command().term_width(110).render_help());
     }
 
     #[test]
     fn every_command_has_examples() {
-        for sub in super::command().get_subcommands().filter(|s| !s.is_hide_set()) {
+        for sub in super::clap_command().get_subcommands().filter(|s| !s.is_hide_set()) {
             let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("reanimator "), "{} shows no example", sub.get_name());
         }

@@ -51,7 +51,7 @@ pub enum Status {
 
 impl Status {
     /// Returns the status of a call.
-    pub fn of(call: &Call) -> Self {
+    pub fn of_call(call: &Call) -> Self {
         match (call.result().is_some(), call.error()) {
             (false, _) => Self::Unfinished,
             (true, Some(_)) => Self::Failed,
@@ -60,8 +60,9 @@ impl Status {
     }
 }
 
-/// The help of an option that takes expressions; `more`: what this one takes besides sets of calls.
-pub fn help(summary: &str, more: &str) -> String {
+/// Returns the help text of an option that takes filter expressions. `more` describes what this
+/// option takes besides sets of calls.
+pub fn option_help(summary: &str, more: &str) -> String {
     let groups: Vec<String> = abi::Row::group_names().map(|name| format!("%{name}")).collect();
     format!(
         "{summary}\n\nEXPR is a list like openat,%stat or a pattern like /^f?sync; a leading ! \
@@ -71,20 +72,21 @@ pub fn help(summary: &str, more: &str) -> String {
 }
 
 impl Filter {
-    /// Reads the expressions in the order in which they were typed.
+    /// Parses filter expressions, in the order in which they were typed.
     pub fn parse(expressions: &[String]) -> Result<Self, Error> {
         let mut filter = Self::default();
         for expression in expressions {
-            parse::apply(&mut filter, expression)?;
+            parse::add_expression(&mut filter, expression)?;
         }
         Ok(filter)
     }
-    /// Joins expressions to the line that a trace's description holds.
-    pub fn written(expressions: &[String]) -> String {
+    /// Joins expressions to the line that a trace keeps as its filter. [`Filter::from_line`] parses
+    /// it.
+    pub fn to_line(expressions: &[String]) -> String {
         expressions.join(BETWEEN)
     }
-    /// Parses the line that [`Filter::written`] made.
-    pub fn read(written: &str) -> Result<Self, Error> {
+    /// Parses the line that [`Filter::to_line`] made.
+    pub fn from_line(written: &str) -> Result<Self, Error> {
         Self::parse(
             &written
                 .split(BETWEEN)
@@ -112,7 +114,7 @@ impl Filter {
     /// Adds a path, taken literally.
     pub fn add_path(&mut self, path: &[u8]) -> Result<(), Error> {
         let literal = globset::escape(&String::from_utf8_lossy(path));
-        parse::apply(self, &format!("path={literal}"))
+        parse::add_expression(self, &format!("path={literal}"))
     }
     /// Returns whether every call passes that replay needs.
     pub fn suffices_for_replay(&self) -> bool {
@@ -132,12 +134,14 @@ impl Filter {
     pub fn needs_paths(&self) -> bool {
         !self.paths.is_empty()
     }
-    /// Whether the call passes; `paths` are those of its path arguments and descriptors.
+    /// Returns whether the call passes. `paths` are those of its path arguments and descriptors;
+    /// they are needed only if [`Filter::needs_paths`].
     pub fn passes(&self, call: &Call, paths: &[&[u8]]) -> bool {
         self.has_number(call.nr)
-            && self.has_status(Status::of(call))
+            && self.has_status(Status::of_call(call))
             && (self.paths.is_empty() || paths.iter().any(|p| self.has_path(p)))
     }
+    /// Returns whether one of the globs matches the path.
     fn has_path(&self, path: &[u8]) -> bool {
         let path = std::ffi::OsStr::from_bytes(path);
         self.paths.iter().any(|glob| glob.is_match(path))
@@ -164,7 +168,7 @@ mod tests {
         Call {
             seq: 0,
             entered: 0,
-            left: Some(1),
+            exited: Some(1),
             pid: 1,
             tid: 1,
             nr,
@@ -201,10 +205,10 @@ mod tests {
                 && filter(&["!futex"]).suffices_for_replay()
                 && filter(&[]).suffices_for_replay()
         );
-        let written = Filter::written(&["!lseek".to_owned(), "status=successful".to_owned()]);
+        let written = Filter::to_line(&["!lseek".to_owned(), "status=successful".to_owned()]);
         assert!(
-            !Filter::read(&written).unwrap().has_status(Status::Failed)
-                && Filter::read("").unwrap().suffices_for_replay()
+            !Filter::from_line(&written).unwrap().has_status(Status::Failed)
+                && Filter::from_line("").unwrap().suffices_for_replay()
         );
         assert!(
             !filter(&["!lseek"]).suffices_for_replay()

@@ -24,7 +24,7 @@ fn main() -> ! {
     capture::prepare_for_resource_limits();
     capture::set_dumpable();
     let args = args::parse();
-    let messages = Messages::new(&args.messages);
+    let messages = Messages::from_args(&args.messages);
     let outcome: Outcome = match args.command {
         Command::Record(a) => record::run(&a, &messages),
         Command::Replay(a) => replay::run(&a, &messages),
@@ -37,9 +37,9 @@ fn main() -> ! {
         Command::Recover(a) => recover::run(&a, &messages).into(),
         Command::Syscalls(a) => syscalls::run(&a).into(),
         Command::Doctor(a) => doctor::run(&a).into(),
-        Command::Man(a) => generate::man(&a, args::command()).into(),
-        Command::Completions(a) => generate::completions(&a, &args::command()).into(),
-        Command::Probe(a) => doctor::probe(&a),
+        Command::Man(a) => generate::run_man(&a, args::clap_command()).into(),
+        Command::Completions(a) => generate::run_completions(&a, &args::clap_command()).into(),
+        Command::Probe(a) => doctor::run_probe(&a),
     };
     outcome.end(&messages)
 }

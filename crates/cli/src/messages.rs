@@ -22,14 +22,19 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Follows `-q`, `-v` and whether stderr is a terminal.
-    pub fn new(args: &MessageArgs) -> Self {
-        Self { quiet: args.quiet, verbose: args.verbose > 0, colours: Colours::of(&stderr()) }
+    /// Creates the messages of this process as `-q` and `-v` say, and as stderr is a terminal or
+    /// not.
+    pub fn from_args(args: &MessageArgs) -> Self {
+        Self {
+            quiet: args.quiet,
+            verbose: args.verbose > 0,
+            colours: Colours::for_stream(&stderr()),
+        }
     }
     /// Prints a line, unless `-q` was given.
     pub fn say(&self, line: impl Display) {
         if !self.quiet {
-            put(&format!("{line}\n"));
+            write_stderr(&format!("{line}\n"));
         }
     }
     /// Prints a line, if `-v` was given.
@@ -48,7 +53,7 @@ impl Messages {
     }
     /// Prints a warning: something is wrong, and the program goes on. `-q` does not silence it.
     pub fn warn(&self, line: impl Display) {
-        put(&format!("{} {line}\n", self.colours.paint(Tone::Fair, "warning:")));
+        write_stderr(&format!("{} {line}\n", self.colours.paint(Tone::Fair, "warning:")));
     }
     /// Prints a warning that the output repeats: `-q` silences it.
     pub fn caution(&self, line: impl Display) {
@@ -58,13 +63,13 @@ impl Messages {
     }
     /// Prints an error and what to do next.
     pub fn error(&self, line: &str, advice: Option<&str>) {
-        put(&format!("{} {line}\n", self.colours.paint(Tone::Bad, "error:")));
+        write_stderr(&format!("{} {line}\n", self.colours.paint(Tone::Bad, "error:")));
         if let Some(advice) = advice {
-            put(&format!("  next: {advice}\n"));
+            write_stderr(&format!("  next: {advice}\n"));
         }
     }
-    /// A progress bar over `what`, drawn only on a terminal. It draws when it is told
-    /// to move and starts no thread, since replay must begin single-threaded.
+    /// Returns a progress bar titled `what`, which is drawn only on a terminal. It draws only when
+    /// it is updated and starts no thread, as replay must begin single-threaded.
     pub fn progress(&self, what: &'static str) -> Progress {
         Progress::new(what, !self.quiet && stderr().is_terminal())
     }
@@ -73,16 +78,16 @@ impl Messages {
 /// Removes what a progress bar has drawn.
 pub fn wipe() {
     if stderr().is_terminal() {
-        put("\r\x1b[2K");
+        write_stderr("\r\x1b[2K");
     }
 }
 
 /// Prints a line from a thread without a [`Messages`], unless `-q` was given.
 pub fn say(line: &str) {
-    put(&format!("{line}\n"));
+    write_stderr(&format!("{line}\n"));
 }
 
-/// Ignores errors: a closed stderr does not change the exit status.
-fn put(text: &str) {
+/// Writes a text to stderr. Ignores errors: a closed stderr does not change the exit status.
+fn write_stderr(text: &str) {
     let _gone = stderr().lock().write_all(text.as_bytes());
 }

@@ -20,7 +20,9 @@ pub(super) struct Account {
     missing: Vec<String>,
 }
 
-fn count(counts: &mut BTreeMap<String, u64>, what: &str, n: u64) {
+/// Adds to the count of this name. If there are too many names, counts it under a name for all
+/// others.
+fn add_count(counts: &mut BTreeMap<String, u64>, what: &str, n: u64) {
     if let Some(known) = counts.get_mut(what) {
         *known = known.saturating_add(n);
         return;
@@ -31,30 +33,33 @@ fn count(counts: &mut BTreeMap<String, u64>, what: &str, n: u64) {
 }
 
 impl Account {
-    pub fn left_out(&mut self, what: &str, n: u64) {
-        count(&mut self.left_out, what, n);
+    /// Counts calls that are not imported.
+    pub fn add_left_out(&mut self, what: &str, n: u64) {
+        add_count(&mut self.left_out, what, n);
     }
 
-    pub fn ignored(&mut self, what: &str, n: u64) {
-        count(&mut self.ignored, what, n);
+    /// Counts lines or events that are no calls and are not imported.
+    pub fn add_ignored(&mut self, what: &str, n: u64) {
+        add_count(&mut self.ignored, what, n);
     }
 
-    pub fn missing(&mut self, reason: &str) {
+    /// Adds a sentence to the reasons why the trace is incomplete, once.
+    pub fn add_reason(&mut self, reason: &str) {
         if self.missing.len() < MAX_NAMES && self.missing.iter().all(|known| known != reason) {
             self.missing.push(reason.to_owned());
         }
     }
 
-    /// All counts.
-    pub fn all(&self) -> BTreeMap<String, u64> {
+    /// Returns all counts by name.
+    pub fn all_counts(&self) -> BTreeMap<String, u64> {
         let mut all = self.ignored.clone();
         for (what, n) in &self.left_out {
-            count(&mut all, what, *n);
+            add_count(&mut all, what, *n);
         }
         all
     }
 
-    /// Why the trace is incomplete, one sentence each.
+    /// Returns why the trace is incomplete, one sentence for each reason.
     pub fn reasons(&self) -> Vec<String> {
         let left_out = self.left_out.iter().map(|(what, n)| format!("not converted: {n} {what}"));
         self.missing.iter().cloned().chain(left_out).collect()
@@ -69,10 +74,10 @@ mod tests {
     fn names_are_bounded_and_nothing_is_uncounted() {
         let mut account = Account::default();
         for n in 0..1000 {
-            account.left_out(&format!("calls number {n}"), 2);
+            account.add_left_out(&format!("calls number {n}"), 2);
         }
-        account.ignored("lines of a banner", 1);
+        account.add_ignored("lines of a banner", 1);
         assert_eq!(account.reasons().len(), MAX_NAMES + 1);
-        assert_eq!(account.all().values().sum::<u64>(), 2001);
+        assert_eq!(account.all_counts().values().sum::<u64>(), 2001);
     }
 }

@@ -19,17 +19,18 @@ pub struct ImportedCall {
 pub const UNKNOWN_ADDRESS: u64 = 0x1000;
 
 impl ImportedCall {
-    /// Begins the call `name` by thread `tid`. `None`: the table has no such call.
+    /// Begins the call `name` by thread `tid`, which entered it at this time. Returns `None` if the
+    /// table has no such call.
     pub fn new(name: &str, tid: u32, entered: u64) -> Option<Self> {
-        Some(Self::of(abi::by_name(name)?, tid, entered))
+        Some(Self::from_row(abi::by_name(name)?, tid, entered))
     }
 
     /// Begins a call by its row in the table.
-    pub fn of(row: &'static Row, tid: u32, entered: u64) -> Self {
+    pub fn from_row(row: &'static Row, tid: u32, entered: u64) -> Self {
         let call = Call {
             seq: 0,
             entered,
-            left: None,
+            exited: None,
             pid: tid,
             tid,
             nr: row.number,
@@ -43,33 +44,34 @@ impl ImportedCall {
     }
 
     /// Sets the result (a negative errno if the call failed) and the time of the return.
-    pub fn returned(&mut self, left: u64, ret: i64) {
-        self.call.left = Some(left.max(self.call.entered));
+    pub fn set_returned(&mut self, left: u64, ret: i64) {
+        self.call.exited = Some(left.max(self.call.entered));
         self.call.ret = ret;
         self.call.flags &= !NO_EXIT;
     }
 
     /// Sets argument `arg` to a number. Does nothing if there is no such argument.
-    pub fn number(&mut self, arg: usize, value: u64) {
+    pub fn set_number(&mut self, arg: usize, value: u64) {
         if let Some(argument) = self.call.args.get_mut(arg) {
             *argument = value;
         }
     }
 
     /// Sets argument `arg` to a pointer whose address is unknown.
-    pub fn pointer(&mut self, arg: usize) {
-        self.number(arg, UNKNOWN_ADDRESS);
+    pub fn set_unknown_pointer(&mut self, arg: usize) {
+        self.set_number(arg, UNKNOWN_ADDRESS);
     }
 
-    /// Like [`Self::pointer`], but keeps an address that is known.
-    pub fn pointer_if_null(&mut self, arg: usize) {
+    /// Sets argument `arg` as [`Self::set_unknown_pointer`] does, but keeps an address that is
+    /// known.
+    pub fn set_pointer_if_null(&mut self, arg: usize) {
         if self.call.args.get(arg) == Some(&0) {
-            self.pointer(arg);
+            self.set_unknown_pointer(arg);
         }
     }
 
     /// Adds what argument `arg` points to: `bytes`, which are the first of `wanted` bytes.
-    pub fn payload(
+    pub fn add_payload(
         &mut self,
         arg: usize,
         kind: PayloadKind,
@@ -77,7 +79,7 @@ impl ImportedCall {
         bytes: &[u8],
         wanted: u64,
     ) {
-        self.pointer_if_null(arg);
+        self.set_pointer_if_null(arg);
         let cut = if wanted > bytes.len() as u64 { CUT } else { 0 };
         let flags = cut | if at_exit { AT_EXIT } else { 0 };
         let wanted = wanted.max(bytes.len() as u64);
@@ -92,17 +94,17 @@ impl ImportedCall {
     }
 
     /// Adds a path or another string, without its NUL.
-    pub fn string(&mut self, arg: usize, text: &[u8]) {
-        self.payload(arg, PayloadKind::String, false, text, text.len() as u64);
+    pub fn add_string(&mut self, arg: usize, text: &[u8]) {
+        self.add_payload(arg, PayloadKind::String, false, text, text.len() as u64);
     }
 
     /// Adds data that the call read or wrote: `bytes`, which are the first of `wanted` bytes. Adds
     /// nothing if `wanted` is 0.
-    pub fn data(&mut self, arg: usize, bytes: &[u8], wanted: u64) {
-        self.pointer_if_null(arg);
+    pub fn add_data(&mut self, arg: usize, bytes: &[u8], wanted: u64) {
+        self.set_pointer_if_null(arg);
         if wanted == 0 {
             return;
         }
-        self.payload(arg, PayloadKind::Data, true, bytes, wanted);
+        self.add_payload(arg, PayloadKind::Data, true, bytes, wanted);
     }
 }

@@ -3,12 +3,12 @@
 
 use super::moves::Moves;
 use super::tree::{File, Tree};
-use abi::{FieldKind, Kind, Role, Shape};
+use abi::{CallSpec, FieldKind, Kind, Role};
 use linux_raw_sys::general;
 use linux_raw_sys::general::{
     O_CREAT, O_DIRECTORY, O_EXCL, O_TMPFILE, O_TRUNC, S_IFDIR, S_IFMT, S_IFREG,
 };
-use model::world::{Bound, lexical};
+use model::processes::{Operands, lexical};
 use trace::Call;
 use trace::record::{Identity, SYNTHETIC};
 
@@ -25,18 +25,18 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The file at a clean path; a new one if none is known.
-    fn get(&mut self, path: &[u8]) -> &mut File {
-        if self.by_path.get(path).is_none() {
+    /// Returns the file at a clean path. Adds one if none is known.
+    fn get_or_add(&mut self, path: &[u8]) -> &mut File {
+        if self.by_path.get_file(path).is_none() {
             self.inodes += 1;
-            self.by_path.insert(path, File { inode: self.inodes, ..File::default() });
+            self.by_path.insert_file(path, File { inode: self.inodes, ..File::default() });
         }
-        self.by_path.get(path).unwrap_or(&mut self.fallback)
+        self.by_path.get_file(path).unwrap_or(&mut self.fallback)
     }
 
-    /// The identity of the file that an open of `path` (absolute, not necessarily clean) leads to,
-    /// as far as it can be inferred, and the clean path.
-    pub fn open(&mut self, path: &[u8], flags: u32) -> (Identity, Vec<u8>) {
+    /// Returns the identity of the file that an open of `path` (absolute, not necessarily clean)
+    /// leads to, as far as it can be inferred, and the clean path.
+    pub fn infer_opened(&mut self, path: &[u8], flags: u32) -> (Identity, Vec<u8>) {
         let clean = lexical(path);
         if [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|v| {
             clean.strip_prefix(*v).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
@@ -56,13 +56,13 @@ impl Files {
         }
         // O_TMPFILE makes a file without a name in this directory.
         if flags & O_TMPFILE == O_TMPFILE {
-            return self.unlinked(&[&clean, &b"/#"[..]].concat());
+            return self.infer_unlinked(&[&clean, &b"/#"[..]].concat());
         }
         let ends_as_directory = path.ends_with(b"/")
             || path.ends_with(b"/.")
             || path.ends_with(b"/..")
             || clean == b"/";
-        let file = self.get(&clean);
+        let file = self.get_or_add(&clean);
         file.directory |= flags & O_DIRECTORY != 0 || ends_as_directory;
         if flags & O_TRUNC != 0 {
             file.size = 0;
@@ -82,8 +82,9 @@ impl Files {
         )
     }
 
-    /// The identity of a new file that has no name any more, and the clean path that it had.
-    pub fn unlinked(&mut self, path: &[u8]) -> (Identity, Vec<u8>) {
+    /// Returns the identity of a new file that has no name any more, and the clean path that it
+    /// had.
+    pub fn infer_unlinked(&mut self, path: &[u8]) -> (Identity, Vec<u8>) {
         self.inodes += 1;
         let identity = Identity {
             dev: 1,
@@ -96,28 +97,30 @@ impl Files {
     }
 
     /// Updates the files from a call that returned.
-    pub fn observe(&mut self, call: &Call, shape: &Shape, bound: &Bound<()>) {
+    pub fn observe(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<()>) {
         if !call.succeeded() {
             return;
         }
         let path = |(i, a): (usize, &abi::Arg)| {
-            Some((a.kind.path_use()?.role, lexical(bound.paths[i].as_ref()?)))
+            Some((a.kind.path_use()?.role, lexical(operands.paths[i].as_ref()?)))
         };
-        let paths: Vec<(Role, Vec<u8>)> = shape.args.iter().enumerate().filter_map(path).collect();
+        let paths: Vec<(Role, Vec<u8>)> = spec.args.iter().enumerate().filter_map(path).collect();
         for (role, path) in &paths {
-            self.moves.used(path, call);
-            if let Some(file) = self.by_path.get(path) {
+            self.moves.note_used(path, call);
+            if let Some(file) = self.by_path.get_file(path) {
                 file.used = call.entered;
             }
             match role {
-                Role::Create => self.moves.created(path, is_directory(shape)),
-                Role::Target => self.moves.created(path, false),
+                Role::Create => self.moves.note_created(path, makes_directory(spec)),
+                Role::Target => self.moves.note_created(path, false),
                 Role::Open(from)
                     if call.open_flags(*from) & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL =>
                 {
-                    self.moves.created(path, false);
+                    self.moves.note_created(path, false);
                 }
-                Role::Remove | Role::RemoveDirectory | Role::Source => self.moves.removed(path),
+                Role::Remove | Role::RemoveDirectory | Role::Source => {
+                    self.moves.note_removed(path)
+                }
                 Role::Lookup | Role::Open(_) => {}
             }
         }
@@ -125,24 +128,24 @@ impl Files {
         match (paths.next(), paths.next()) {
             (Some((Role::Source, old)), Some((_, new))) => self.by_path.rename(&old, &new),
             (Some((Role::Lookup, old)), Some((Role::Create, new))) => {
-                let file = *self.get(&old);
-                self.by_path.insert(&new, file);
+                let file = *self.get_or_add(&old);
+                self.by_path.insert_file(&new, file);
             }
-            (Some((Role::Create, path)), None) if is_directory(shape) => {
-                self.get(&path).directory = true;
+            (Some((Role::Create, path)), None) if makes_directory(spec) => {
+                self.get_or_add(&path).directory = true;
             }
             (Some((Role::Remove | Role::RemoveDirectory, path)), None) => {
                 self.by_path.remove(&path);
             }
-            (Some((Role::Lookup, path)), None) => self.observe_struct(call, shape, &path),
+            (Some((Role::Lookup, path)), None) => self.observe_struct(call, spec, &path),
             _ => {}
         }
         for descriptor in
-            bound.fds.iter().flatten().chain(&bound.closed).filter(|d| d.file.is_stored())
+            operands.fds.iter().flatten().chain(&operands.closed).filter(|d| d.file.is_stored())
         {
             if let Some(file) = self
                 .by_path
-                .get(&descriptor.file.path)
+                .get_file(&descriptor.file.path)
                 .filter(|f| f.inode == descriptor.file.inode.key.1)
             {
                 file.size = descriptor.file.inode.size();
@@ -151,8 +154,8 @@ impl Files {
     }
 
     /// Updates the file at `path` from a `struct stat` that the call filled in.
-    fn observe_struct(&mut self, call: &Call, shape: &Shape, path: &[u8]) {
-        for (i, layout) in shape.args.iter().enumerate().filter_map(|(i, a)| {
+    fn observe_struct(&mut self, call: &Call, spec: &CallSpec, path: &[u8]) {
+        for (i, layout) in spec.args.iter().enumerate().filter_map(|(i, a)| {
             if let Kind::Out(_, l) = a.kind { Some((i as u8, l)) } else { None }
         }) {
             let word = |kind: FieldKind| {
@@ -169,7 +172,7 @@ impl Files {
             };
             let mode = if width == 2 { mode & 0xffff } else { mode & 0xffff_ffff } as u32;
             if mode & S_IFMT != 0 {
-                let file = self.get(path);
+                let file = self.get_or_add(path);
                 (file.directory, file.size) = (mode & S_IFMT == S_IFDIR, size);
                 let number = word(FieldKind::Dev)
                     .zip(word(FieldKind::Ino))
@@ -179,16 +182,15 @@ impl Files {
                 if let Some(inode) =
                     number.and_then(|n| self.moves.observe_inode(path, n, links, &mut self.by_path))
                 {
-                    let file = *self.get(path);
-                    self.by_path.insert(path, File { inode, ..file });
+                    let file = *self.get_or_add(path);
+                    self.by_path.insert_file(path, File { inode, ..file });
                 }
             }
         }
     }
 }
 
-/// Whether the call creates a directory.
-fn is_directory(shape: &Shape) -> bool {
-    shape.args.iter().any(|a| a.kind == Kind::Mode)
-        && !shape.args.iter().any(|a| a.kind == Kind::Dev)
+/// Returns whether the call creates a directory.
+fn makes_directory(spec: &CallSpec) -> bool {
+    spec.args.iter().any(|a| a.kind == Kind::Mode) && !spec.args.iter().any(|a| a.kind == Kind::Dev)
 }

@@ -17,7 +17,7 @@ use abi::{Effect, Ret, Role};
 pub use call::{ImportedCall, UNKNOWN_ADDRESS};
 use linux_raw_sys::general::{self, S_IFDIR};
 use model::Model;
-use model::world::World;
+use model::processes::Processes;
 
 use account::Account;
 use ahash::HashMap;
@@ -32,7 +32,7 @@ use trace::{
     Error, Event, Journal, Mount, Payload, RecordKind, Recording, RecordingEnd, RecordingInfo,
     Summary,
 };
-use write::put;
+use write::write_payload;
 use zerocopy::IntoBytes;
 
 const CLONE_VFORK: u64 = general::CLONE_VFORK as u64;
@@ -67,7 +67,7 @@ pub struct Origin {
 pub struct Import {
     recording: Recording,
     journal: Journal,
-    world: World<()>,
+    processes: Processes<()>,
     files: Files,
     forks: HashMap<u32, VecDeque<Fork>>,
     directory: Option<Vec<u8>>,
@@ -100,7 +100,7 @@ impl Import {
         Ok(Self {
             recording,
             journal,
-            world: World::new(),
+            processes: Processes::new(),
             files: Files::default(),
             forks: forks.into_iter().map(|(tid, forks)| (tid, forks.into())).collect(),
             directory,
@@ -112,58 +112,58 @@ impl Import {
     }
 
     /// Adds a note for the user to the summary.
-    pub fn note(&mut self, text: impl Into<String>) {
+    pub fn add_note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
     /// Counts `n` calls, or lines or events that may have been calls, that are not imported. The
     /// trace will be incomplete; its reasons name `what` they were.
-    pub fn left_out(&mut self, what: &str, n: u64) {
-        self.account.left_out(what, n);
+    pub fn count_left_out(&mut self, what: &str, n: u64) {
+        self.account.add_left_out(what, n);
     }
 
     /// Counts `n` lines or events that are certainly no calls and are not imported.
-    pub fn ignored(&mut self, what: &str, n: u64) {
-        self.account.ignored(what, n);
+    pub fn count_ignored(&mut self, what: &str, n: u64) {
+        self.account.add_ignored(what, n);
     }
 
     /// Adds a sentence to the reasons why the trace is incomplete: calls are missing, and their
     /// number is unknown.
-    pub fn missing(&mut self, reason: &str) {
-        self.account.missing(reason);
+    pub fn add_missing(&mut self, reason: &str) {
+        self.account.add_reason(reason);
     }
 
-    /// Whether thread `tid` is known to be alive.
-    pub fn knows_thread(&self, tid: u32) -> bool {
-        self.threads.process(tid).is_some()
+    /// Returns whether thread `tid` is known to be alive.
+    pub fn is_alive(&self, tid: u32) -> bool {
+        self.threads.process_of(tid).is_some()
     }
 
-    /// The counts of what was not imported until now, by name.
+    /// Returns the counts of what was not imported until now, by name.
     pub fn not_imported(&self) -> BTreeMap<String, u64> {
-        self.account.all()
+        self.account.all_counts()
     }
 
     /// Sets the umask of the threads without a known parent, if the tool shows it. Must come before
     /// the first call.
-    pub fn umask(&mut self, umask: u32) {
+    pub fn set_umask(&mut self, umask: u32) {
         self.umask = Some(umask);
     }
 
     /// Adds a call to the trace.
-    pub fn call(&mut self, imported: ImportedCall) -> Result<(), Error> {
+    pub fn add_call(&mut self, imported: ImportedCall) -> Result<(), Error> {
         let ImportedCall { mut call, .. } = imported;
         self.ensure_thread(call.tid, call.entered)?;
-        call.pid = self.process(call.tid);
-        let mut bound = self.world.enter(&call);
-        let shape = call.shape();
-        if let Some(shape) =
-            shape.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
+        call.pid = self.process_of(call.tid);
+        let mut operands = self.processes.enter(&call);
+        let spec = call.spec();
+        if let Some(spec) =
+            spec.filter(|s| s.ret == Ret::Fd && s.effect == Effect::None && call.succeeded())
             && let Some((i, Role::Open(from))) =
-                shape.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
-            && let Some(path) = &bound.paths[i]
+                spec.args.iter().enumerate().find_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
+            && let Some(path) = &operands.paths[i]
         {
             let flags = call.open_flags(from);
-            let (identity, path) = self.files.open(path, flags);
+            let (identity, path) = self.files.infer_opened(path, flags);
             let bytes = [identity.as_bytes(), &path].concat();
             let len = bytes.len() as u64;
             let arg = abi::plan::RESULT;
@@ -176,17 +176,17 @@ impl Import {
                 bytes: Buffer::from_vec(bytes),
             });
         }
-        self.world.leave(&call, &mut bound);
-        if let Some(shape) = shape {
-            self.files.observe(&call, shape, &bound);
+        self.processes.leave(&call, &mut operands);
+        if let Some(spec) = spec {
+            self.files.observe(&call, spec, &operands);
         }
-        Self::emit(&mut self.journal, &call)?;
-        let Some(shape) = shape else { return Ok(()) };
-        let time = call.left.unwrap_or(call.entered);
-        match shape.effect {
+        Self::write_call(&mut self.journal, &call)?;
+        let Some(spec) = spec else { return Ok(()) };
+        let time = call.exited.unwrap_or(call.entered);
+        match spec.effect {
             Effect::Exec if call.succeeded() => {
                 let path = call.string(0).unwrap_or_default().to_vec();
-                self.event(
+                self.add_event(
                     RecordKind::Exec,
                     time,
                     call.pid,
@@ -194,12 +194,12 @@ impl Import {
                     [u64::from(call.tid), 0, 0, 0, 0, 0],
                     &[(0, PayloadKind::String, &path)],
                 )?;
-                self.threads.exec(call.pid);
+                self.threads.apply_exec(call.pid);
             }
-            Effect::Exit => self.exit(call.tid, time, (call.args[0] & 0xff) << 8)?,
+            Effect::Exit => self.add_exit(call.tid, time, (call.args[0] & 0xff) << 8)?,
             Effect::ExitGroup => {
-                for tid in self.threads.of(call.pid) {
-                    self.exit(tid, time, (call.args[0] & 0xff) << 8)?;
+                for tid in self.threads.of_process(call.pid) {
+                    self.add_exit(tid, time, (call.args[0] & 0xff) << 8)?;
                 }
             }
             _ => {}
@@ -208,8 +208,8 @@ impl Import {
     }
 
     /// Adds the start of thread `tid`.
-    pub fn fork(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
-        self.exit(tid, fork.time, 0)?;
+    pub fn add_fork(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
+        self.add_exit(tid, fork.time, 0)?;
         if fork.parent == tid {
             return self.start_root(tid, fork.time, None);
         }
@@ -218,31 +218,31 @@ impl Import {
 
     /// Adds thread `tid` as one that was running when the recording began, in `directory` if that
     /// is known.
-    pub fn existing_thread(
+    pub fn add_existing_thread(
         &mut self,
         tid: u32,
         time: u64,
         directory: Option<&[u8]>,
     ) -> Result<(), Error> {
-        self.exit(tid, time, 0)?;
+        self.add_exit(tid, time, 0)?;
         self.start_root(tid, time, directory)
     }
 
     /// Adds the end of thread `tid`, with its wait status. Does nothing if the thread is unknown.
-    pub fn exit(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
+    pub fn add_exit(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
         let Some((pid, last)) = self.threads.remove(tid) else { return Ok(()) };
-        self.event(RecordKind::Exit, time, pid, tid, [status, u64::from(last), 0, 0, 0, 0], &[])
+        self.add_event(RecordKind::Exit, time, pid, tid, [status, u64::from(last), 0, 0, 0, 0], &[])
     }
 
     /// Adds a signal that was delivered to thread `tid`.
-    pub fn signal(&mut self, tid: u32, time: u64, signal: u64) -> Result<(), Error> {
+    pub fn add_signal(&mut self, tid: u32, time: u64, signal: u64) -> Result<(), Error> {
         self.ensure_thread(tid, time)?;
-        let pid = self.process(tid);
-        self.event(RecordKind::Signal, time, pid, tid, [signal, 0, 0, 0, 0, 0], &[])
+        let pid = self.process_of(tid);
+        self.add_event(RecordKind::Signal, time, pid, tid, [signal, 0, 0, 0, 0, 0], &[])
     }
 
-    /// Adds a descriptor that was open when the recording began.
-    pub fn descriptor(
+    /// Adds a descriptor that was open when the recording began, with its path and its `O_*` flags.
+    pub fn add_open_descriptor(
         &mut self,
         tid: u32,
         time: u64,
@@ -250,12 +250,13 @@ impl Import {
         path: &[u8],
         flags: u32,
     ) -> Result<(), Error> {
-        let (identity, path) = self.files.open(path, flags);
+        let (identity, path) = self.files.infer_opened(path, flags);
         self.add_descriptor(tid, time, fd, (identity, path), flags)
     }
 
-    /// Adds such a descriptor of a file that has no name any more.
-    pub fn unlinked_descriptor(
+    /// Adds a descriptor that was open when the recording began, of a file that has no name any
+    /// more.
+    pub fn add_unlinked_descriptor(
         &mut self,
         tid: u32,
         time: u64,
@@ -263,10 +264,12 @@ impl Import {
         path: &[u8],
         flags: u32,
     ) -> Result<(), Error> {
-        let file = self.files.unlinked(path);
+        let file = self.files.infer_unlinked(path);
         self.add_descriptor(tid, time, fd, file, flags)
     }
 
+    /// Adds the event of a descriptor that was open when the recording began. Descriptors of one
+    /// process and number share an open file.
     fn add_descriptor(
         &mut self,
         tid: u32,
@@ -276,10 +279,10 @@ impl Import {
         flags: u32,
     ) -> Result<(), Error> {
         self.ensure_thread(tid, time)?;
-        let pid = self.process(tid);
+        let pid = self.process_of(tid);
         identity.status = flags;
         let bytes = [identity.as_bytes(), &path].concat();
-        self.event(
+        self.add_event(
             RecordKind::Descriptor,
             time,
             pid,
@@ -289,24 +292,25 @@ impl Import {
         )
     }
 
-    /// The process of thread `tid`, as far as is known.
-    pub fn process(&self, tid: u32) -> u32 {
-        self.threads.process(tid).unwrap_or(tid)
+    /// Returns the process of thread `tid`, as far as it is known.
+    pub fn process_of(&self, tid: u32) -> u32 {
+        self.threads.process_of(tid).unwrap_or(tid)
     }
 
-    /// Whether thread `tid` has a descriptor `fd`, as far as is known.
+    /// Returns whether thread `tid` has a descriptor `fd`, as far as it is known.
     pub fn has_descriptor(&self, tid: u32, fd: i32) -> bool {
-        self.world.descriptor(tid, fd).is_some()
+        self.processes.descriptor(tid, fd).is_some()
     }
 
     /// Adds a gap: `lost` calls or events are missing here.
-    pub fn lost(&mut self, time: u64, lost: u64) -> Result<(), Error> {
-        self.event(RecordKind::Gap, time, 0, 0, [0, lost, 0, 0, 0, 0], &[])
+    pub fn add_gap(&mut self, time: u64, lost: u64) -> Result<(), Error> {
+        self.add_event(RecordKind::Gap, time, 0, 0, [0, lost, 0, 0, 0, 0], &[])
     }
 
-    /// Adds the start of thread `tid` if the thread is unknown: it is about to do something.
+    /// Adds the start of thread `tid` if the thread is unknown. Must be called before something
+    /// that the thread does is added.
     pub fn ensure_thread(&mut self, tid: u32, time: u64) -> Result<(), Error> {
-        if self.knows_thread(tid) {
+        if self.is_alive(tid) {
             return Ok(());
         }
         // Of several starts of this id until now, the last counts.
@@ -322,14 +326,14 @@ impl Import {
         }
     }
 
-    /// Adds a thread that another one started; the parent too, if that is unknown.
+    /// Adds a thread that another one started, and the parent if that is unknown.
     fn start_child(&mut self, tid: u32, fork: Fork) -> Result<(), Error> {
         self.ensure_thread(fork.parent, fork.time)?;
-        let ppid = self.process(fork.parent);
+        let ppid = self.process_of(fork.parent);
         let pid = if fork.flags & CLONE_THREAD != 0 { ppid } else { tid };
         self.threads.add(tid, pid);
         let new = u64::from(pid == tid);
-        self.event(
+        self.add_event(
             RecordKind::Start,
             fork.time,
             pid,
@@ -342,7 +346,7 @@ impl Import {
     /// Adds a thread that was running when the recording began, or whose parent is unknown.
     fn start_root(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
         self.threads.add(tid, tid);
-        self.event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
+        self.add_event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
         let directory = directory.or(self.directory.as_deref());
         // A state with the usual umask and nothing else is not needed.
         let umask = self.umask.filter(|umask| *umask != UMASK);
@@ -362,10 +366,11 @@ impl Import {
             .map(|b| (abi::plan::WORKING_DIRECTORY, PayloadKind::Identity, &b[..]))
             .collect();
         let umask = u64::from(umask.unwrap_or(UMASK));
-        self.event(RecordKind::State, time, tid, tid, [umask, 0, 0, 0, 0, 0], &payloads)
+        self.add_event(RecordKind::State, time, tid, tid, [umask, 0, 0, 0, 0, 0], &payloads)
     }
 
-    fn event(
+    /// Adds an event to the journal, and applies it to the model of the processes.
+    fn add_event(
         &mut self,
         kind: RecordKind,
         time: u64,
@@ -380,7 +385,7 @@ impl Import {
         };
         let event =
             Event { time, kind, pid, tid, args, payloads: payloads.iter().map(payload).collect() };
-        self.world.event(&event);
+        self.processes.event(&event);
         self.journal.begin(Header {
             kind: kind as u8,
             pid,
@@ -391,14 +396,14 @@ impl Import {
             ..Header::default()
         });
         for p in &event.payloads {
-            put(&mut self.journal, p, p.bytes.as_slice());
+            write_payload(&mut self.journal, p, p.bytes.as_slice());
         }
         self.journal.commit()
     }
 
-    /// Seals the trace. `whole`: the other tool's recording was read to its end.
+    /// Seals the trace. `whole` is whether the other tool's recording was read to its end.
     pub fn finish(mut self, whole: bool, progress: trace::Progress<'_>) -> Result<Summary, Error> {
-        self.renames()?;
+        self.write_renames()?;
         self.journal.finish()?;
         let end = RecordingEnd {
             finished: whole,

@@ -8,7 +8,7 @@
 
 use super::tree::{self, Tree};
 use ahash::{HashMap, HashSet};
-use model::world::parent;
+use model::processes::parent;
 use trace::Call;
 
 /// The most inferred renames: each is compared with the path of every call.
@@ -43,23 +43,23 @@ pub(super) struct Moves {
 }
 
 impl Moves {
-    /// A recorded call created a path; `directory`: as a directory.
-    pub fn created(&mut self, path: &[u8], directory: bool) {
+    /// Notes that a recorded call created a path; `directory` is whether it is a directory.
+    pub fn note_created(&mut self, path: &[u8], directory: bool) {
         self.created.insert(path.to_vec());
         if directory {
             self.directories.insert(path.to_vec());
         }
     }
 
-    /// A recorded call removed a path.
-    pub fn removed(&mut self, path: &[u8]) {
+    /// Notes that a recorded call removed a path.
+    pub fn note_removed(&mut self, path: &[u8]) {
         self.created.remove(path);
         self.directories.remove(path);
         self.first.remove(path);
     }
 
-    /// A call used a path successfully.
-    pub fn used(&mut self, path: &[u8], call: &Call) {
+    /// Notes that a call used a path successfully.
+    pub fn note_used(&mut self, path: &[u8], call: &Call) {
         for renamed in &mut self.inferred {
             renamed.from.retain(|from| from != path || call.entered < renamed.first.time);
         }
@@ -72,8 +72,9 @@ impl Moves {
         }
     }
 
-    /// A `struct stat` gave the device and inode `number` of the file at `path`, and its number of
-    /// links. Returns our inode number of that file if `path` turns out to be a renamed one.
+    /// Notes that a `struct stat` has the device and inode `number` and this number of links for
+    /// the file at `path`. Returns our inode number of the file if `path` turns out to be a renamed
+    /// one.
     pub fn observe_inode(
         &mut self,
         path: &[u8],
@@ -81,7 +82,7 @@ impl Moves {
         links: u64,
         names: &mut Tree,
     ) -> Option<u64> {
-        let ours = names.get(path)?.inode;
+        let ours = names.get_file(path)?.inode;
         let known = *self.numbers.entry(number).or_insert(ours);
         if known == ours {
             return None;
@@ -91,13 +92,13 @@ impl Moves {
             self.numbers.insert(number, ours);
             return None;
         };
-        let others = names.others(known, path);
+        let others = names.other_names(known, path);
         if (others.len() as u64) < links.max(1) || others.len() > tree::MAX_NAMES_OF_FILE {
             return None;
         }
         let from = others
             .iter()
-            .map(|node| names.at(*node))
+            .map(|node| names.file_and_path(*node))
             .filter(|(file, _)| file.is_some_and(|file| file.used < first.time))
             .map(|(_, name)| name)
             .collect();

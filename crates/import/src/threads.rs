@@ -11,8 +11,8 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// The process of a living thread.
-    pub fn process(&self, tid: u32) -> Option<u32> {
+    /// Returns the process of a living thread.
+    pub fn process_of(&self, tid: u32) -> Option<u32> {
         self.process.get(&tid).copied()
     }
 
@@ -35,14 +35,14 @@ impl Threads {
         Some((pid, last))
     }
 
-    /// The threads of a process.
-    pub fn of(&self, pid: u32) -> Vec<u32> {
+    /// Returns the threads of a process.
+    pub fn of_process(&self, pid: u32) -> Vec<u32> {
         self.threads.get(&pid).into_iter().flatten().copied().collect()
     }
 
     /// Removes all threads but the first of a process that replaces its program.
-    pub fn exec(&mut self, pid: u32) {
-        for tid in self.of(pid) {
+    pub fn apply_exec(&mut self, pid: u32) {
+        for tid in self.of_process(pid) {
             if tid != pid {
                 self.remove(tid);
             }

@@ -45,12 +45,14 @@ impl Default for Tree {
     }
 }
 
+/// Returns the components of a path.
 fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|b| *b == b'/').filter(|part| !part.is_empty())
 }
 
 impl Tree {
-    fn find(&mut self, path: &[u8]) -> Option<NodeId> {
+    /// Returns the node at a path, if there is one.
+    fn find_node(&mut self, path: &[u8]) -> Option<NodeId> {
         let mut at = 0;
         for part in components(path) {
             self.steps += 1;
@@ -59,7 +61,8 @@ impl Tree {
         Some(at)
     }
 
-    fn make(&mut self, path: &[u8]) -> NodeId {
+    /// Returns the node at a path. Adds it and the nodes above it if they do not exist.
+    fn get_or_add(&mut self, path: &[u8]) -> NodeId {
         let mut at = 0;
         for part in components(path) {
             self.steps += 1;
@@ -73,19 +76,20 @@ impl Tree {
         at
     }
 
-    /// The file at `path`.
-    pub fn get(&mut self, path: &[u8]) -> Option<&mut File> {
-        let at = self.find(path)?;
+    /// Returns the file at `path`.
+    pub fn get_file(&mut self, path: &[u8]) -> Option<&mut File> {
+        let at = self.find_node(path)?;
         self.names[at].file.as_mut()
     }
 
     /// Sets the file at `path`.
-    pub fn insert(&mut self, path: &[u8], file: File) {
-        let at = self.make(path);
-        self.set(at, Some(file));
+    pub fn insert_file(&mut self, path: &[u8], file: File) {
+        let at = self.get_or_add(path);
+        self.set_file(at, Some(file));
     }
 
-    fn set(&mut self, at: NodeId, file: Option<File>) {
+    /// Sets or removes the file of a node, and updates the index by inode number.
+    fn set_file(&mut self, at: NodeId, file: Option<File>) {
         if let Some(old) = &self.names[at].file {
             let inode = old.inode;
             if let Some(nodes) = self.nodes_of_inode.get_mut(&inode) {
@@ -103,13 +107,14 @@ impl Tree {
 
     /// Removes `path` and everything below it.
     pub fn remove(&mut self, path: &[u8]) {
-        if let Some(at) = self.find(path).filter(|at| *at != 0) {
-            self.set(at, None);
-            self.detach(at);
+        if let Some(at) = self.find_node(path).filter(|at| *at != 0) {
+            self.set_file(at, None);
+            self.detach_node(at);
         }
     }
 
-    fn detach(&mut self, at: NodeId) {
+    /// Removes a node from its directory, with everything below it.
+    fn detach_node(&mut self, at: NodeId) {
         let key = (self.names[at].directory, self.names[at].name.clone());
         if self.children.get(&key) == Some(&at) {
             self.children.remove(&key);
@@ -118,10 +123,10 @@ impl Tree {
 
     /// Renames `old` to `new`, with everything below it.
     pub fn rename(&mut self, old: &[u8], new: &[u8]) {
-        let Some(at) = self.find(old).filter(|at| *at != 0) else { return };
+        let Some(at) = self.find_node(old).filter(|at| *at != 0) else { return };
         let Some((directory, name)) = split_last(new) else { return };
-        self.detach(at);
-        let directory = self.make(directory);
+        self.detach_node(at);
+        let directory = self.get_or_add(directory);
         // A directory cannot be moved below itself.
         let mut above = directory;
         while above != 0 {
@@ -133,14 +138,14 @@ impl Tree {
         }
         let key = (directory, Box::from(name));
         if let Some(there) = self.children.insert(key, at) {
-            self.set(there, None);
+            self.set_file(there, None);
         }
         (self.names[at].directory, self.names[at].name) = (directory, Box::from(name));
     }
 
-    /// The nodes of the file with this inode number, except that of `path`.
-    pub fn others(&mut self, inode: u64, path: &[u8]) -> Vec<NodeId> {
-        let own = self.find(path);
+    /// Returns the nodes of the file with this inode number, except that of `path`.
+    pub fn other_names(&mut self, inode: u64, path: &[u8]) -> Vec<NodeId> {
+        let own = self.find_node(path);
         let nodes = self.nodes_of_inode.get(&inode).into_iter().flatten().copied();
         let others: Vec<NodeId> =
             nodes.filter(|at| Some(*at) != own).take(MAX_NAMES_OF_FILE + 1).collect();
@@ -148,8 +153,8 @@ impl Tree {
         others
     }
 
-    /// The file at a node, and its path.
-    pub fn at(&self, node: NodeId) -> (Option<&File>, Vec<u8>) {
+    /// Returns the file at a node, and the node's path.
+    pub fn file_and_path(&self, node: NodeId) -> (Option<&File>, Vec<u8>) {
         let (mut at, mut parts) = (node, Vec::new());
         while at != 0 {
             parts.push(&*self.names[at].name);
@@ -163,6 +168,7 @@ impl Tree {
 /// The most paths of one file that are compared.
 pub(super) const MAX_NAMES_OF_FILE: usize = 64;
 
+/// Splits a path into its directory and its last component.
 fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = path.iter().rposition(|b| *b == b'/')?;
     let name = &path[at + 1..];
@@ -180,20 +186,20 @@ mod tests {
     #[test]
     fn a_directory_takes_all_below_with_it() {
         let mut tree = Tree::default();
-        tree.insert(b"/a/b/c", file(7));
-        tree.insert(b"/x", file(8));
+        tree.insert_file(b"/a/b/c", file(7));
+        tree.insert_file(b"/x", file(8));
         tree.rename(b"/a", b"/z/y");
-        assert!(tree.get(b"/a/b/c").is_none());
-        assert_eq!(tree.get(b"/z/y/b/c").map(|f| f.inode), Some(7));
-        tree.insert(b"/z/y/b/d", file(7));
-        let others = tree.others(7, b"/z/y/b/d");
-        assert_eq!((others.len(), tree.at(others[0]).1), (1, b"/z/y/b/c".to_vec()));
+        assert!(tree.get_file(b"/a/b/c").is_none());
+        assert_eq!(tree.get_file(b"/z/y/b/c").map(|f| f.inode), Some(7));
+        tree.insert_file(b"/z/y/b/d", file(7));
+        let others = tree.other_names(7, b"/z/y/b/d");
+        assert_eq!((others.len(), tree.file_and_path(others[0]).1), (1, b"/z/y/b/c".to_vec()));
         tree.rename(b"/x", b"/z/y/b/c");
-        assert_eq!(tree.get(b"/z/y/b/c").map(|f| f.inode), Some(8));
-        assert!(tree.others(7, b"/z/y/b/d").is_empty());
+        assert_eq!(tree.get_file(b"/z/y/b/c").map(|f| f.inode), Some(8));
+        assert!(tree.other_names(7, b"/z/y/b/d").is_empty());
         // Into itself: nothing is left of it, and nothing loops.
         tree.rename(b"/z", b"/z/y/w");
-        assert!(tree.get(b"/z/y/b/c").is_none());
+        assert!(tree.get_file(b"/z/y/b/c").is_none());
         tree.remove(b"/z");
     }
 
@@ -203,13 +209,13 @@ mod tests {
         let steps = |n: u64| {
             let mut tree = Tree::default();
             for i in 0..n {
-                tree.insert(format!("/d0/{i}").as_bytes(), file(i % 10));
+                tree.insert_file(format!("/d0/{i}").as_bytes(), file(i % 10));
             }
             for i in 0..n {
                 tree.rename(format!("/d{i}").as_bytes(), format!("/d{}", i + 1).as_bytes());
-                tree.others(i % 10, format!("/d{}/{i}", i + 1).as_bytes());
+                tree.other_names(i % 10, format!("/d{}/{i}", i + 1).as_bytes());
             }
-            assert!(tree.get(format!("/d{n}/0").as_bytes()).is_some());
+            assert!(tree.get_file(format!("/d{n}/0").as_bytes()).is_some());
             tree.steps
         };
         let (one, two) = (steps(2000), steps(4000));

@@ -7,8 +7,10 @@ use trace::record::{Header, PART_BYTES, PayloadHeader, RecordKind};
 use trace::{Call, Error, Journal, Payload};
 
 impl Import {
-    pub(super) fn emit(journal: &mut Journal, call: &Call) -> Result<(), Error> {
-        let left = call.left.unwrap_or(call.entered);
+    /// Writes a call into the journal. If it has much data, records with parts of them come before
+    /// it.
+    pub(super) fn write_call(journal: &mut Journal, call: &Call) -> Result<(), Error> {
+        let left = call.exited.unwrap_or(call.entered);
         let header = Header {
             kind: RecordKind::Call as u8,
             flags: call.flags,
@@ -25,14 +27,14 @@ impl Import {
         if bytes <= PART_BYTES {
             journal.begin(header);
             for p in &call.payloads {
-                put(journal, p, p.bytes.as_slice());
+                write_payload(journal, p, p.bytes.as_slice());
             }
             return journal.commit();
         }
         for p in &call.payloads {
             for part in p.bytes.as_slice().chunks(PART_BYTES) {
                 journal.begin(Header { kind: RecordKind::Part as u8, ..header });
-                put(journal, p, part);
+                write_payload(journal, p, part);
                 journal.commit()?;
             }
         }
@@ -42,14 +44,14 @@ impl Import {
 
     /// Writes the inferred renames into a journal of their own, as they come before calls that are
     /// already written.
-    pub(super) fn renames(&mut self) -> Result<(), Error> {
+    pub(super) fn write_renames(&mut self) -> Result<(), Error> {
         let mut inferred = std::mem::take(&mut self.files.moves.inferred);
         if inferred.is_empty() {
             return Ok(());
         }
         inferred.sort_by_key(|m| m.first.time);
         let roles = |r: &&abi::Row| {
-            r.shape
+            r.spec
                 .args
                 .iter()
                 .map(|a| a.kind.path_use().map(|p| p.role))
@@ -67,22 +69,22 @@ impl Import {
             let Some(mut imported) = ImportedCall::new(row.name(), renamed.first.tid, time) else {
                 continue;
             };
-            imported.string(0, from);
-            imported.string(1, &renamed.to);
-            imported.returned(time, 0);
+            imported.add_string(0, from);
+            imported.add_string(1, &renamed.to);
+            imported.set_returned(time, 0);
             imported.call.pid = renamed.first.pid;
-            Self::emit(&mut journal, &imported.call)?;
+            Self::write_call(&mut journal, &imported.call)?;
             made_up += 1;
         }
         journal.finish()?;
         if made_up > 0 {
-            self.note(format!(
+            self.add_note(format!(
                 "{made_up} renames that were not recorded were inferred from inode numbers and \
                  added"
             ));
         }
         if ambiguous > 0 {
-            self.note(format!(
+            self.add_note(format!(
                 "{ambiguous} files appeared at names where no recorded call created them"
             ));
         }
@@ -90,7 +92,8 @@ impl Import {
     }
 }
 
-pub(super) fn put(journal: &mut Journal, p: &Payload, bytes: &[u8]) {
+/// Adds the bytes of a payload, or of a part of it, to the current record.
+pub(super) fn write_payload(journal: &mut Journal, p: &Payload, bytes: &[u8]) {
     journal.add_payload(
         PayloadHeader {
             arg: p.arg,

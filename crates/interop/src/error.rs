@@ -42,12 +42,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// A failure to do `what` with `path`.
+    /// Returns a function that makes an error of a failure to do `what` with `path`.
     pub fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { what, path: path.as_ref().to_owned(), source }
     }
-    /// Damage.
-    pub fn damaged(path: &Path, at: u64, what: impl Into<String>) -> Self {
+    /// Returns the error for damage of a file at byte `at`.
+    pub fn damage(path: &Path, at: u64, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), at, what: what.into() }
     }
 }

@@ -26,7 +26,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The importer for this format; `None` for our own traces.
+    /// Returns the importer for this format, or `None` for our own traces.
     pub fn importer(self) -> Option<Importer> {
         match self {
             Self::Trace => None,
@@ -45,8 +45,8 @@ pub const READABLE: &str = "a trace (NAME.ra), a DataSeries file, a directory wi
     trace (CTF 1.8), text of strace, of perf trace, of perf script, of FreeBSD's kdump or of \
     blkparse";
 
-/// Finds the format of a file or directory; `None`: it is none of these. Fails if `path` cannot be
-/// read.
+/// Detects the format of a file or directory from its content. Returns `None` if it is none of
+/// these. Fails if `path` cannot be read.
 pub fn sniff(path: &Path) -> Result<Option<Format>, Error> {
     let meta = std::fs::metadata(path).map_err(Error::io("read", path))?;
     if meta.is_dir() {

@@ -4,7 +4,7 @@
 pub(crate) mod forks;
 mod unrecorded;
 
-pub(crate) use unrecorded::unrecorded;
+pub(crate) use unrecorded::add_unrecorded_data;
 
 use crate::{Error, Outcome};
 use ::import::{Fork, Import, ImportedCall, Origin};
@@ -13,8 +13,8 @@ use ahash::HashMap;
 use std::path::Path;
 use trace::RecordingInfo;
 
-/// Begins the trace `to`. `directory`: where the first program was started, if it is known.
-/// `forks`: the threads that began, by number.
+/// Begins the trace `to`. `directory` is the working directory of the first program, if it is
+/// known. `forks` are the starts of threads, by thread id.
 pub(crate) fn begin(
     to: &Path,
     about: RecordingInfo,
@@ -27,31 +27,31 @@ pub(crate) fn begin(
 
 /// Notes that the input has no working directory, for the reason `why`.
 pub(crate) fn note_no_directory(import: &mut Import, why: &str) {
-    import.note(format!("{why}: relative paths start from / (--directory sets another)"));
+    import.add_note(format!("{why}: relative paths start from / (--directory sets another)"));
 }
 
-/// Whether a call ends its thread: no return will follow.
+/// Returns whether a call ends its thread, so that it will not return.
 pub(crate) fn ends_thread(row: &Row) -> bool {
-    matches!(row.shape.effect, Effect::Exit | Effect::ExitGroup)
+    matches!(row.spec.effect, Effect::Exit | Effect::ExitGroup)
 }
 
 /// Adds a call whose thread entered another one before a return came.
-pub(crate) fn unreturned(import: &mut Import, call: ImportedCall) -> Result<(), Error> {
-    import.left_out("returns of calls, which are missing", 1);
-    Ok(import.call(call)?)
+pub(crate) fn add_unreturned(import: &mut Import, call: ImportedCall) -> Result<(), Error> {
+    import.count_left_out("returns of calls, which are missing", 1);
+    Ok(import.add_call(call)?)
 }
 
-/// Counts a return without an entry. `known`: the thread had done something before, so that the
-/// entry is missing and was not before the recording.
-pub(crate) fn unentered(import: &mut Import, known: bool) {
+/// Counts a return without an entry. If the thread was `known`, the entry is missing; else it may
+/// have been before the recording began.
+pub(crate) fn count_unentered(import: &mut Import, known: bool) {
     if known {
-        import.left_out("calls whose entry is missing", 1);
+        import.count_left_out("calls whose entry is missing", 1);
     } else {
-        import.ignored("ends of calls that began before the recording", 1);
+        import.count_ignored("ends of calls that began before the recording", 1);
     }
 }
 
-/// Ends the trace. `damage`: why the input was not read to its end, if it was not.
+/// Ends the trace. `damage` is the reason why the input was not read to its end, if it was not.
 pub(crate) fn finish(
     import: Import,
     damage: Option<String>,

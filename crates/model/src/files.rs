@@ -32,7 +32,7 @@ use facts::{Context, Facts, Processes};
 use live::{FileSystem, RecordedMachine};
 use names::Names;
 use node::NodeId;
-use processes::{BY_STORES, Bound, Directory, Moment, Mounts, Timeline, Unrecorded};
+use processes::{BY_STORES, Directory, Mounts, Operands, Timeline, TimelineItem, Unrecorded};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -89,8 +89,9 @@ pub struct Summary {
 }
 
 impl InferenceInput {
-    /// Those of a recording. `machine`: the recorded one, if it is at hand; `final_state`: it has
-    /// just ended, in order.
+    /// Creates the input for a recording. `machine` is the recorded machine, if the inference runs
+    /// there; `final_state` is whether the recording has just ended in order, so that files still
+    /// are as it left them.
     pub fn of(about: &RecordingInfo, machine: Option<Arc<dyn Machine>>, final_state: bool) -> Self {
         Self {
             began: about.began.saturating_add_signed(about.clock_offset),
@@ -163,7 +164,7 @@ pub(crate) const SNAPSHOT: &str = "snapshot.parquet";
 pub(crate) const UNNAMED: &str = "unnamed.parquet";
 pub(crate) const OUTSIDE: &str = "outside.parquet";
 
-/// Runs the trace through world and model.
+/// Follows the calls and events of the trace, and infers the states of files from them.
 fn follow(
     items: impl Iterator<Item = Result<Item, Error>>,
     about: &InferenceInput,
@@ -174,33 +175,33 @@ fn follow(
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
     facts.names.watched = about.whole;
     let mounts = about.mounts.iter().map(|(point, kind)| (&point[..], &kind[..]));
-    let mut world = Processes::of(Mounts::new(mounts));
+    let mut processes = Processes::with_mounts(Mounts::new(mounts));
     let mut unrecorded = Unrecorded::default();
     let mut under_way = HashMap::default();
-    for moment in Timeline::new(items) {
-        match moment? {
-            Moment::Event(event) => {
+    for item in Timeline::new(items) {
+        match item? {
+            TimelineItem::Event(event) => {
                 if event.kind == RecordKind::Exec {
-                    unrecorded.replaced(event.pid);
+                    unrecorded.after_exec(event.pid);
                 }
-                happened(&event, &mut world, &mut facts);
+                happened(&event, &mut processes, &mut facts);
             }
-            Moment::Enter(number, call) => {
+            TimelineItem::Enter(number, call) => {
                 let index = origins.enter(&call);
-                unrecorded.entered(&call);
-                let bound = world.enter(&call);
-                facts.begin_call(number, &call, &bound, unrecorded.are_rings_recorded());
-                under_way.insert(number, (index, bound));
+                unrecorded.before_entry(&call);
+                let operands = processes.enter(&call);
+                facts.begin_call(number, &call, &operands, unrecorded.are_rings_recorded());
+                under_way.insert(number, (index, operands));
             }
-            Moment::Leave(number, call) => {
-                let Some((index, mut bound)) = under_way.remove(&number) else { continue };
-                world.leave_with(&call, &mut bound, &mut |path| facts.names.link_at(path));
-                let changed = unrecorded.returned(&world, &call, &bound);
+            TimelineItem::Leave(number, call) => {
+                let Some((index, mut operands)) = under_way.remove(&number) else { continue };
+                processes.leave_with(&call, &mut operands, &mut |path| facts.names.link_at(path));
+                let changed = unrecorded.after_return(&processes, &call, &operands);
                 let overlapping = facts.outside.overlapping.leave(number);
-                if let Some(shape) = call.shape().filter(|_| call.was_executed()) {
-                    let context = context(&call, shape, &bound, &mut facts);
-                    let subject = facts.apply_returned_call(&call, shape, &context);
-                    if let (Some(directory), Some(_)) = (&bound.directory, subject) {
+                if let Some(spec) = call.spec().filter(|_| call.was_executed()) {
+                    let context = context(&call, spec, &operands, &mut facts);
+                    let subject = facts.apply_returned_call(&call, spec, &context);
+                    if let (Some(directory), Some(_)) = (&operands.directory, subject) {
                         directory.real.set(subject);
                     }
                 }
@@ -210,24 +211,26 @@ fn follow(
                 facts.outside.overlapping.left(overlapping, under_way.is_empty());
                 origins.leave(index, facts.origins.drain(..))?;
             }
-            Moment::Lost(number, call) => {
-                let Some((_, bound)) = under_way.remove(&number) else { continue };
-                if let Some(shape) = call.shape() {
-                    let context = context(&call, shape, &bound, &mut facts);
-                    facts.apply_lost_call(shape, &context);
+            TimelineItem::Unreturned(number, call) => {
+                let Some((_, operands)) = under_way.remove(&number) else { continue };
+                if let Some(spec) = call.spec() {
+                    let context = context(&call, spec, &operands, &mut facts);
+                    facts.apply_lost_call(spec, &context);
                 }
             }
         }
     }
     facts.explain_errors();
-    facts.covered = world.mounted();
+    facts.covered = processes.mount_points();
     Ok((facts, unrecorded))
 }
 
+/// Returns what the arguments of a call referred to, as the inference needs it. Each directory is
+/// looked up once.
 fn context(
     call: &Call,
-    shape: &abi::Shape,
-    bound: &Bound<Cell<Option<NodeId>>>,
+    spec: &abi::CallSpec,
+    operands: &Operands<Cell<Option<NodeId>>>,
     facts: &mut Facts,
 ) -> Context {
     let mut node = |directory: &Directory<Cell<Option<NodeId>>>| {
@@ -236,14 +239,16 @@ fn context(
         }
         directory.real.get()
     };
-    let mut context = Context::of(call, shape, bound, &mut node);
-    context.cwd = bound.cwd.as_deref().and_then(&mut node);
-    context.root = bound.root.as_deref().and_then(&mut node);
+    let mut context = Context::of(call, spec, operands, &mut node);
+    context.cwd = operands.cwd.as_deref().and_then(&mut node);
+    context.root = operands.root.as_deref().and_then(&mut node);
     context
 }
 
-fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
-    world.event(event);
+/// Applies an event: to the processes, and to what is known of files, if it shows descriptors or
+/// directories of the start.
+fn happened(event: &Event, processes: &mut Processes, facts: &mut Facts) {
+    processes.event(event);
     match event.kind {
         // What the lost calls did is unknown.
         RecordKind::Gap => facts.names.watched = false,
@@ -255,7 +260,7 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             };
             stood(ROOT_DIRECTORY, facts);
             let cwd = stood(WORKING_DIRECTORY, facts);
-            if let (Some(directory), Some(_)) = (world.directory(event.tid), cwd) {
+            if let (Some(directory), Some(_)) = (processes.directory(event.tid), cwd) {
                 directory.real.set(cwd);
             }
         }
@@ -267,7 +272,7 @@ fn happened(event: &Event, world: &mut Processes, facts: &mut Facts) {
             }
         }
         RecordKind::Descriptor => {
-            if let Some(descriptor) = world
+            if let Some(descriptor) = processes
                 .descriptor(event.tid, event.args[0] as i32)
                 .filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
                 && !facts.has_open_file(&descriptor.file)
@@ -294,10 +299,12 @@ struct Origination {
 }
 
 impl Origination {
+    /// Starts without calls. `writer` gets the origins.
     fn new(writer: OriginWriter) -> Self {
         Self { writer, next: 0, open: BTreeSet::new(), waiting: BTreeMap::new(), bytes: 0 }
     }
 
+    /// Notes that a call is entered, and returns its index in the order of entry.
     fn enter(&mut self, call: &Call) -> u64 {
         let index = self.next;
         self.next += 1;
@@ -307,6 +314,8 @@ impl Origination {
         index
     }
 
+    /// Takes the origins that a returning call shows. They are written once no earlier call is
+    /// under way, so that they are in the order of entry.
     fn leave(&mut self, index: u64, found: impl Iterator<Item = Origin>) -> io::Result<()> {
         let found: Vec<Origin> = found.collect();
         if !found.is_empty() {
@@ -324,6 +333,8 @@ impl Origination {
         Ok(())
     }
 
+    /// Writes the remaining origins. Returns the number of bytes of initial content that the trace
+    /// holds.
     fn finish(self) -> io::Result<u64> {
         let mut writer = self.writer;
         let mut bytes = self.bytes;

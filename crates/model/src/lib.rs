@@ -7,6 +7,6 @@ pub mod files;
 mod sealing;
 mod tables;
 
-pub use processes as world;
+pub use processes;
 pub use sealing::{Model, recover};
 pub use tables::Tables;

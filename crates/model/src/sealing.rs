@@ -2,7 +2,7 @@
 
 use crate::columns::derive;
 use crate::files::{InferenceInput, Machine, RenamedNames, Summary as Found, infer};
-use processes::World;
+use processes::Processes;
 use std::path::Path;
 use std::sync::Arc;
 use trace::{
@@ -17,34 +17,34 @@ pub struct Model {
 }
 
 impl Model {
-    /// For a recording that is sealed as soon as it has ended: what the calls do not tell of files,
-    /// the file systems of the recorded machine do.
+    /// Creates the model for a recording that is sealed on the recorded machine as soon as it has
+    /// ended: its file systems show what the calls do not show of files.
     pub fn of(machine: impl Machine + 'static) -> Self {
         Self { machine: Some(Arc::new(machine)) }
     }
 
-    /// For a trace of another machine, or of another time: what stands on this machine's file
-    /// systems says nothing about it.
+    /// Creates the model for a trace of another machine, or of another time: the file systems of
+    /// this machine show nothing about it.
     pub fn foreign() -> Self {
         Self { machine: None }
     }
 }
 
-/// Seals the trace `path` if its recorder has died, and says whether that was so. A trace must be
-/// sealed before it can be opened for reading.
+/// Seals the trace `path` if its recorder has died, and returns whether that was so. A trace must
+/// be sealed before it can be opened for reading.
 pub fn recover(path: &Path, progress: Progress<'_>) -> Result<bool, Error> {
     trace::recover(path, &Model::foreign(), progress)
 }
 
 impl Semantics for Model {
     fn new_inference(&self) -> Box<dyn Inference> {
-        let (world, moved) = (World::default(), RenamedNames::default());
-        Box::new(Following { world, moved, machine: self.machine.clone() })
+        let (processes, moved) = (Processes::default(), RenamedNames::default());
+        Box::new(Following { processes, moved, machine: self.machine.clone() })
     }
 }
 
 struct Following {
-    world: World,
+    processes: Processes,
     /// Names that the calls moved something to, where there is a file system to look at.
     moved: RenamedNames,
     machine: Option<Arc<dyn Machine>>,
@@ -62,7 +62,7 @@ impl Inference for Following {
                 moved.add(call);
             }
         });
-        derive(&mut self.world, &mut items, found);
+        derive(&mut self.processes, &mut items, found);
     }
 
     fn write_tables(
@@ -94,8 +94,8 @@ impl Inference for Following {
     }
 }
 
-/// Adds to the summary what was found, and gives the names of the tables. `wanted`: a snapshot was
-/// to be taken.
+/// Adds what was found to the summary, and returns the names of the tables. `wanted` is whether a
+/// snapshot was to be taken.
 fn told(found: &Found, wanted: bool, summary: &mut Summary) -> Vec<&'static str> {
     let mut tables = vec!["files.parquet", "initial.parquet"];
     summary.outside = found.outside_files;

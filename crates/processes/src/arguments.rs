@@ -17,19 +17,19 @@ impl<V> Default for Six<V> {
 }
 
 impl<V> Six<V> {
-    /// Those that are there.
+    /// Returns the values of those arguments that have one.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().flat_map(|all| all.iter().flatten())
     }
-    /// Puts one there.
+    /// Sets the value of an argument.
     pub fn put(&mut self, argument: usize, value: V) {
         self.0.get_or_insert_default()[argument] = Some(value);
     }
-    /// Whether there is one.
-    pub fn any(&self) -> bool {
+    /// Returns whether an argument has a value.
+    pub fn has_any(&self) -> bool {
         self.values().next().is_some()
     }
-    /// Takes all away.
+    /// Removes all values.
     pub fn clear(&mut self) {
         if let Some(all) = &mut self.0 {
             all.fill_with(|| None);
@@ -46,7 +46,7 @@ impl<V> Index<usize> for Six<V> {
 
 /// What a call's arguments meant, and what it changed.
 #[derive(Debug, Default)]
-pub struct Bound<T> {
+pub struct Operands<T> {
     /// For each argument that is a descriptor (`Fd`, `DirFd`): the one it meant. `None` also for
     /// `AT_FDCWD` and for numbers that mean nothing.
     pub fds: [Option<Arc<Descriptor<T>>>; 6],
@@ -85,12 +85,12 @@ pub struct Bound<T> {
     /// After `leave`: the new working directory.
     pub directory: Option<Arc<Directory<T>>>,
     /// When the call was entered: nothing is to be filled in if it is left at the next moment.
-    pub(crate) moment: u64,
+    pub(crate) step: u64,
 }
 
-impl<T> Bound<T> {
-    /// Lets all descriptors and directories go.
-    pub fn let_go(&mut self) {
+impl<T> Operands<T> {
+    /// Releases all descriptors and directories, so that the last user of one can close it.
+    pub fn release(&mut self) {
         self.fds.fill_with(|| None);
         self.through.clear();
         self.inner.clear();

@@ -1,10 +1,11 @@
-//! The world of the traced processes: their descriptor tables, working directories, roots and
+//! The state of the traced processes: their descriptor tables, working directories, roots and
 //! umasks, moved on by the trace's calls and events.
 //!
-//! Calls go in twice, in the order of time: at their entry ([`World::enter`]), which says what
-//! their arguments mean then, and at their exit ([`World::leave`]), which applies what they did.
-//! [`Timeline`] puts a trace into that order. The invariant: what `leave` adds to a [`Bound`] is
-//! what the kernel's tables held while the call ran, as far as entries, exits and results prove it.
+//! Calls go in twice, in the order of time: at their entry ([`Processes::enter`]), which says what
+//! their arguments mean then, and at their exit ([`Processes::leave`]), which applies what they
+//! did. [`Timeline`] puts a trace into that order. The invariant: what `leave` adds to [`Operands`]
+//! is what the kernel's tables held while the call ran, as far as entries, exits and results prove
+//! it.
 //!
 //! The kernel frees a descriptor's number early in a close and installs a new one late in an open,
 //! so closes act at their entry and everything else at its exit. A call whose descriptor was closed
@@ -25,14 +26,14 @@ mod state;
 mod timeline;
 mod unrecorded;
 
-pub use arguments::{Bound, Six};
+pub use arguments::{Operands, Six};
 pub use calls::mounting::ReadLink;
 pub use mounts::Mounts;
 pub use mounts::namespace::{Resolved, Space, View};
 pub use paths::{lexical, parent};
 pub use procfs_links::{To, Way};
 pub use state::file::{Descriptor, Directory, Inode, OpenFile};
-pub use timeline::{Moment, Timeline};
+pub use timeline::{Timeline, TimelineItem};
 pub use unrecorded::{BY_OPERATIONS, BY_STORES, Unrecorded};
 
 use ahash::HashMap;
@@ -70,7 +71,7 @@ struct Thread {
 
 /// The traced processes. `T` is what a user attaches to each descriptor and directory: replay its
 /// real descriptor.
-pub struct World<T = ()> {
+pub struct Processes<T = ()> {
     threads: Threads,
     tables: HashMap<u32, Table<T>>,
     groups: HashMap<u32, Fs<T>>,
@@ -90,23 +91,23 @@ pub struct World<T = ()> {
     rings: Rings<T>,
     next: u64,
     /// How many calls and events it has been told of, returns counted apart.
-    moment: u64,
+    step: u64,
 }
 
-impl<T: Default> Default for World<T> {
+impl<T: Default> Default for Processes<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Default> World<T> {
-    /// A world without processes, on a machine of whose mounts nothing is known.
+impl<T: Default> Processes<T> {
+    /// Starts without processes, on a machine of whose mounts nothing is known.
     pub fn new() -> Self {
-        Self::of(Mounts::default())
+        Self::with_mounts(Mounts::default())
     }
 
-    /// A world without processes, on a machine with these mounts.
-    pub fn of(mounts: Mounts) -> Self {
+    /// Starts without processes, on a machine with these mounts.
+    pub fn with_mounts(mounts: Mounts) -> Self {
         Self {
             mounts,
             links: Links::default(),
@@ -121,42 +122,43 @@ impl<T: Default> World<T> {
             present: HashMap::default(),
             inodes: HashMap::default(),
             next: 1,
-            moment: 0,
+            step: 0,
         }
     }
 
-    /// The descriptor `fd` of thread `tid` now.
+    /// Returns the descriptor `fd` that thread `tid` has now.
     pub fn descriptor(&self, tid: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
         let thread = self.threads.get(&tid)?;
         self.tables.get(&thread.table)?.get(fd)
     }
 
-    /// The working directory of thread `tid` now.
+    /// Returns the current working directory of thread `tid`.
     pub fn directory(&self, tid: u32) -> Option<&Arc<Directory<T>>> {
         Some(&self.groups.get(&self.threads.get(&tid)?.fs)?.cwd)
     }
 
-    /// Whether two threads have one descriptor table.
-    pub fn share_table(&self, a: u32, b: u32) -> bool {
+    /// Returns whether two threads share a descriptor table.
+    pub fn shares_table(&self, a: u32, b: u32) -> bool {
         self.threads.get(&a).zip(self.threads.get(&b)).is_some_and(|(a, b)| a.table == b.table)
     }
 
-    /// Whether the close of `fd` that thread `tid` has under way has found it open.
-    pub fn closes(&self, tid: u32, fd: i32) -> bool {
+    /// Returns whether thread `tid` has a close of `fd` under way that found it open.
+    pub fn is_closing(&self, tid: u32, fd: i32) -> bool {
         self.closing.has_found(tid, fd)
     }
 
-    /// The credentials of thread `tid`, if the trace says so.
+    /// Returns the credentials of thread `tid`, if the trace has them.
     pub fn credentials(&self, tid: u32) -> Option<&Arc<Credentials>> {
         self.threads.get(&tid)?.credentials.as_ref()
     }
 
-    /// How many threads live.
-    pub fn threads(&self) -> usize {
+    /// Returns the number of living threads.
+    pub fn thread_count(&self) -> usize {
         self.threads.len()
     }
 
-    fn fresh(&mut self) -> u64 {
+    /// Returns a number that was not used before.
+    fn next_id(&mut self) -> u64 {
         self.next += 1;
         self.next
     }

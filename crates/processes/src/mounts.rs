@@ -49,7 +49,7 @@ const VIRTUAL_TYPES: &[&str] = &[
     "rpc_pipefs",
 ];
 
-/// Whether a file system with this `f_type` makes its files up.
+/// Returns whether a file system with this `f_type` generates its files, as procfs does.
 pub(crate) fn is_virtual_magic(magic: u32) -> bool {
     VIRTUAL_MAGIC.contains(&magic)
 }
@@ -62,8 +62,8 @@ pub struct Mounts {
 }
 
 impl Mounts {
-    /// From mount points and file system types; a later mount on the same point hides an earlier
-    /// one.
+    /// Creates the list from mount points and file system types. A later mount on the same point
+    /// hides an earlier one.
     pub fn new<'a>(mounts: impl IntoIterator<Item = (&'a [u8], &'a str)>) -> Self {
         // A container's /dev is a tmpfs with device nodes: nothing of a program's is kept there
         // (what is, is under /dev/shm, a mount of its own).
@@ -79,8 +79,8 @@ impl Mounts {
         Self { points }
     }
 
-    /// Whether this absolute path (joined, not necessarily clean) lies on a file system that makes
-    /// its files up.
+    /// Returns whether this absolute path (joined, not necessarily clean) is on a file system that
+    /// generates its files, as procfs does.
     pub fn is_virtual(&self, path: &[u8]) -> bool {
         let clean = crate::lexical(path);
         let under = |point: &[u8]| {

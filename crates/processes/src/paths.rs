@@ -19,8 +19,8 @@ pub(crate) fn join(root: Option<&[u8]>, base: &[u8], path: &[u8]) -> Box<[u8]> {
     joined.into_boxed_slice()
 }
 
-/// The path without `.`, `..`, doubled and trailing slashes: what it means where no component is a
-/// symbolic link.
+/// Returns the path without `.`, `..`, and doubled or trailing slashes. It means the same if no
+/// component is a symbolic link.
 pub fn lexical(path: &[u8]) -> Vec<u8> {
     let mut clean = Vec::with_capacity(path.len());
     for part in path.split(|b| *b == b'/') {
@@ -42,7 +42,8 @@ pub fn lexical(path: &[u8]) -> Vec<u8> {
     clean
 }
 
-/// The directory that holds the last component of a clean absolute path; `/` for itself.
+/// Returns the directory that holds the last component of a clean absolute path. That of `/` is
+/// `/`.
 pub fn parent(path: &[u8]) -> &[u8] {
     match path.iter().rposition(|b| *b == b'/') {
         None | Some(0) => b"/",

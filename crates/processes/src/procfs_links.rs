@@ -1,7 +1,7 @@
 //! Links of procfs that lead to what is open (proc_pid_fd(5)): the descriptors, the working
 //! directory and the root directory of a process. They lead to the file, not to its name.
 
-use crate::World;
+use crate::Processes;
 use crate::paths::join;
 use crate::state::file::{Descriptor, Directory, OpenFile};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub enum To<T> {
     File(Arc<Descriptor<T>>),
     /// A working directory, or the root directory of a process that has one of its own.
     Directory(Arc<Directory<T>>),
-    /// A name: what the link leads to is found by the path in [`crate::Bound::paths`].
+    /// A name: what the link leads to is found by the path in [`crate::Operands::paths`].
     Name,
     /// A file that the kernel makes up.
     Virtual,
@@ -35,7 +35,7 @@ pub struct Way<T> {
 }
 
 impl<T> Way<T> {
-    /// The descriptor that it leads through.
+    /// Returns the descriptor that the path leads through, if the link leads to an open file.
     pub fn descriptor(&self) -> Option<&Arc<Descriptor<T>>> {
         if let To::File(descriptor) = &self.to { Some(descriptor) } else { None }
     }
@@ -51,10 +51,10 @@ enum Link {
 /// The path to what a link leads to, and what that is.
 type Led<T> = (Box<[u8]>, Option<To<T>>);
 
-impl<T: Default> World<T> {
-    /// Follows `path` (joined; `root`: what it was joined to as the root) through the links of
-    /// procfs. The path that it comes to, and the way through the last link.
-    pub(crate) fn through(
+impl<T: Default> Processes<T> {
+    /// Follows the links of procfs on `path`, which is absolute; `root` is the root directory that
+    /// it was joined to. Returns the path that it leads to, and the last link on the way.
+    pub(crate) fn follow_procfs_links(
         &self,
         call: &Call,
         root: Option<&[u8]>,
@@ -64,38 +64,38 @@ impl<T: Default> World<T> {
         let (mut path, mut way) = (path, None);
         for _ in 0..LINKS {
             if let Some(next) = self.follow_links(&path, follow) {
-                if link(&next, call).is_none() {
+                if first_link(&next, call).is_none() {
                     // The path stays as it is written.
                     return (path, Some(Way { to: To::Virtual, rest: Box::default() }));
                 }
                 path = next.into();
             }
             let inside = root.map_or(0, |root| if path.starts_with(root) { root.len() } else { 0 });
-            let Some((link, end)) = link(&path[inside..], call) else { break };
+            let Some((link, end)) = first_link(&path[inside..], call) else { break };
             let rest: Box<[u8]> = path[inside + end..].into();
             if rest.is_empty() && !follow {
                 break;
             }
-            let Some((next, to)) = self.lead(call, &link, &rest) else { break };
+            let Some((next, to)) = self.follow_link(call, &link, &rest) else { break };
             way = to.map(|to| Way { to, rest });
             path = next;
         }
         (path, way)
     }
 
-    /// What a link leads to, and the path to it with `rest` behind.
-    fn lead(&self, call: &Call, link: &Link, rest: &[u8]) -> Option<Led<T>> {
+    /// Returns the path that a link leads to, with `rest` appended, and what is there.
+    fn follow_link(&self, call: &Call, link: &Link, rest: &[u8]) -> Option<Led<T>> {
         let under = |directory: &[u8]| {
             if rest.is_empty() { directory.into() } else { [directory, rest].concat().into() }
         };
         match *link {
             Link::Descriptor(task, number) => {
-                let table = self.task(task)?.table;
-                let descriptor = self.find(table, call, number)?;
+                let table = self.find_task(task)?.table;
+                let descriptor = self.find_descriptor(table, call, number)?;
                 // Behind a directory other file systems may be mounted.
                 let path = match rest {
                     b"" => descriptor.file.path.clone(),
-                    _ => under(&self.view_of(call.tid, &descriptor.file)),
+                    _ => under(&self.path_seen_by(call.tid, &descriptor.file)),
                 };
                 if has_name(&descriptor.file) {
                     let fifo = !descriptor.file.is_stored();
@@ -106,10 +106,10 @@ impl<T: Default> World<T> {
                 }
             }
             Link::WorkingDirectory(task) => {
-                let cwd = &self.groups.get(&self.task(task)?.fs)?.cwd;
+                let cwd = &self.groups.get(&self.find_task(task)?.fs)?.cwd;
                 Some((under(&cwd.view), Some(To::Directory(cwd.clone()))))
             }
-            Link::Root(task) => Some(match &self.groups.get(&self.task(task)?.fs)?.root {
+            Link::Root(task) => Some(match &self.groups.get(&self.find_task(task)?.fs)?.root {
                 Some(root) => (under(&root.view), Some(To::Directory(root.clone()))),
                 None => {
                     (join(None, b"/", if rest.is_empty() { b"/" } else { rest }), Some(To::Name))
@@ -118,33 +118,34 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// The thread with this number, or one of the process with it.
-    fn task(&self, number: u32) -> Option<&crate::Thread> {
-        let other = || self.threads.get(&self.threads.of(number).next()?);
+    /// Returns the thread with this number, or a thread of the process with this number.
+    fn find_task(&self, number: u32) -> Option<&crate::Thread> {
+        let other = || self.threads.get(&self.threads.of_process(number).next()?);
         self.threads.get(&number).or_else(other)
     }
 
-    /// The descriptor `fd` of the process or thread `task`.
+    /// Returns the descriptor `fd` of the process or thread `task`.
     pub(crate) fn descriptor_of(&self, task: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
-        self.tables.get(&self.task(task)?.table)?.get(fd)
+        self.tables.get(&self.find_task(task)?.table)?.get(fd)
     }
 }
 
-/// Whether it stands in a directory that replay makes: a stored file, or a FIFO (which `O_PATH`
-/// opens without connecting to it).
+/// Returns whether the open file is in a directory that replay creates: a stored file, or a FIFO
+/// (which `O_PATH` opens without connecting to it).
 fn has_name(file: &OpenFile) -> bool {
     file.is_stored() || (file.file_type() == 0o010_000 && file.path.first() == Some(&b'/'))
 }
 
-/// Whether a path leads through such a link, or one that leads elsewhere in a process (`exe`,
+/// Returns whether a path leads through such a link, or through another one of a process (`exe`,
 /// `map_files`).
-pub(crate) fn is_link(path: &[u8], call: &Call) -> bool {
+pub(crate) fn has_procfs_link(path: &[u8], call: &Call) -> bool {
     let mut parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
     match parts.next() {
         Some(b"proc") => {
-            parts.any(|part| matches!(part, b"exe" | b"map_files")) || link(path, call).is_some()
+            parts.any(|part| matches!(part, b"exe" | b"map_files"))
+                || first_link(path, call).is_some()
         }
-        Some(b"dev") => link(path, call).is_some(),
+        Some(b"dev") => first_link(path, call).is_some(),
         _ => false,
     }
 }
@@ -159,8 +160,8 @@ enum At {
     Descriptors(u32),
 }
 
-/// The first link on a path, and where the path behind it begins.
-fn link(path: &[u8], call: &Call) -> Option<(Link, usize)> {
+/// Returns the first link of procfs on a path, and the offset of the rest of the path.
+fn first_link(path: &[u8], call: &Call) -> Option<(Link, usize)> {
     let mut at = At::Top;
     let mut end = 0;
     for part in path.split(|b| *b == b'/') {
@@ -207,7 +208,7 @@ mod tests {
         Call {
             seq: 0,
             entered: 0,
-            left: None,
+            exited: None,
             pid: 7,
             tid: 8,
             nr: 0,
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn links_are_told_by_their_paths() {
         let found = |path: &str| {
-            let (link, end) = link(path.as_bytes(), &call())?;
+            let (link, end) = first_link(path.as_bytes(), &call())?;
             let link = match link {
                 Link::Descriptor(task, fd) => format!("fd {fd} of {task}"),
                 Link::WorkingDirectory(task) => format!("cwd of {task}"),
@@ -252,7 +253,10 @@ mod tests {
         ] {
             assert_eq!(found(path).as_deref(), link, "{path}");
         }
-        assert!(is_link(b"/proc/9/exe", &call()) && is_link(b"/proc/9/map_files/1-2", &call()));
-        assert!(!is_link(b"/proc/9/maps", &call()) && !is_link(b"/w/exe", &call()));
+        assert!(
+            has_procfs_link(b"/proc/9/exe", &call())
+                && has_procfs_link(b"/proc/9/map_files/1-2", &call())
+        );
+        assert!(!has_procfs_link(b"/proc/9/maps", &call()) && !has_procfs_link(b"/w/exe", &call()));
     }
 }

@@ -5,22 +5,22 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use trace::call::{Call, Event, Item};
 
-/// What happens next.
+/// An item of a [`Timeline`]: an event, or the entry or return of a call.
 #[derive(Clone, Debug)]
-pub enum Moment {
+pub enum TimelineItem {
     /// An event.
     Event(Event),
-    /// A call is entered. The number names it until it is left; numbers are used again.
+    /// A call is entered. The number identifies the call until it returns, and is then used again.
     Enter(usize, Arc<Call>),
     /// A call returns.
     Leave(usize, Arc<Call>),
-    /// A call is over that never returned; comes when the trace ends.
-    Lost(usize, Arc<Call>),
+    /// A call never returned. These items come last, when the trace ends.
+    Unreturned(usize, Arc<Call>),
 }
 
-/// Turns items in the order of entry into moments in the order of time. Of moments at the same
-/// nanosecond, exits come first, then events, then entries. Holds the calls that are under way, and
-/// no more.
+/// Sorts the calls and events of a trace, which come in the order of entry, by the time of each
+/// entry, return and event. At the same nanosecond, returns come first, then events, then entries.
+/// Keeps only the calls in memory that have not returned yet.
 pub struct Timeline<I> {
     items: I,
     next: Option<Item>,
@@ -49,14 +49,16 @@ where
         }
     }
 
-    fn hold(&mut self, call: Call) -> (usize, Arc<Call>) {
+    /// Stores a call that is entered, and schedules its return. Returns the number that identifies
+    /// it.
+    fn begin_call(&mut self, call: Call) -> (usize, Arc<Call>) {
         let call = Arc::new(call);
         let number = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
             self.calls.len() - 1
         });
         self.calls[number] = Some(call.clone());
-        match call.left {
+        match call.exited {
             // Where a trace says that a call returned before it began, the entry counts.
             Some(left) if call.returned() => {
                 self.open.push(Reverse((left.max(call.entered), number)));
@@ -71,7 +73,8 @@ where
         (number, call)
     }
 
-    fn take(&mut self, number: usize) -> Option<Arc<Call>> {
+    /// Removes and returns the call with this number.
+    fn end_call(&mut self, number: usize) -> Option<Arc<Call>> {
         self.free.push(number);
         self.calls[number].take()
     }
@@ -81,7 +84,7 @@ impl<I, E> Iterator for Timeline<I>
 where
     I: Iterator<Item = Result<Item, E>>,
 {
-    type Item = Result<Moment, E>;
+    type Item = Result<TimelineItem, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next.is_none() && !self.ended {
@@ -103,17 +106,17 @@ where
             && (left <= time || self.next.is_none())
         {
             self.open.pop();
-            return self.take(number).map(|call| Ok(Moment::Leave(number, call)));
+            return self.end_call(number).map(|call| Ok(TimelineItem::Leave(number, call)));
         }
         match self.next.take() {
-            Some(Item::Event(e)) => Some(Ok(Moment::Event(e))),
+            Some(Item::Event(e)) => Some(Ok(TimelineItem::Event(e))),
             Some(Item::Call(c)) => {
-                let (number, call) = self.hold(c);
-                Some(Ok(Moment::Enter(number, call)))
+                let (number, call) = self.begin_call(c);
+                Some(Ok(TimelineItem::Enter(number, call)))
             }
             None => {
                 let number = self.lost.pop()?;
-                self.take(number).map(|call| Ok(Moment::Lost(number, call)))
+                self.end_call(number).map(|call| Ok(TimelineItem::Unreturned(number, call)))
             }
         }
     }

@@ -6,7 +6,7 @@
 //! reach what its process has open for writing and what it opens later; what is open in a process
 //! that only made a ring is not told.
 
-use crate::{Bound, Descriptor, OpenFile, World};
+use crate::{Descriptor, OpenFile, Operands, Processes};
 use abi::{Kind, OPERATIONS, UnrecordedEffect};
 use ahash::{HashMap, HashSet};
 use linux_raw_sys::general;
@@ -52,43 +52,45 @@ pub struct Unrecorded {
     pub operations: u64,
     /// Rings whose operations the kernel finds by itself.
     pub polled: u64,
-    /// The operations of rings are recorded.
+    /// Whether the operations of rings are recorded.
     are_rings_recorded: bool,
 }
 
 impl Unrecorded {
-    /// A call is entered.
-    pub fn entered(&mut self, call: &Call) {
+    /// Looks at a call before it is entered.
+    pub fn before_entry(&mut self, call: &Call) {
         self.are_rings_recorded |= call.nr >= OPERATIONS;
     }
 
-    /// Whether the operations of rings are recorded, as far as the calls until now tell.
+    /// Returns whether the operations of rings are recorded, as far as the calls until now tell.
     pub fn are_rings_recorded(&self) -> bool {
         self.are_rings_recorded
     }
 
-    /// A call has been left: the files that can change unseen from now on.
-    pub fn returned<T: Default>(
+    /// Returns the files that can change from now on without a recorded call, after a call
+    /// returned: those mapped shared and writable, and those that asynchronous operations can write
+    /// to.
+    pub fn after_return<T: Default>(
         &mut self,
-        world: &World<T>,
+        processes: &Processes<T>,
         call: &Call,
-        bound: &Bound<T>,
+        operands: &Operands<T>,
     ) -> Files {
-        let Some(shape) = call.shape().filter(|_| call.succeeded()) else { return Vec::new() };
+        let Some(spec) = call.spec().filter(|_| call.succeeded()) else { return Vec::new() };
         self.are_rings_recorded |= call.created_ring().is_some();
-        match shape.unrecorded {
-            UnrecordedEffect::Nothing if self.tables.is_empty() || bound.opened.is_empty() => {
+        match spec.unrecorded {
+            UnrecordedEffect::Nothing if self.tables.is_empty() || operands.opened.is_empty() => {
                 Vec::new()
             }
-            UnrecordedEffect::Nothing => self.opened(world, call, bound),
+            UnrecordedEffect::Nothing => self.opened_files(processes, call, operands),
             UnrecordedEffect::AsyncOperations if call.ret > 0 => {
-                let blocks = shape.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
+                let blocks = spec.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
                 match blocks.and_then(|i| call.payload(i as u8, PayloadKind::Iocbs)) {
-                    Some(blocks) => self.blocks(world, call, &blocks.bytes),
+                    Some(blocks) => self.operation_files(processes, call, &blocks.bytes),
                     None if self.are_rings_recorded => Vec::new(),
                     None => {
                         self.operations += call.ret.unsigned_abs();
-                        self.ring(world, call)
+                        self.ring_files(processes, call)
                     }
                 }
             }
@@ -96,21 +98,21 @@ impl Unrecorded {
                 if call.struct_u64(arg, at) as u32 & bit != 0 && !self.are_rings_recorded =>
             {
                 self.polled += 1;
-                self.ring(world, call)
+                self.ring_files(processes, call)
             }
             UnrecordedEffect::AsyncOperations | UnrecordedEffect::KernelPolling { .. } => {
                 Vec::new()
             }
-            UnrecordedEffect::Mapping => self.mapped(call, bound),
+            UnrecordedEffect::Mapping => self.mapped_files(call, operands),
             UnrecordedEffect::ProtectionChange if call.args[2] & PROT_WRITE != 0 => {
-                let range = mapping(call.args[0], call.args[1]);
+                let range = mapped_range(call.args[0], call.args[1]);
                 let known = self.mappings.get(&call.pid).into_iter().flatten();
-                let files = known.filter(|(there, _)| overlap(there, &range));
+                let files = known.filter(|(there, _)| overlaps(there, &range));
                 files.map(|(_, file)| (file.clone(), BY_STORES)).collect()
             }
             UnrecordedEffect::ProtectionChange => Vec::new(),
             UnrecordedEffect::Unmapping => {
-                let range = mapping(call.args[0], call.args[1]);
+                let range = mapped_range(call.args[0], call.args[1]);
                 if let Some(known) = self.mappings.get_mut(&call.pid) {
                     known.retain(|(there, _)| {
                         !(range.start <= there.start && there.end <= range.end)
@@ -121,21 +123,27 @@ impl Unrecorded {
         }
     }
 
-    /// A process has begun another program: nothing is mapped.
-    pub fn replaced(&mut self, pid: u32) {
+    /// Forgets the mappings of a process that has replaced its program.
+    pub fn after_exec(&mut self, pid: u32) {
         self.mappings.remove(&pid);
     }
 
-    /// Operations that control blocks tell of.
-    fn blocks<T: Default>(&mut self, world: &World<T>, call: &Call, blocks: &[u8]) -> Files {
+    /// Returns the files that the control blocks of libaio refer to.
+    fn operation_files<T: Default>(
+        &mut self,
+        processes: &Processes<T>,
+        call: &Call,
+        blocks: &[u8],
+    ) -> Files {
         let begun = usize::try_from(call.ret).unwrap_or(0);
         let mut files = Files::new();
         for block in blocks.chunks_exact(IOCB).take(begun) {
             let opcode = u16::from_le_bytes([block[IOCB_OPCODE], block[IOCB_OPCODE + 1]]);
             self.operations += u64::from(!IDLE.contains(&opcode));
             let fd = block[IOCB_FD..].first_chunk().map_or(-1, |fd| i32::from_le_bytes(*fd));
-            if let Some(d) = world.descriptor(call.tid, fd).filter(|_| WRITES.contains(&opcode)) {
-                files.extend(changeable(d).map(|file| (file, BY_OPERATIONS)));
+            if let Some(d) = processes.descriptor(call.tid, fd).filter(|_| WRITES.contains(&opcode))
+            {
+                files.extend(writable_file(d).map(|file| (file, BY_OPERATIONS)));
             }
         }
         // What was not captured was begun all the same.
@@ -143,32 +151,42 @@ impl Unrecorded {
         files
     }
 
-    /// All that a process has open, the first time.
-    fn ring<T: Default>(&mut self, world: &World<T>, call: &Call) -> Files {
-        let Some(table) = world.threads.get(&call.tid).map(|t| t.table) else { return Vec::new() };
+    /// Returns all files that a process has open, when it uses a ring for the first time.
+    fn ring_files<T: Default>(&mut self, processes: &Processes<T>, call: &Call) -> Files {
+        let Some(table) = processes.threads.get(&call.tid).map(|t| t.table) else {
+            return Vec::new();
+        };
         if !self.tables.insert(table) {
             return Vec::new();
         }
-        let slots = world.tables.get(&table).into_iter().flat_map(|t| t.slots.values());
-        slots.filter_map(|s| Some((changeable(&s.descriptor)?, BY_OPERATIONS))).collect()
+        let slots = processes.tables.get(&table).into_iter().flat_map(|t| t.slots.values());
+        slots.filter_map(|s| Some((writable_file(&s.descriptor)?, BY_OPERATIONS))).collect()
     }
 
-    fn opened<T: Default>(&self, world: &World<T>, call: &Call, bound: &Bound<T>) -> Files {
-        let table = world.threads.get(&call.tid).map(|t| t.table);
+    /// Returns the files that a call opened, if the process uses a ring.
+    fn opened_files<T: Default>(
+        &self,
+        processes: &Processes<T>,
+        call: &Call,
+        operands: &Operands<T>,
+    ) -> Files {
+        let table = processes.threads.get(&call.tid).map(|t| t.table);
         if !table.is_some_and(|t| self.tables.contains(&t)) {
             return Vec::new();
         }
-        let opened = bound.opened.iter();
-        opened.filter_map(|(_, d)| Some((changeable(d)?, BY_OPERATIONS))).collect()
+        let opened = operands.opened.iter();
+        opened.filter_map(|(_, d)| Some((writable_file(d)?, BY_OPERATIONS))).collect()
     }
 
-    fn mapped<T>(&mut self, call: &Call, bound: &Bound<T>) -> Files {
-        let range = mapping(call.ret as u64, call.args[1]);
+    /// Returns the file that a call mapped, if the mapping is shared and writable. Remembers shared
+    /// mappings that are read-only, as they can become writable.
+    fn mapped_files<T>(&mut self, call: &Call, operands: &Operands<T>) -> Files {
+        let range = mapped_range(call.ret as u64, call.args[1]);
         if let Some(known) = self.mappings.get_mut(&call.pid) {
-            known.retain(|(there, _)| !overlap(there, &range));
+            known.retain(|(there, _)| !overlaps(there, &range));
         }
         let shared = call.args[3] & MAP_TYPE != MAP_PRIVATE && call.args[3] & MAP_ANONYMOUS == 0;
-        let Some(file) = bound.fds[4].as_ref().filter(|_| shared).and_then(changeable) else {
+        let Some(file) = operands.fds[4].as_ref().filter(|_| shared).and_then(writable_file) else {
             return Vec::new();
         };
         if call.args[2] & PROT_WRITE != 0 {
@@ -182,17 +200,19 @@ impl Unrecorded {
     }
 }
 
-/// The file of a descriptor, if it is stored and can be written through it.
-fn changeable<T>(descriptor: &Arc<Descriptor<T>>) -> Option<Arc<OpenFile>> {
+/// Returns the file of a descriptor, if it is stored and can be written through it.
+fn writable_file<T>(descriptor: &Arc<Descriptor<T>>) -> Option<Arc<OpenFile>> {
     let file = &descriptor.file;
     let regular = file.is_stored() && file.file_type() == 0o100_000;
     (regular && file.status() & O_ACCMODE != 0).then(|| file.clone())
 }
 
-fn mapping(start: u64, len: u64) -> Range<u64> {
+/// Returns the addresses of a mapping, in whole pages.
+fn mapped_range(start: u64, len: u64) -> Range<u64> {
     start..start.saturating_add(len)
 }
 
-fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
+/// Returns whether two ranges have a byte in common.
+fn overlaps(a: &Range<u64>, b: &Range<u64>) -> bool {
     a.start < b.end && b.start < a.end
 }

@@ -19,12 +19,12 @@ pub(crate) use self::traversed::TraversedDirectories;
 pub(crate) use make::write_at;
 
 use crate::Progress;
-use crate::sandbox::Tree;
 use crate::source::{Cause, Source};
 use ::model::files::{Change, Copied, FileType, Origin, Row, State};
 use ahash::HashMap;
 use make::TreeBuilder;
 use rustix::fd::OwnedFd;
+use sandbox::Tree;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -44,8 +44,8 @@ pub(crate) struct OutsideRange {
 /// The ranges, by the file numbers of `initial.parquet`.
 pub(crate) type OutsideRanges = HashMap<u32, OutsideRange>;
 
-/// Assigns a range to the data of each outside change, one after the other. Returns the ranges and
-/// their total length.
+/// Assigns a range of one file to the data of each outside change, one after the other. Returns the
+/// ranges and their total length.
 pub(crate) fn lay_out_outside_data(changes: &[Change]) -> (OutsideRanges, u64) {
     let (mut outside_data, mut base) = (OutsideRanges::default(), 0u64);
     for change in changes {
@@ -115,8 +115,9 @@ pub enum PrepareError {
     },
 }
 
-/// Makes what stood at first under `root`, an empty directory. `rows` is the trace's manifest.
-/// `outside_data`: what others brought later, and the row of the file that is to hold it.
+/// Creates the initial state under `root`, an empty directory. `rows` is the trace's manifest.
+/// `outside_data` are the ranges for data that unrecorded processes wrote later, and the row of the
+/// file that holds them.
 pub(crate) fn prepare(
     source: &dyn Source,
     rows: &[Row],
@@ -144,7 +145,7 @@ struct Contents<C, O, F> {
     items: F,
 }
 
-/// The same from parts.
+/// Creates the initial state as [`prepare`] does, from the parts of a source.
 fn prepare_from<C, O, F, I>(
     rows: &[Row],
     outside_data: Option<(&OutsideRanges, &Row)>,
@@ -205,11 +206,13 @@ where
     Ok(builder.done)
 }
 
+/// Returns the error for a name that cannot be created.
 fn create_error(what: &'static str, path: &[u8], source: io::Error) -> PrepareError {
     PrepareError::Make { what, path: trace::text::escape(path), source }
 }
 
-/// The inode and the number of links that a file had under names that the trace does not know.
+/// Returns the inode, and the number of links that the recorded file had under names which the
+/// trace does not know. Returns `None` if it had none.
 fn links_elsewhere(fd: &OwnedFd, state: &State) -> io::Result<Option<(u64, u64)>> {
     let Some(links) = state.links.filter(|_| state.kind != FileType::Directory) else {
         return Ok(None);

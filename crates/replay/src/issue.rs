@@ -1,5 +1,5 @@
-//! The issue layer: from a recorded call to one system call of this process. Beside unshare(2), the
-//! only place of this crate that is unsafe.
+//! The issue layer: from a recorded call to one system call of this process. The only place of this
+//! crate that is unsafe.
 //!
 //! The invariant that makes it sound: every pointer that the kernel gets is either one that it
 //! cannot write through (the recorded bytes, zeros, an address that faults) or the start of scratch

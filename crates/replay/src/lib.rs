@@ -16,7 +16,6 @@ pub mod initial;
 mod issue;
 pub mod report;
 mod run;
-mod sandbox;
 mod schedule;
 pub mod source;
 mod verify;
@@ -90,7 +89,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults, in `root`.
+    /// Creates the default options for a replay in `root`.
     pub fn new(root: Root) -> Self {
         Self {
             root,
@@ -110,12 +109,13 @@ impl Options {
         }
     }
 
-    /// Whether calls are due at some time.
+    /// Returns whether calls are due at given times.
     pub(crate) fn is_paced(&self) -> bool {
         self.pace != Pace::Asap
     }
 
-    /// Whether nothing is made that lets others act as its owner.
+    /// Returns whether set-user-ID bits and capabilities are withheld, as others can reach the
+    /// root.
     pub(crate) fn withholds(&self) -> bool {
         !self.allow_set_id && !self.root.is_secluded()
     }
@@ -123,18 +123,19 @@ impl Options {
 
 /// Receives the progress of a replay, and may end it.
 pub trait Progress: Sync {
-    /// So many steps of making the initial state are done, of so many.
+    /// Reports that so many steps of creating the initial state are done, of so many.
     fn preparing(&self, _done: u64, _of: u64) {}
-    /// The initial state is made.
+    /// Reports that the initial state is complete.
     fn prepared(&self, _prepared: &initial::CreatedFiles) {}
-    /// So many of the trace's calls are done, performed or skipped, and moved about so many bytes.
-    /// Called every few thousand calls, and a few times a second while replay waits.
+    /// Reports that so many of the trace's calls are done, performed or skipped, and moved about so
+    /// many bytes. Called every few thousand calls, and a few times a second while replay waits.
     fn calls(&self, _done: u64, _moved_bytes: u64) {}
-    /// Whether the user wants the replay to end: no call begins any more then.
+    /// Returns whether the user wants the replay to end. Then no more calls begin.
     fn is_unwanted(&self) -> bool {
         false
     }
-    /// All calls are done; so many names of the final tree are compared, of so many.
+    /// Reports that all calls are done, and that so many names of the final tree are compared, of
+    /// so many.
     fn comparing(&self, _done: u64, _of: u64) {}
 }
 
@@ -153,8 +154,8 @@ pub enum Error {
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
     /// The namespaces or Landlock cannot be set up.
-    #[error("{0}")]
-    Sandbox(&'static str, #[source] std::io::Error),
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
     /// The initial state cannot be made.
     #[error("cannot create the initial files")]
     Prepare(#[from] initial::PrepareError),

@@ -6,7 +6,7 @@ mod spread;
 pub(crate) use latency::LatencyHistograms;
 pub use latency::{Latency, QUANTILES};
 pub use spread::Spread;
-pub(crate) use spread::{MAX_NANOSECONDS, histogram};
+pub(crate) use spread::{MAX_NANOSECONDS, new_histogram};
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -166,7 +166,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// 0: all the same; 1: something differs.
+    /// Returns the exit status: 0 if everything came out the same, 1 if something differs.
     pub fn exit_code(&self) -> i32 {
         i32::from((self.divergences > 0 && !self.ignored) || self.state.different > 0)
     }

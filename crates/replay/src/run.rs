@@ -8,13 +8,13 @@ use crate::initial::outside::Outside;
 use crate::initial::{self, CreateOptions, CreatedFiles, TraversedDirectories, unnamed};
 use crate::issue::procfs;
 use crate::issue::thread::ReplayContext;
-use crate::sandbox::{self, Privileges};
 use crate::schedule::{Dispatcher, too_long};
 use crate::source::Source;
 use crate::verify::{Listings, Rules};
 use crate::{Error, Options, Progress, Quiet, Report, Root};
-use model::world::{Credentials, World};
+use model::processes::Processes;
 use rustix::fd::AsFd;
+use sandbox::Privileges;
 use setup::join;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -86,7 +86,7 @@ fn in_sandbox<T: Send>(
     }
     let recorded_user = credentials(source)?;
     allow_many_descriptors();
-    let privileges = sandbox::enter_user_namespace(recorded_user.as_ref())?;
+    let privileges = sandbox::enter_user_namespace(recorded_user)?;
     let closed = root.closed().map_err(|e| Error::Root(root.path().to_owned(), e))?;
     let done = std::thread::scope(|scope| {
         let sandboxed = scope.spawn(|| {
@@ -104,6 +104,8 @@ fn in_sandbox<T: Send>(
     done
 }
 
+/// Replays the calls inside the sandbox: creates the initial state, runs the dispatcher, and
+/// compares the final tree.
 fn replay_calls(
     source: &dyn Source,
     options: &Options,
@@ -151,7 +153,7 @@ fn replay_calls(
     Ok(report)
 }
 
-/// What the dispatcher and the executors of this replay share.
+/// Creates the state that the dispatcher and the executors of this replay share.
 fn shared(
     source: &dyn Source,
     options: &Options,
@@ -166,7 +168,7 @@ fn shared(
     let context = ReplayContext {
         verify: options.verify,
         rules,
-        leaves_out: options.selection.leaves_out(),
+        leaves_out: options.selection.can_exclude(),
         listings: Listings::default(),
         copied: AtomicU64::new(0),
         emulated: Mutex::default(),
@@ -197,21 +199,22 @@ fn shared(
     }
 }
 
-/// The user of the traced program when the recording began.
-fn credentials(source: &dyn Source) -> Result<Option<Credentials>, Error> {
+/// Returns the effective user and group of the traced program when the recording began, if they are
+/// recorded.
+fn credentials(source: &dyn Source) -> Result<Option<(u32, u32)>, Error> {
     for item in source.items().map_err(Error::Trace)?.take(USER_LOOKAHEAD) {
         if let Item::Event(event) = item.map_err(Error::Trace)?
             && event.kind == RecordKind::State
         {
-            let mut world = World::<()>::new();
-            world.event(&event);
-            return Ok(world.credentials(event.tid).map(|c| (**c).clone()));
+            let mut processes = Processes::<()>::new();
+            processes.event(&event);
+            return Ok(processes.credentials(event.tid).map(|c| (c.euid, c.egid)));
         }
     }
     Ok(None)
 }
 
-/// Raises the limit of descriptors: the descriptors of all traced processes are this process's.
+/// Raises the limit of open files, as this process opens the descriptors of all traced ones.
 fn allow_many_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;

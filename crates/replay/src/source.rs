@@ -9,7 +9,7 @@ pub(crate) use selection::SkippedChanges;
 
 use model::Tables;
 use model::files::{Change, Copied, Origin, Row, Unnamed};
-use model::world::Mounts;
+use model::processes::Mounts;
 use std::os::fd::BorrowedFd;
 use trace::{Event, Item, ReadOptions, Trace};
 
@@ -27,19 +27,19 @@ pub trait Source: Sync {
     fn rows(&self) -> Result<Vec<Row>, Cause>;
     /// Where initial content stands.
     fn origins(&self) -> Result<Reading<'_, Origin>, Cause>;
-    /// What a snapshot holds of the initial content.
+    /// Returns the files of the initial content that a snapshot copied.
     fn snapshot(&self) -> Result<Reading<'_, Copied>, Cause> {
         Ok(Box::new(std::iter::empty()))
     }
-    /// Files that were open when the recording began and had lost their names.
+    /// Returns the files that were open when the recording began and had no name any more.
     fn unnamed(&self) -> Result<Vec<Unnamed>, Cause> {
         Ok(Vec::new())
     }
-    /// Changes that no recorded call made.
+    /// Returns the changes of files that no recorded call made, in order.
     fn outside(&self) -> Result<Vec<Change>, Cause> {
         Ok(Vec::new())
     }
-    /// All events, in their order.
+    /// Returns all events, in order.
     fn events(&self) -> Result<Reading<'_, Event>, Cause> {
         Ok(Box::new(self.items()?.filter_map(|item| match item {
             Ok(Item::Event(event)) => Some(Ok(event)),
@@ -49,23 +49,25 @@ pub trait Source: Sync {
     }
     /// The recorded machine's mounts.
     fn mounts(&self) -> Mounts;
-    /// About how many calls and events there are.
+    /// Returns the approximate number of calls and events.
     fn items_about(&self) -> u64 {
         1 << 20
     }
-    /// How long the recording was, from the first call to the last, in nanoseconds.
+    /// Returns the time from the first call to the last, in nanoseconds, if it is known.
     fn span(&self) -> Option<u64> {
         None
     }
-    /// One thread made all calls, and nothing was recorded of it before it began.
+    /// Returns whether one thread made all calls, and nothing was recorded of it before it began.
     fn is_of_one_thread(&self) -> bool {
         false
     }
-    /// The recorder was killed, so that beginnings of threads may be missing whose calls are there.
+    /// Returns whether the recorder was killed. Then starts of threads may be missing whose calls
+    /// are there.
     fn is_torn(&self) -> bool {
         false
     }
-    /// What was recorded of later times (returns, `CLOCK_MONOTONIC`) may follow from what was not.
+    /// Returns the time (`CLOCK_MONOTONIC`) until which no call is missing. What happened later may
+    /// depend on calls that were not recorded. Returns `None` if the trace is complete.
     fn complete_until(&self) -> Option<u64> {
         None
     }

@@ -8,12 +8,12 @@ mod listing;
 pub mod state;
 
 pub(crate) use bytes::{
-    RecordedBytes, compare_argument, compare_bytes, first_difference, output_payloads,
+    RecordedBytes, compare_argument, compare_outputs, first_difference, output_payloads,
 };
 pub(crate) use layout::incomparable_xattr;
 pub(crate) use listing::{ListingCall, Listings, listing_argument};
 
-use abi::{Form, Kind, Ret, Shape, errno_name, errno_of};
+use abi::{CallSpec, Form, Kind, Ret, errno_name, errno_of};
 use ahash::HashMap;
 
 /// A difference.
@@ -27,6 +27,7 @@ pub(crate) struct Mismatch {
 }
 
 impl Mismatch {
+    /// Creates a mismatch: `what` was expected to be `expected`, and is `got`.
     pub fn new(
         what: impl Into<String>,
         expected: impl Into<String>,
@@ -36,7 +37,7 @@ impl Mismatch {
     }
 }
 
-/// A result as the report shows it: a number, or the name of the errno.
+/// Formats a result for the report: a number, or the name of the errno.
 pub(crate) fn format_result(value: i64) -> String {
     match errno_of(value) {
         Some(errno) => {
@@ -61,29 +62,31 @@ pub(crate) struct Rules {
 #[derive(Clone, Copy)]
 pub(crate) struct Expected {
     pub ret: i64,
-    pub shape: &'static Shape,
+    pub spec: &'static CallSpec,
     /// The file is written through a mapping.
     pub unseen_writes: bool,
 }
 
 impl Expected {
-    /// A call that failed otherwise than recorded.
-    pub fn failure(&self, got: i64) -> Option<Mismatch> {
+    /// Returns the mismatch of a call that failed here, and not with the recorded error. Returns
+    /// `None` if it succeeded or failed as recorded.
+    pub fn compare_failure(&self, got: i64) -> Option<Mismatch> {
         (errno_of(got).is_some() && got != self.ret).then(|| Mismatch {
             failed: true,
             ..Mismatch::new("result", format_result(self.ret), format_result(got))
         })
     }
 
-    /// Compares a result by its meaning.
-    pub fn compare(&self, got: i64) -> Option<Mismatch> {
+    /// Compares a result by its meaning: a number of bytes must be equal, a descriptor must only be
+    /// valid.
+    pub fn compare_result(&self, got: i64) -> Option<Mismatch> {
         let same = match (errno_of(self.ret).is_some(), errno_of(got).is_some()) {
             (true, true) => self.ret == got,
-            (false, false) => match self.shape.ret {
+            (false, false) => match self.spec.ret {
                 Ret::Zero | Ret::Off | Ret::Int => self.ret == got,
                 Ret::Bytes => self.ret == got || self.unseen_writes,
                 Ret::Count => {
-                    self.ret == got || self.shape.args.iter().any(|a| counts_freely(a.kind))
+                    self.ret == got || self.spec.args.iter().any(|a| has_free_length(a.kind))
                 }
                 Ret::Fd | Ret::Pid | Ret::Addr | Ret::Host | Ret::Never => true,
             },
@@ -96,9 +99,9 @@ impl Expected {
     }
 }
 
-/// Buffers whose contents are compared as sets: how many bytes they take is the file system's
-/// affair.
-fn counts_freely(kind: Kind) -> bool {
+/// Returns whether an argument is a buffer that is compared as a set. Its length depends on the
+/// file system, and is not compared.
+fn has_free_length(kind: Kind) -> bool {
     match kind {
         Kind::Out(_, l) => {
             matches!(l.form, Form::Dirents | Form::Dirents64 | Form::Names | Form::Host)
@@ -107,7 +110,8 @@ fn counts_freely(kind: Kind) -> bool {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+/// Formats bytes for the report, shortened if they are long.
+fn show_bytes(bytes: &[u8]) -> String {
     let shown: String = bytes
         .iter()
         .take(80)

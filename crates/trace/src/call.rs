@@ -6,7 +6,7 @@ use crate::format::record::{
     AT_EXIT, FROM_FILE, FdSnapshot, Identity, NO_EXIT, NOT_EXECUTED, PayloadKind, RecordKind,
 };
 use abi::print::CapturedKind;
-use abi::{Copies, CopyOffset, OPERATIONS, OpenFlags, Shape, SqeWord};
+use abi::{CallSpec, Copies, CopyOffset, OPERATIONS, OpenFlags, SqeWord};
 use arrow::buffer::Buffer;
 use zerocopy::FromBytes;
 
@@ -55,7 +55,7 @@ pub struct Call {
     pub entered: u64,
     /// The time of the return in the same clock, or `None` if the call did not return while it was
     /// recorded.
-    pub left: Option<u64>,
+    pub exited: Option<u64>,
     /// The process.
     pub pid: u32,
     /// The thread.
@@ -66,7 +66,7 @@ pub struct Call {
     pub flags: u8,
     /// The six argument registers at entry.
     pub args: [u64; 6],
-    /// The result. It is meaningless if `left` is `None`.
+    /// The result. It is meaningless if `exited` is `None`.
     pub ret: i64,
     /// What the call's first descriptor referred to at entry.
     pub fd_snapshot: FdSnapshot,
@@ -106,15 +106,15 @@ impl Call {
     /// [`crate::document::Summary::complete_until`]. Returns false if `moment` is `None` or the
     /// call did not return.
     pub fn is_after(&self, moment: Option<u64>) -> bool {
-        self.left.zip(moment).is_some_and(|(left, moment)| left > moment)
+        self.exited.zip(moment).is_some_and(|(left, moment)| left > moment)
     }
-    /// Returns the shape of the call in the table of system calls, or `None` if the table lacks it
+    /// Returns the spec of the call in the table of system calls, or `None` if the table lacks it
     /// or the call came through a 32-bit entry point.
-    pub fn shape(&self) -> Option<&'static Shape> {
+    pub fn spec(&self) -> Option<&'static CallSpec> {
         if self.flags & crate::format::record::COMPAT != 0 {
             None
         } else {
-            abi::shape(self.nr, &self.args)
+            abi::spec(self.nr, &self.args)
         }
     }
     /// Returns what the arguments do not say of an operation of io_uring, or `None` if this is
@@ -123,7 +123,7 @@ impl Call {
         if self.nr < OPERATIONS {
             return None;
         }
-        let has_room = abi::by_number(self.nr).is_none_or(|row| row.shape.args.len() < 6);
+        let has_room = abi::by_number(self.nr).is_none_or(|row| row.spec.args.len() < 6);
         has_room.then_some(SqeWord(self.args[5]))
     }
     /// Returns whether the kernel executed the call, or at least began to. Otherwise a seccomp
@@ -133,12 +133,12 @@ impl Call {
     }
     /// Returns whether the kernel executed the call and the call returned.
     pub fn returned(&self) -> bool {
-        self.was_executed() && self.left.is_some() && self.flags & NO_EXIT == 0
+        self.was_executed() && self.exited.is_some() && self.flags & NO_EXIT == 0
     }
     /// Returns the result that the program received, from the kernel or from a seccomp filter;
     /// `None` if the call did not return.
     pub fn result(&self) -> Option<i64> {
-        (self.flags & NO_EXIT == 0 && self.left.is_some()).then_some(self.ret)
+        (self.flags & NO_EXIT == 0 && self.exited.is_some()).then_some(self.ret)
     }
     /// Returns the errno of [`Call::result`], or `None` if there is no result or it is not an
     /// error.
@@ -147,7 +147,7 @@ impl Call {
     }
     /// Returns the time from entry to return in nanoseconds, or `None` if the call did not return.
     pub fn duration(&self) -> Option<u64> {
-        self.result().and(self.left).map(|left| left.saturating_sub(self.entered))
+        self.result().and(self.exited).map(|left| left.saturating_sub(self.entered))
     }
     /// Returns the errno of a call that the kernel executed and that failed, else `None`.
     pub fn errno(&self) -> Option<i32> {

@@ -2,25 +2,24 @@
 
 use super::{Captured, CapturedKind, Options, formed, list, message, put, quote, scalar};
 use crate::kind::Pointee;
-use crate::{FieldKind, Form, Kind, Layout, OpenFlags, Ret, Role, Shape};
+use crate::{CallSpec, FieldKind, Form, Kind, Layout, OpenFlags, Ret, Role};
 
 /// Appends the arguments of a call to `out`, separated by commas.
 pub fn arguments(
-    shape: &Shape,
+    spec: &CallSpec,
     args: &[u64; 6],
     captured: &impl Captured,
     o: &Options,
     out: &mut String,
 ) {
-    let shown =
-        if needs_mode(shape, args) { shape.args } else { &shape.args[..shape.args.len() - 1] };
+    let shown = if needs_mode(spec, args) { spec.args } else { &spec.args[..spec.args.len() - 1] };
     for (i, (arg, raw)) in shown.iter().zip(args).enumerate() {
         if i > 0 {
             out.push_str(", ");
         }
         // Where something is mapped from reads best beside addresses.
         let kind =
-            if shape.ret == Ret::Addr && arg.kind == Kind::Off { Kind::Hex } else { arg.kind };
+            if spec.ret == Ret::Addr && arg.kind == Kind::Off { Kind::Hex } else { arg.kind };
         argument(kind, arg.name, i as u8, *raw, captured, o, out);
     }
 }
@@ -34,13 +33,13 @@ pub fn unknown(args: &[u64; 6], out: &mut String) {
 
 /// Returns whether the last argument is printed. The mode of an open is only meaningful if the
 /// flags may create a file.
-fn needs_mode(shape: &Shape, args: &[u64; 6]) -> bool {
-    let [.., last] = shape.args else { return true };
+fn needs_mode(spec: &CallSpec, args: &[u64; 6]) -> bool {
+    let [.., last] = spec.args else { return true };
     let creates = u64::from(
         linux_raw_sys::general::O_CREAT
             | linux_raw_sys::general::O_TMPFILE & !linux_raw_sys::general::O_DIRECTORY,
     );
-    let flags = shape.args.iter().find_map(|a| match a.kind {
+    let flags = spec.args.iter().find_map(|a| match a.kind {
         Kind::Path(p) => match p.role {
             Role::Open(OpenFlags::Arg(n)) => Some(args[n as usize]),
             _ => None,

@@ -1,19 +1,16 @@
 //! Describes rows of the table as text.
 
-use crate::{Arg, Kind, Ret, Shape};
+use crate::{Arg, CallSpec, Kind, Ret};
 
-/// Returns the signature of a shape, such as `pread64(fd: fd, buf: out data[ret <= count], count:
+/// Returns the signature of a call, such as `pread64(fd: fd, buf: out data[ret <= count], count:
 /// size, pos: position) -> bytes`.
-pub fn signature(shape: &Shape) -> String {
-    let args: Vec<String> = shape
-        .args
-        .iter()
-        .map(|a| format!("{}: {}", a.name, kind_name(a.kind, shape.args)))
-        .collect();
-    format!("{}({}) -> {}", shape.name, args.join(", "), ret_name(shape.ret))
+pub fn signature(spec: &CallSpec) -> String {
+    let args: Vec<String> =
+        spec.args.iter().map(|a| format!("{}: {}", a.name, kind_name(a.kind, spec.args))).collect();
+    format!("{}({}) -> {}", spec.name, args.join(", "), ret_name(spec.ret))
 }
 
-/// Returns the kind of an argument in words. `args` are the arguments of its shape, which lengths
+/// Returns the kind of an argument in words. `args` are the arguments of its spec, which lengths
 /// refer to.
 pub fn kind_name(kind: Kind, args: &[Arg]) -> String {
     match kind {
@@ -92,7 +89,7 @@ mod tests {
 
     #[test]
     fn rows_as_text() {
-        let of = |name: &str| signature(&crate::by_name(name).expect("a row").shape);
+        let of = |name: &str| signature(&crate::by_name(name).expect("a row").spec);
         assert_eq!(
             of("pread64"),
             "pread64(fd: fd, buf: out data[ret <= count], count: size, pos: position) -> bytes"

@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_calls_use() {
-        let of = |name: &str| crate::by_name(name).map(|row| row.shape.uses).expect("a row");
+        let of = |name: &str| crate::by_name(name).map(|row| row.spec.uses).expect("a row");
         let (pread, write, openat, rename) =
             (of("pread64"), of("write"), of("openat"), of("renameat2"));
         assert_eq!(

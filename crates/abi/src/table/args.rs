@@ -2,7 +2,7 @@
 
 use crate::Kind::{self, *};
 use crate::kind::Arg;
-use crate::row::{Class, CopyEnd, CopyOffset, Groups, Row, Shape};
+use crate::row::{CallSpec, Class, CopyEnd, CopyOffset, Groups, Row};
 use crate::{Flags, Follow, Layout, Len, OpenFlags, PathUse, Role};
 use syscalls::x86_64::Sysno;
 
@@ -259,6 +259,6 @@ pub const fn gone(sysno: Sysno, args: &'static [Arg]) -> Row {
     system(sysno, args)
 }
 /// A variant.
-pub const fn var(name: &'static str, args: &'static [Arg]) -> Shape {
-    Shape::new(name, args)
+pub const fn var(name: &'static str, args: &'static [Arg]) -> CallSpec {
+    CallSpec::new(name, args)
 }

@@ -1,6 +1,6 @@
 //! Assertions about the table that are evaluated at compile time.
 
-use crate::{Kind, Len, Row, Shape};
+use crate::{CallSpec, Kind, Len, Row};
 
 /// Panics, at compile time, unless the rows are sorted by unique numbers and each variant, length
 /// and path refers to an argument of a suitable kind.
@@ -12,11 +12,11 @@ pub(super) const fn assert_valid(table: &[Row]) {
             i == 0 || table[i - 1].number < row.number,
             "the table must be sorted and unique by number"
         );
-        assert_valid_shape(&row.shape);
+        assert_valid_shape(&row.spec);
         let mut v = 0;
         while v < row.variants.len() {
             assert!(
-                (row.selector as usize) < row.shape.args.len(),
+                (row.selector as usize) < row.spec.args.len(),
                 "variants hang on an argument that exists"
             );
             assert_valid_shape(&row.variants[v].1);
@@ -28,27 +28,27 @@ pub(super) const fn assert_valid(table: &[Row]) {
 
 /// Panics if a length, a count or a directory descriptor refers to an argument that is missing or
 /// has an unsuitable kind.
-const fn assert_valid_shape(shape: &Shape) {
-    assert!(shape.args.len() <= 6, "at most six arguments");
+const fn assert_valid_shape(spec: &CallSpec) {
+    assert!(spec.args.len() <= 6, "at most six arguments");
     let mut a = 0;
-    while a < shape.args.len() {
-        match shape.args[a].kind {
+    while a < spec.args.len() {
+        match spec.args[a].kind {
             Kind::In(Len::Ret { .. }, _) => panic!("an input cannot be sized by the result"),
             Kind::In(len, _) | Kind::Out(len, _) | Kind::InOut(len, _) => {
-                assert_valid_length(shape, len);
+                assert_valid_length(spec, len);
             }
             Kind::InIov { count }
             | Kind::OutIov { count }
             | Kind::InMsgs { count }
             | Kind::OutMsgs { count }
             | Kind::Iocbs { count } => {
-                assert!(is_number(shape, count), "a vector is counted by a number");
+                assert!(is_number(spec, count), "a vector is counted by a number");
             }
             Kind::Path(p) => {
                 if let Some(dir) = p.dir {
                     assert!(
-                        (dir as usize) < shape.args.len()
-                            && matches!(shape.args[dir as usize].kind, Kind::DirFd),
+                        (dir as usize) < spec.args.len()
+                            && matches!(spec.args[dir as usize].kind, Kind::DirFd),
                         "a path starts from a directory descriptor"
                     );
                 }
@@ -61,16 +61,16 @@ const fn assert_valid_shape(shape: &Shape) {
 
 /// Panics if `len` refers to an argument that is missing or is not a number (for [`Len::Deref`]:
 /// not a pointer to a `u32` that the call updates).
-const fn assert_valid_length(shape: &Shape, len: Len) {
+const fn assert_valid_length(spec: &CallSpec, len: Len) {
     match len {
         Len::Fixed(_) | Len::Head { .. } | Len::Ret { max: None, .. } => {}
         Len::Arg { n, .. } | Len::Ret { max: Some(n), .. } | Len::Bits { n } => {
-            assert!(is_number(shape, n), "a length is a number");
+            assert!(is_number(spec, n), "a length is a number");
         }
         Len::Deref { n, .. } => {
-            assert!((n as usize) < shape.args.len(), "a length refers to an argument that exists");
+            assert!((n as usize) < spec.args.len(), "a length refers to an argument that exists");
             assert!(
-                matches!(shape.args[n as usize].kind, Kind::InOut(Len::Fixed(4), _)),
+                matches!(spec.args[n as usize].kind, Kind::InOut(Len::Fixed(4), _)),
                 "a length in memory is a u32 going in and out"
             );
         }
@@ -78,7 +78,7 @@ const fn assert_valid_length(shape: &Shape, len: Len) {
 }
 
 /// Returns whether argument `n` exists and is a number.
-const fn is_number(shape: &Shape, n: u8) -> bool {
-    (n as usize) < shape.args.len()
-        && matches!(shape.args[n as usize].kind, Kind::Size | Kind::Int | Kind::Uint)
+const fn is_number(spec: &CallSpec, n: u8) -> bool {
+    (n as usize) < spec.args.len()
+        && matches!(spec.args[n as usize].kind, Kind::Size | Kind::Int | Kind::Uint)
 }

@@ -8,7 +8,7 @@ use crate::flags::{io as fi, net as fnet, process as fp};
 use crate::kind::{Arg, Len as Length};
 use crate::layout::*;
 use crate::row::SqeField::{self, *};
-use crate::row::{Class, Effect, Groups, Operation, Ret, Row, Shape, URING};
+use crate::row::{CallSpec, Class, Effect, Groups, Operation, Ret, Row, URING};
 use linux_raw_sys::io_uring::io_uring_op::{self, *};
 use syscalls::x86_64::Sysno as X;
 
@@ -22,7 +22,7 @@ const fn like(op: io_uring_op, name: &'static str, call: X, fields: &'static [Sq
     let row = super::TABLE[i];
     Row {
         number: URING + op as u32,
-        shape: Shape { name, ..row.shape },
+        spec: CallSpec { name, ..row.spec },
         groups: row.groups.or(Groups::AIO),
         operation: Some(Operation {
             fields,
@@ -44,7 +44,7 @@ const fn only_recorded(
 ) -> Row {
     Row {
         number: URING + op as u32,
-        shape: Shape::new(name, args).skipped(class).returns(Ret::Host),
+        spec: CallSpec::new(name, args).skipped(class).returns(Ret::Host),
         groups: Groups::AIO,
         selector: 0,
         mask: u32::MAX,
@@ -62,7 +62,7 @@ const fn only_recorded(
 const fn buffer(op: io_uring_op, name: &'static str, args: &'static [Arg], calls: [X; 2]) -> Row {
     Row {
         number: URING + op as u32,
-        shape: Shape::new(name, args).returns(Ret::Bytes),
+        spec: CallSpec::new(name, args).returns(Ret::Bytes),
         groups: D.or(Groups::AIO),
         selector: 0,
         mask: u32::MAX,
@@ -98,7 +98,7 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     like(IORING_OP_READV, "uring_readv", X::preadv2, VECTORS),
     like(IORING_OP_WRITEV, "uring_writev", X::pwritev2, VECTORS),
     Row {
-        shape: Shape::new("uring_fsync", &[fd("fd"), fl("fsync_flags", &fi::URING_FSYNC)]),
+        spec: CallSpec::new("uring_fsync", &[fd("fd"), fl("fsync_flags", &fi::URING_FSYNC)]),
         ..like(IORING_OP_FSYNC, "uring_fsync", X::fsync, &[Fd, OpFlags])
     },
     buffer(IORING_OP_READ_FIXED, "uring_read_fixed", READ, READS),

@@ -132,12 +132,11 @@ fn every_row_agrees_with_the_running_kernel() {
 
 fn compare(row: &Row, theirs: &[(String, String)], wrong: &mut Vec<String>) {
     let name = row.name();
-    if theirs.len() != row.shape.args.len() {
-        wrong
-            .push(format!("{name}: {} arguments, the kernel has {theirs:?}", row.shape.args.len()));
+    if theirs.len() != row.spec.args.len() {
+        wrong.push(format!("{name}: {} arguments, the kernel has {theirs:?}", row.spec.args.len()));
         return;
     }
-    for (arg, (ty, theirs)) in row.shape.args.iter().zip(theirs) {
+    for (arg, (ty, theirs)) in row.spec.args.iter().zip(theirs) {
         if arg.name != theirs && !RENAMED.iter().any(|(c, a, _)| *c == name && *a == arg.name) {
             wrong.push(format!("{name}: argument {} is called {theirs} by the kernel", arg.name));
         }
@@ -213,7 +212,7 @@ fn variants_differ_in_what_they_are_by_and_nowhere_before() {
                 variant.name
             );
             let by = row.selector as usize;
-            for (arg, ours) in variant.args.iter().zip(row.shape.args) {
+            for (arg, ours) in variant.args.iter().zip(row.spec.args) {
                 assert_eq!(arg.name, ours.name, "{}: {}", row.name(), variant.name);
             }
             assert_eq!(
@@ -224,7 +223,7 @@ fn variants_differ_in_what_they_are_by_and_nowhere_before() {
             );
             let mut args = [0; 6];
             args[by] = *value;
-            assert_eq!(row.shape(&args).name, variant.name);
+            assert_eq!(row.spec(&args).name, variant.name);
         }
     }
 }
@@ -234,7 +233,7 @@ fn every_request_of_ioctl_prints_by_its_name() {
     let row = abi::by_name("ioctl").expect("a row");
     for (value, variant) in row.variants {
         let mut out = String::new();
-        abi::print::scalar(row.shape.args[1].kind, *value, &mut out);
+        abi::print::scalar(row.spec.args[1].kind, *value, &mut out);
         assert_eq!(out, variant.name);
     }
 }

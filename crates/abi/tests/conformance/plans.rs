@@ -6,7 +6,7 @@ use abi::plan::{
 };
 
 fn plan(name: &str) -> Plan {
-    Plan::derive(&abi::by_name(name).expect("a row").shape)
+    Plan::derive(&abi::by_name(name).expect("a row").spec)
 }
 
 fn variant(name: &str, variant: &str) -> Plan {
@@ -129,25 +129,25 @@ fn lengths_in_memory_and_in_bits() {
 #[test]
 fn every_plan_refers_to_arguments_that_exist() {
     for row in abi::table() {
-        for shape in std::iter::once(&row.shape).chain(row.variants.iter().map(|(_, s)| s)) {
-            let plan = Plan::derive(shape);
+        for spec in std::iter::once(&row.spec).chain(row.variants.iter().map(|(_, s)| s)) {
+            let plan = Plan::derive(spec);
             for step in plan.entry.iter().chain(&plan.exit) {
-                let exists = |n: u8| (n as usize) < shape.args.len();
+                let exists = |n: u8| (n as usize) < spec.args.len();
                 assert!(
                     exists(step.arg) || step.arg >= abi::plan::ROOT_DIRECTORY,
                     "{}: {step:?}",
-                    shape.name
+                    spec.name
                 );
                 assert!(
                     step.len_arg == NONE || step.from == LengthSource::Head || exists(step.len_arg),
                     "{}: {step:?}",
-                    shape.name
+                    spec.name
                 );
-                assert!(step.arg3 == NONE || exists(step.arg3), "{}: {step:?}", shape.name);
+                assert!(step.arg3 == NONE || exists(step.arg3), "{}: {step:?}", spec.name);
                 assert!(
                     matches!(step.arg2, NONE | OWN_OFFSET) || exists(step.arg2),
                     "{}: {step:?}",
-                    shape.name
+                    spec.name
                 );
             }
         }

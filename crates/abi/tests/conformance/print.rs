@@ -53,11 +53,11 @@ proptest! {
         if let Some((value, _)) = row.variants.get(variant) {
             args[row.selector as usize] = *value;
         }
-        let shape = row.shape(&args);
+        let spec = row.spec(&args);
         let mut out = String::new();
-        arguments(shape, &args, &Anything { payloads: &payloads, more }, &o, &mut out);
-        result(shape.ret, ret, &mut out);
-        prop_assert!(!signature(shape).is_empty());
+        arguments(spec, &args, &Anything { payloads: &payloads, more }, &o, &mut out);
+        result(spec.ret, ret, &mut out);
+        prop_assert!(!signature(spec).is_empty());
     }
 
     #[test]

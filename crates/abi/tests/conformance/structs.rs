@@ -38,8 +38,8 @@ pub fn layouts() -> Vec<&'static Layout> {
     let mut all: Vec<&'static Layout> =
         vec![&abi::layout::MSGHDR, &abi::layout::MMSGHDR, &abi::layout::IOCB];
     for row in abi::table() {
-        for shape in std::iter::once(&row.shape).chain(row.variants.iter().map(|(_, s)| s)) {
-            for arg in shape.args {
+        for spec in std::iter::once(&row.spec).chain(row.variants.iter().map(|(_, s)| s)) {
+            for arg in spec.args {
                 if let Kind::In(_, l) | Kind::Out(_, l) | Kind::InOut(_, l) = arg.kind
                     && !all.iter().any(|a| a.name == l.name && a.form == l.form)
                 {

@@ -39,7 +39,7 @@ pub(super) enum StopMethod {
     /// All of them are in this cgroup, which is frozen.
     Freezer(Cgroup),
     /// The probe lists them, and each one is stopped with ptrace.
-    Hold(Link),
+    Seize(Link),
 }
 
 impl StopMethod {
@@ -53,7 +53,7 @@ impl StopMethod {
                 .progs
                 .in_scope
                 .attach()
-                .map(Self::Hold)
+                .map(Self::Seize)
                 .map_err(refused("attach the eBPF program to the list of processes")),
         }
     }
@@ -63,7 +63,7 @@ impl StopMethod {
     fn stop_all(&mut self) -> Option<AllStopped<'_>> {
         match self {
             Self::Freezer(cgroup) => cgroup.freeze().then_some(AllStopped::Frozen(cgroup)),
-            Self::Hold(in_scope) => {
+            Self::Seize(in_scope) => {
                 let mut bytes = Vec::new();
                 Iter::new(in_scope).ok()?.read_to_end(&mut bytes).ok()?;
                 let processes =
@@ -100,7 +100,7 @@ struct Watcher {
     /// The ring in which the probe says that a CPU's ring is nearly full.
     alarms: MapHandle,
     /// The page with the consumer position of that ring.
-    taken: Mapped,
+    consumer_page: Mapped,
     cpus: Arc<Cpus>,
     written: Arc<WrittenUntil>,
     /// How many bytes should be in a ring at most.
@@ -117,21 +117,21 @@ impl Throttle {
         let page = rustix::param::page_size();
         let alarms = MapHandle::try_from(&probe.skel.maps.alarms)
             .map_err(refused("duplicate a descriptor"))?;
-        let taken = Mapped::new(&alarms, 0, page, true)?;
+        let consumer_page = Mapped::new(&alarms, 0, page, true)?;
         let watcher = Watcher {
             method,
             alarms,
-            taken,
+            consumer_page,
             cpus: Arc::clone(&consumers.cpus),
             written: Arc::clone(&consumers.written),
             ring_bytes: probe.ring_bytes as u64,
         };
         let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)
             .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
-        let ours = stop.try_clone().map_err(Error::refused("duplicate a descriptor"))?;
+        let stop_copy = stop.try_clone().map_err(Error::refused("duplicate a descriptor"))?;
         let thread = std::thread::Builder::new()
             .name("throttle".to_owned())
-            .spawn(move || watcher.run(&ours));
+            .spawn(move || watcher.run(&stop_copy));
         Ok(Self { stop, thread: thread.map_err(Error::refused("start a thread"))? })
     }
     /// Ends the thread. Returns for how long processes were stopped in total.
@@ -163,7 +163,7 @@ impl Watcher {
             }
             self.forget_alarms();
             if self.written.fullest() >= self.ring_bytes / 8 * 5 {
-                all += self.hold(stop);
+                all += self.stop_until_drained(stop);
             }
         }
     }
@@ -171,27 +171,29 @@ impl Watcher {
     /// Discards all pending alarms; that there are any is all that matters.
     fn forget_alarms(&self) {
         // The producer position is on the page behind. The consumer position is set to it.
-        if let Ok(theirs) =
+        if let Ok(producer_page) =
             Mapped::new(&self.alarms, rustix::param::page_size(), rustix::param::page_size(), false)
         {
-            self.taken.word(0).store(theirs.word(0).load(Ordering::Acquire), Ordering::Release);
+            self.consumer_page
+                .word(0)
+                .store(producer_page.word(0).load(Ordering::Acquire), Ordering::Release);
         }
     }
 
     /// Stops all processes until the rings are nearly empty, writing stalls, or `stop` is readable.
     /// Returns for how long they were stopped.
-    fn hold(&mut self, stop: &OwnedFd) -> Duration {
+    fn stop_until_drained(&mut self, stop: &OwnedFd) -> Duration {
         let (begin, written) = (Instant::now(), Arc::clone(&self.written));
         let Some(_stopped) = self.method.stop_all() else { return Duration::ZERO };
-        let taken = || written.rings.iter().map(Ring::consumed).sum::<u64>();
-        let mut last = (taken(), begin);
+        let consumed = || written.rings.iter().map(Ring::consumed).sum::<u64>();
+        let mut last = (consumed(), begin);
         while written.fullest() > self.ring_bytes / 8 && last.1.elapsed() < STALLED {
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
             if poll(&mut fds, Some(&CHECK_EVERY)).is_ok_and(|n| n > 0) {
                 break;
             }
-            if taken() != last.0 {
-                last = (taken(), Instant::now());
+            if consumed() != last.0 {
+                last = (consumed(), Instant::now());
             }
         }
         begin.elapsed()

@@ -72,24 +72,24 @@ struct Shared {
 #[derive(Default)]
 struct RequestOrder {
     /// How many requests were taken.
-    taken: u64,
+    requests_taken: u64,
     /// For each thread, the first request whose answer it has not written.
     unwritten: [Option<u64>; FileReaders::JOURNALS],
 }
 
 impl RequestOrder {
     /// Notes that a thread has taken the next `count` requests.
-    fn took(&mut self, thread: usize, count: u64) {
+    fn note_taken(&mut self, thread: usize, count: u64) {
         if count > 0 {
-            self.unwritten[thread].get_or_insert(self.taken);
-            self.taken += count;
+            self.unwritten[thread].get_or_insert(self.requests_taken);
+            self.requests_taken += count;
         }
     }
     /// Notes that a thread has written all its answers. Returns up to which number all requests
     /// have their answers in the journals.
-    fn wrote(&mut self, thread: usize) -> u64 {
+    fn note_written(&mut self, thread: usize) -> u64 {
         self.unwritten[thread] = None;
-        self.unwritten.iter().flatten().copied().min().unwrap_or(self.taken)
+        self.unwritten.iter().flatten().copied().min().unwrap_or(self.requests_taken)
     }
 }
 
@@ -186,7 +186,7 @@ fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWr
         {
             let mut order = order();
             let _ = ring.consume();
-            order.took(index, answered.take());
+            order.note_taken(index, answered.take());
         }
         let disk = if last {
             Some(shared.disk.lock().unwrap_or_else(PoisonError::into_inner))
@@ -199,7 +199,7 @@ fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWr
             shared
                 .common
                 .word(offset_of!(common_state, kept))
-                .store(order.wrote(index), Ordering::Release);
+                .store(order.note_written(index), Ordering::Release);
         }
         let waits = disk.is_none();
         drop(disk);
@@ -266,14 +266,14 @@ mod tests {
     #[test]
     fn what_is_written_counts_up_to_the_first_that_is_not() {
         let mut order = RequestOrder::default();
-        order.took(0, 5);
-        order.took(1, 3);
-        assert_eq!(order.wrote(1), 0, "the first five are not there");
-        order.took(1, 4);
-        order.took(0, 0);
-        assert_eq!(order.wrote(0), 8, "the last four are not there");
-        order.took(0, 1);
-        assert_eq!(order.wrote(1), 12);
-        assert_eq!(order.wrote(0), 13);
+        order.note_taken(0, 5);
+        order.note_taken(1, 3);
+        assert_eq!(order.note_written(1), 0, "the first five are not there");
+        order.note_taken(1, 4);
+        order.note_taken(0, 0);
+        assert_eq!(order.note_written(0), 8, "the last four are not there");
+        order.note_taken(0, 1);
+        assert_eq!(order.note_written(1), 12);
+        assert_eq!(order.note_written(0), 13);
     }
 }

@@ -59,10 +59,10 @@ const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// Fails unless this process is in the first pid namespace: the probe sees process IDs as they are
 /// there.
 fn is_first_pid_namespace() -> Result<(), Error> {
-    let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| {
+    let own_namespace = std::fs::read_link("/proc/self/ns/pid").map_err(|source| {
         Error::EbpfUnavailable { doing: "read this process's pid namespace", source, hint: None }
     })?;
-    if ours.as_os_str() == FIRST_PID_NAMESPACE {
+    if own_namespace.as_os_str() == FIRST_PID_NAMESPACE {
         return Ok(());
     }
     let source = io::Error::other("process IDs differ from the kernel's here");

@@ -68,7 +68,7 @@ struct Watch<'o> {
     /// The command's process, or the only one that was attached to.
     main: Option<i32>,
     /// Whether that is the recorder's child.
-    ours: bool,
+    runs_command: bool,
     end: ProgramEnd,
     end_requests: EndRequests,
     /// When the terminal last stopped the recorder's process group.
@@ -93,7 +93,7 @@ pub(super) fn command(
     let mut child = launch::fork(command, &settings, directory.as_ref())?;
     let pid = child.pid;
     let cgroup = cgroup.filter(|cgroup| child.in_cgroup || cgroup.take(pid));
-    (watch.main, watch.ours) = (Some(pid), true);
+    (watch.main, watch.runs_command) = (Some(pid), true);
     watch.out.write_event(RecordKind::Start, monotonic_ns(), pid, pid, [0, 0, 0, 1, 0, 0]);
     at_start::write_child_before_exec(&mut watch.out, monotonic_ns(), pid, command);
     watch.out.flush();
@@ -259,7 +259,7 @@ impl<'o> Watch<'o> {
             out,
             handlers,
             main: None,
-            ours: false,
+            runs_command: false,
             end: ProgramEnd::Running,
             end_requests: EndRequests::default(),
             stop_asked: None,
@@ -306,11 +306,11 @@ impl<'o> Watch<'o> {
             if self.handlers.has_received() && self.is_to_end() {
                 return;
             }
-            if self.ours && matches!(self.end, ProgramEnd::Running) {
+            if self.runs_command && matches!(self.end, ProgramEnd::Running) {
                 self.reap_child();
             }
             // A process that was attached to is counted when it makes its first call.
-            let gone = if self.ours {
+            let gone = if self.runs_command {
                 !matches!(self.end, ProgramEnd::Running)
             } else {
                 self.main.is_none_or(|pid| !exists(pid))
@@ -319,7 +319,7 @@ impl<'o> Watch<'o> {
                 return;
             }
             if self.consumers.written.has_failed()
-                && (!self.ours || gone || self.end_requests.times() > 1)
+                && (!self.runs_command || gone || self.end_requests.times() > 1)
             {
                 return;
             }
@@ -338,7 +338,7 @@ impl<'o> Watch<'o> {
         }
         self.end_requests.count(
             arrived,
-            self.main.filter(|_| self.ours && matches!(self.end, ProgramEnd::Running)),
+            self.main.filter(|_| self.runs_command && matches!(self.end, ProgramEnd::Running)),
         )
     }
 
@@ -395,8 +395,8 @@ impl<'o> Watch<'o> {
         }
         let stopped = self.throttle.take().map_or(Duration::ZERO, Throttle::finish);
         let files = self.files.finish();
-        let taken = self.consumers.finish();
-        for gap in &taken.gaps {
+        let consumed = self.consumers.finish();
+        for gap in &consumed.gaps {
             self.out.write_event(
                 RecordKind::Gap,
                 monotonic_ns(),
@@ -418,14 +418,14 @@ impl<'o> Watch<'o> {
             );
         }
         drop(self.handlers);
-        let journal_error = taken.error.or(files).or(self.out.finish());
+        let journal_error = consumed.error.or(files).or(self.out.finish());
         if let Some(sealing) = sealing {
             sealing.finish(recording);
         }
         Outcome {
             end: self.end,
             notes: Vec::new(),
-            delay: Duration::from_nanos(taken.held) + stopped,
+            delay: Duration::from_nanos(consumed.held) + stopped,
             detached,
             journal_error,
             missing: no_operations.into_iter().collect(),
@@ -457,9 +457,9 @@ fn exists(pid: i32) -> bool {
 }
 
 /// Waits until the process ends, a signal arrives, or the time has passed.
-fn wait(process: Option<&OwnedFd>, upto: Duration) {
+fn wait(process: Option<&OwnedFd>, timeout: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let timeout = Timespec { tv_sec: 0, tv_nsec: upto.as_nanos() as i64 };
+    let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.as_nanos() as i64 };
     let mut fds: Vec<PollFd<'_>> =
         process.map(|p| PollFd::new(p, PollFlags::IN)).into_iter().collect();
     let _ = poll(&mut fds, Some(&timeout));

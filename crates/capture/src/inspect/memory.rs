@@ -11,11 +11,11 @@ pub(crate) fn span(address: u64, len: usize) -> Span {
 /// Reads the ranges of process memory, one after the other, into `local`. Returns how many bytes
 /// could be read. There may be at most 1024 ranges; together they must not be longer than `local`.
 pub(crate) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
-    let ours = Span { iov_base: local.as_mut_ptr().cast(), iov_len: local.len() };
+    let local_span = Span { iov_base: local.as_mut_ptr().cast(), iov_len: local.len() };
     // SAFETY: the kernel writes at most `local.len()` bytes into `local`; the remote addresses are
     // checked by the kernel.
     let n = unsafe {
-        libc::process_vm_readv(tid, &ours, 1, spans.as_ptr(), spans.len() as libc::c_ulong, 0)
+        libc::process_vm_readv(tid, &local_span, 1, spans.as_ptr(), spans.len() as libc::c_ulong, 0)
     };
     usize::try_from(n).unwrap_or(0)
 }

@@ -30,7 +30,7 @@ pub(crate) struct SpareCpu {
     /// Idle seconds of all CPUs then.
     idle: f64,
     /// CPU seconds of the calling thread then.
-    ours: f64,
+    own_time: f64,
     /// The result of the last measurement.
     available: bool,
 }
@@ -44,10 +44,10 @@ impl SpareCpu {
             memory: open("/proc/meminfo"),
             since: Instant::now(),
             idle: 0.0,
-            ours: 0.0,
+            own_time: 0.0,
             available: false,
         };
-        (spare.idle, spare.ours) = (spare.idle(), thread_seconds());
+        (spare.idle, spare.own_time) = (spare.idle(), thread_seconds());
         spare
     }
 
@@ -55,9 +55,9 @@ impl SpareCpu {
     pub fn is_available(&mut self) -> bool {
         let passed = self.since.elapsed();
         if passed >= MEASURE_EVERY {
-            let (idle, ours) = (self.idle(), thread_seconds());
-            let spare = idle - std::mem::replace(&mut self.idle, idle) + ours
-                - std::mem::replace(&mut self.ours, ours);
+            let (idle, own_time) = (self.idle(), thread_seconds());
+            let spare = idle - std::mem::replace(&mut self.idle, idle) + own_time
+                - std::mem::replace(&mut self.own_time, own_time);
             self.available = spare >= MIN_IDLE_CPUS * passed.as_secs_f64()
                 && writeback_bytes(self.memory.as_ref()) < MAX_WRITEBACK_BYTES;
             self.since = Instant::now();

@@ -2,7 +2,7 @@
 
 mod completions;
 
-pub use completions::{CompletionsArgs, completions};
+pub use completions::{CompletionsArgs, run_completions};
 
 use crate::output::stdout;
 use anyhow::{Context, Result};
@@ -33,26 +33,29 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ("RUST_BACKTRACE", "If set, an internal error prints a backtrace."),
 ];
 
-/// `reanimator man`; `command` is the whole program's.
-pub fn man(a: &ManArgs, command: Command) -> Result<()> {
+/// Runs `reanimator man`: prints the main man page, or writes one page for each subcommand into a
+/// directory. `command` describes the whole command line.
+pub fn run_man(a: &ManArgs, command: Command) -> Result<()> {
     // Built, so that subcommands have the options that all share.
     let mut command = command.disable_help_subcommand(true);
     command.build();
-    let Some(dir) = &a.dir else { return stdout::text(&page(&command, "reanimator")?) };
+    let Some(dir) = &a.dir else { return stdout::print_text(&man_page(&command, "reanimator")?) };
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let write = |name: &str, page: String| {
         let file = dir.join(format!("{name}.1"));
         std::fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))
     };
-    write("reanimator", page(&command, "reanimator")?)?;
+    write("reanimator", man_page(&command, "reanimator")?)?;
     for sub in command.get_subcommands().filter(|s| !s.is_hide_set()) {
         let name = format!("reanimator-{}", sub.get_name());
-        write(&name, page(sub, &name)?)?;
+        write(&name, man_page(sub, &name)?)?;
     }
     Ok(())
 }
 
-fn page(command: &Command, name: &str) -> Result<String> {
+/// Returns the man page of a command as roff text. `name` is the page's title, such as
+/// `reanimator-record`.
+fn man_page(command: &Command, name: &str) -> Result<String> {
     let mut page = Vec::new();
     let is_main = command.has_subcommands();
     let man =
@@ -69,11 +72,11 @@ fn page(command: &Command, name: &str) -> Result<String> {
         man.render_subcommands_section(&mut page)?;
     }
     let mut page = String::from_utf8_lossy(&page).into_owned();
-    page.push_str(&examples(command));
+    page.push_str(&examples_section(command));
     if is_main {
         page.push_str(".SH ENVIRONMENT\n");
         for (variable, effect) in ENVIRONMENT {
-            page.push_str(&format!(".TP\n{variable}\n{}\n", escaped(effect)));
+            page.push_str(&format!(".TP\n{variable}\n{}\n", escape_roff(effect)));
         }
     } else {
         page.push_str(".SH SEE ALSO\n.BR reanimator (1)\n");
@@ -81,13 +84,13 @@ fn page(command: &Command, name: &str) -> Result<String> {
     Ok(page)
 }
 
-/// One form of the command line, with each option and its value.
+/// Returns the synopsis of a command: its name and each option with its value.
 fn synopsis(command: &Command) -> String {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     let mut line = name.to_owned();
     for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
         line.push(' ');
-        line.push_str(&form(arg));
+        line.push_str(&option_usage(arg));
     }
     if command.has_subcommands() {
         line.push_str(" <COMMAND> [ARG]...");
@@ -95,7 +98,9 @@ fn synopsis(command: &Command) -> String {
     line
 }
 
-fn form(arg: &Arg) -> String {
+/// Returns how an option or argument is written in the synopsis: in brackets if it is optional, and
+/// with `...` if it can be repeated.
+fn option_usage(arg: &Arg) -> String {
     let values = arg.get_value_names().map(|names| names.join(" ")).unwrap_or_default();
     let takes = arg.get_num_args().is_some_and(|number| number.takes_values());
     let flag = match (arg.get_short(), arg.get_long()) {
@@ -113,17 +118,19 @@ fn form(arg: &Arg) -> String {
     format!("{open}{inside}{close}{}", if repeats { "..." } else { "" })
 }
 
-/// What stands after the options: examples, each line as it is.
-fn examples(command: &Command) -> String {
+/// Returns the EXAMPLES section of a man page, with the lines of the help's examples. Empty if
+/// there are none.
+fn examples_section(command: &Command) -> String {
     let Some(help) = command.get_after_help().map(ToString::to_string) else {
         return String::new();
     };
     let lines = help.trim_start_matches("Examples:\n").trim_end();
-    format!(".SH EXAMPLES\n.nf\n{}\n.fi\n", escaped(lines))
+    format!(".SH EXAMPLES\n.nf\n{}\n.fi\n", escape_roff(lines))
 }
 
-/// Backslashes are roff's, and so is a dot or an apostrophe at the beginning of a line.
-fn escaped(text: &str) -> String {
+/// Escapes what roff would interpret: backslashes, hyphens, and a dot or an apostrophe at the
+/// beginning of a line.
+fn escape_roff(text: &str) -> String {
     let line = |line: &str| {
         let line = line.replace('\\', "\\e").replace('-', "\\-");
         if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line }

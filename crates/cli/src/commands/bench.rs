@@ -56,7 +56,7 @@ pub struct Args {
         long = "target",
         value_name = "NAME=DIR",
         required = true,
-        value_parser = OsStringValueParser::new().try_map(|text| target(&text))
+        value_parser = OsStringValueParser::new().try_map(|text| parse_target(&text))
     )]
     pub targets: Vec<Target>,
     /// How many times to replay on each target
@@ -98,7 +98,8 @@ pub struct Target {
     pub dir: PathBuf,
 }
 
-fn target(text: &OsStr) -> Result<Target, String> {
+/// Parses a `--target NAME=DIR`.
+fn parse_target(text: &OsStr) -> Result<Target, String> {
     let bytes = text.as_bytes();
     let at = bytes.iter().position(|b| *b == b'=').unwrap_or_default();
     let (name, dir) = (&bytes[..at], bytes.get(at + 1..).unwrap_or_default());
@@ -110,8 +111,8 @@ fn target(text: &OsStr) -> Result<Target, String> {
     }
 }
 
-/// What the user types for a choice.
-fn name(choice: &impl clap::ValueEnum) -> String {
+/// Returns the word that a user types to select this value of an option.
+fn value_name(choice: &impl clap::ValueEnum) -> String {
     choice.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
 }
 
@@ -139,21 +140,22 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// The targets that have times.
+    /// Returns the targets that have times: those whose replays did not fail.
     fn timed(&self) -> Vec<&Measured<'_>> {
         self.measured.iter().filter(|m| m.failed.is_none() && !m.runs.is_empty()).collect()
     }
 }
 
-/// `reanimator bench`.
+/// Runs `reanimator bench`: replays the trace several times on each target, and prints a
+/// comparison. The exit status is 1 if a replay failed or differed from the recording.
 pub fn run(a: &Args, messages: &Messages) -> Result<Outcome> {
-    let trace = reading::open(&a.trace, messages)?;
-    replay::warn(&trace, messages);
+    let trace = reading::open_trace(&a.trace, messages)?;
+    replay::warn_if_not_replayable(&trace, messages);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register(signal, stop.clone()).context("cannot catch signals")?;
     }
-    check(a)?;
+    check_args(a)?;
     let plot = a.plot.as_deref().map(|file| Plot::new(file, a.plot_theme)).transpose()?;
     let (about, summary) = (trace.recording_info(), trace.summary());
     let span = summary.first.zip(summary.last).map_or(0, |(a, b)| b.saturating_sub(a));
@@ -177,9 +179,9 @@ pub fn run(a: &Args, messages: &Messages) -> Result<Outcome> {
         bail!("the benchmark was interrupted before the first of {all} replays was done");
     }
     if a.json {
-        stdout::json(&document(a, &trace, &bench))?;
+        stdout::print_json(&to_json(a, &trace, &bench))?;
     } else {
-        stdout::text(&table::of(&bench, Colours::of(&std::io::stdout())))?;
+        stdout::print_text(&table::report(&bench, Colours::for_stream(&std::io::stdout())))?;
     }
     if stop.load(Relaxed) {
         bail!("the benchmark was interrupted after {done} of {all} replays");
@@ -200,7 +202,8 @@ pub fn run(a: &Args, messages: &Messages) -> Result<Outcome> {
     Ok(Outcome::Status(i32::from(bench.measured.iter().any(is_different))))
 }
 
-/// Replays on each target in turn. How often, and on which target it could not be done.
+/// Replays on each target in turn, `--repeat` times. Returns the number of replays that were done,
+/// and the first error that kept a target from being measured.
 fn measure(
     a: &Args,
     messages: &Messages,
@@ -228,10 +231,10 @@ fn measure(
                     "comparing" => calls,
                     _ => 0,
                 };
-                progress.at(before + done, all);
-                progress.detail(format_args!("{phase} on {name}, {round} of {}", a.repeat));
+                progress.set_position(before + done, all);
+                progress.set_detail(format_args!("{phase} on {name}, {round} of {}", a.repeat));
             };
-            match run::once(a, trace.path(), of.target, stop, &mut hear) {
+            match run::replay_once(a, trace.path(), of.target, stop, &mut hear) {
                 _ if stop.load(Relaxed) => {}
                 Ok(run) => {
                     of.failed.clone_from(&run.failed);
@@ -239,7 +242,7 @@ fn measure(
                     done += 1;
                 }
                 Err(error) => {
-                    let why = failure::text(&error);
+                    let why = failure::error_text(&error);
                     trouble.get_or_insert(format!("replaying on {}: {why}", of.target.name));
                     of.failed = Some(why);
                 }
@@ -249,8 +252,9 @@ fn measure(
     (done, trouble)
 }
 
-/// What would otherwise be found out when much is measured already.
-fn check(a: &Args) -> Result<()> {
+/// Checks what would otherwise fail only after minutes of measuring: that the targets' names
+/// differ, that their directories are writable, and that `--cold` can drop the page cache.
+fn check_args(a: &Args) -> Result<()> {
     for (i, target) in a.targets.iter().enumerate() {
         if a.targets[..i].iter().any(|t| t.name == target.name) {
             bail!("two targets have the name {}", target.name);
@@ -269,25 +273,26 @@ fn check(a: &Args) -> Result<()> {
     Ok(())
 }
 
-fn document(a: &Args, trace: &Trace, bench: &Bench<'_>) -> serde_json::Value {
+/// Returns the document that `--json` prints.
+fn to_json(a: &Args, trace: &Trace, bench: &Bench<'_>) -> serde_json::Value {
     let target = |m: &Measured<'_>| {
         let elapsed = (m.failed.is_none() && !m.runs.is_empty()).then(|| m.elapsed());
         json!({
             "name": m.target.name,
-            "dir": json::text(m.target.dir.as_os_str().as_bytes()),
+            "dir": json::bytes_to_json(m.target.dir.as_os_str().as_bytes()),
             "elapsed_s": elapsed,
             "failed": m.failed,
             "runs": m.runs.iter().map(|run| &run.report).collect::<Vec<_>>(),
         })
     };
     json!({
-        "trace": json::text(trace.path().as_os_str().as_bytes()),
+        "trace": json::bytes_to_json(trace.path().as_os_str().as_bytes()),
         "host": bench.host,
         "engine": bench.engine,
         "recorded_s": bench.recorded_s,
         "repeat": a.repeat,
         "cold": a.cold,
-        "order": name(&a.order),
+        "order": value_name(&a.order),
         "pace": a.pace.to_string(),
         "quantiles": &::replay::report::QUANTILES[..],
         "targets": bench.measured.iter().map(target).collect::<Vec<_>>(),
@@ -295,13 +300,13 @@ fn document(a: &Args, trace: &Trace, bench: &Bench<'_>) -> serde_json::Value {
 }
 
 impl Measured<'_> {
-    /// Median of the replays' times, seconds.
+    /// Returns the median duration of this target's replays, in seconds.
     pub fn elapsed(&self) -> f64 {
         median(self.runs.iter().map(|r| r.elapsed_s))
     }
 }
 
-/// The median; 0 of nothing.
+/// Returns the median of the values, or 0 if there are none.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn targets_have_names() {
-        let target = |text: &str| target(text.as_ref());
+        let target = |text: &str| parse_target(text.as_ref());
         assert_eq!(target("a=/b=c"), Ok(Target { name: "a".to_owned(), dir: "/b=c".into() }));
         assert!(["/mnt/a", "=x", "x=", ""].iter().all(|text| target(text).is_err()));
     }

@@ -3,13 +3,13 @@
 use crate::commands::print;
 use crate::messages::Messages;
 use crate::messages::failure::{self, Advise};
-use crate::output::units::{bytes, count, counted};
+use crate::output::units::{format_bytes, format_count, format_counted};
 use crate::traces::naming;
 use crate::traces::unfinished::Unfinished;
 use anyhow::{Context, Result, bail};
-use interop::export::{self, Exported, export};
+use interop::export::{Exported, FORMATS, Format, Sink};
 use interop::format::{READABLE, sniff};
-use interop::{Importer, Outcome, dataseries};
+use interop::{Importer, Outcome};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, BufWriter};
@@ -17,17 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Convert a trace from or to another tool's format
-///
-/// The input's format is found from its content, the output's from its name. Existing files are not
-/// replaced. What cannot be converted is counted and reported.
-///
-/// Reads DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), and text of strace, perf
-/// trace, perf script, FreeBSD's kdump and blkparse.
-///
-/// Writes .ra (Reanimator), .ds (DataSeries), .pftrace (Perfetto), .json (Chrome), .csv, .jsonl,
-/// .strace and .iolog (fio).
 #[derive(clap::Args, Debug)]
-#[command(after_help = "\
+#[command(long_about = long_about(), after_help = "\
 Examples:
   strace -f -ttt -T -y -xx -v -s 9999999 -o log CMD
   reanimator convert log log.ra
@@ -58,28 +49,50 @@ pub struct Args {
 }
 
 /// What is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Target {
+    /// A trace of ours.
     Trace,
-    DataSeries,
-    Export(export::Format),
-    Strace,
-    Json,
+    /// What `print` prints.
+    Lines { json: bool },
+    /// The format of another tool.
+    Export(&'static Format),
 }
 
-const TARGETS: [(&str, Target); 9] = [
-    ("ra", Target::Trace),
-    ("ds", Target::DataSeries),
-    ("pftrace", Target::Export(export::Format::Perfetto)),
-    ("perfetto-trace", Target::Export(export::Format::Perfetto)),
-    ("json", Target::Export(export::Format::Chrome)),
-    ("csv", Target::Export(export::Format::Csv)),
-    ("iolog", Target::Export(export::Format::Iolog)),
-    ("jsonl", Target::Json),
-    ("strace", Target::Strace),
-];
+/// All extensions, and what each stands for.
+fn targets() -> impl Iterator<Item = (&'static str, Target)> {
+    let exports = FORMATS.iter().flat_map(|format| {
+        format.extensions.iter().map(move |extension| (*extension, Target::Export(format)))
+    });
+    let lines = [("jsonl", true), ("strace", false)];
+    [("ra", Target::Trace)]
+        .into_iter()
+        .chain(exports)
+        .chain(lines.map(|(extension, json)| (extension, Target::Lines { json })))
+}
 
-/// `reanimator convert`.
+/// Returns the description of the command for its help, with the list of output formats.
+fn long_about() -> String {
+    let exports: Vec<String> = FORMATS
+        .iter()
+        .map(|format| match format.name {
+            "" => format!(".{}", format.extensions[0]),
+            name => format!(".{} ({name})", format.extensions[0]),
+        })
+        .collect();
+    format!(
+        "Convert a trace from or to another tool's format\n\n\
+         The input's format is found from its content, the output's from its name. Existing files \
+         are not replaced. What cannot be converted is counted and reported.\n\n\
+         Reads DataSeries (RA-Strace, RA-LTTng), CTF 1.8 (LTTng kernel traces), and text of \
+         strace, perf trace, perf script, FreeBSD's kdump and blkparse.\n\n\
+         Writes .ra (Reanimator), {}, .jsonl and .strace.",
+        exports.join(", ")
+    )
+}
+
+/// Runs `reanimator convert`: detects the input format from the content and the output format from
+/// the extension, and converts.
 pub fn run(a: &Args, messages: &Messages) -> Result<()> {
     let from = sniff(&a.from)?;
     let Some(from) = from else {
@@ -88,105 +101,116 @@ pub fn run(a: &Args, messages: &Messages) -> Result<()> {
         return unknown.advise(format!("these formats can be read: {READABLE}"));
     };
     let extension = a.to.extension().and_then(OsStr::to_str);
-    let Some((_, target)) = TARGETS.iter().find(|(name, _)| Some(*name) == extension) else {
-        let names: Vec<String> = TARGETS.iter().map(|(name, _)| format!(".{name}")).collect();
+    let Some((_, target)) = targets().find(|(name, _)| Some(*name) == extension) else {
+        let names: Vec<String> = targets().map(|(name, _)| format!(".{name}")).collect();
         let unknown: Result<()> = Err(anyhow::anyhow!("unknown output format: {}", a.to.display()));
         return unknown.advise(format!("the extension must be one of {}", names.join(" ")));
     };
     match (from.importer(), target) {
         (None, Target::Trace) => bail!("{} is a trace already", a.from.display()),
-        (None, target) => write(a, *target, messages),
+        (None, target) => export(a, target, messages),
         (Some(import), Target::Trace) => {
-            let to = naming::output(Some(&a.to), OsStr::new(""), false)?;
+            let to = naming::choose_output(Some(&a.to), OsStr::new(""), false)?;
             let (unfinished, outcome) = import_beside(a, import, messages)?;
             unfinished.finish(&to)?;
-            taken(&outcome, Some(&to), messages);
+            print_imported(&outcome, Some(&to), messages);
             Ok(())
         }
         (Some(import), target) => {
             // By way of a trace of ours, which goes again.
             let (through, outcome) = import_beside(a, import, messages)?;
-            taken(&outcome, None, messages);
+            print_imported(&outcome, None, messages);
             let from = through.path().to_owned();
-            write(&Args { from, to: a.to.clone(), directory: None }, *target, messages)
+            export(&Args { from, to: a.to.clone(), directory: None }, target, messages)
         }
     }
 }
 
-/// Makes a trace of ours, beside where it is to be.
+/// Imports another tool's recording as a trace in a hidden directory beside the output. The caller
+/// renames it, or it is removed when dropped.
 fn import_beside(a: &Args, import: Importer, messages: &Messages) -> Result<(Unfinished, Outcome)> {
     let unfinished = Unfinished::beside(&a.to)?;
     let directory = a.directory.as_ref().map(|d| d.as_os_str().as_bytes());
     let bar = messages.progress("reading");
-    let outcome = import(&a.from, unfinished.path(), directory, &mut |done, of| bar.at(done, of));
+    let outcome =
+        import(&a.from, unfinished.path(), directory, &mut |done, of| bar.set_position(done, of));
     drop(bar);
     Ok((unfinished, outcome?))
 }
 
-fn write(a: &Args, target: Target, messages: &Messages) -> Result<()> {
+/// Exports a trace in the target format, and prints what could not be converted. Fails if the
+/// output exists already.
+fn export(a: &Args, target: Target, messages: &Messages) -> Result<()> {
     let opened = model::recover(&a.from, &mut |_, _| {}).and_then(|_| trace::Trace::open(&a.from));
-    let trace = failure::explained(opened, &a.from)?;
+    let trace = failure::with_advice(opened, &a.from)?;
     if a.to.symlink_metadata().is_ok() {
         let there: Result<()> = Err(anyhow::anyhow!("{} exists", a.to.display()));
         return there.advise("choose another name: existing files are not replaced");
     }
     let bar = messages.progress("converting");
-    let progress = &mut |done, of| bar.at(done, of);
+    let progress = &mut |done, of| bar.set_position(done, of);
     let written = match target {
         Target::Export(format) => {
-            export(&trace, &a.to, format, progress).map_err(anyhow::Error::from)
+            format.export(&trace, &a.to, progress).map_err(anyhow::Error::from)
         }
-        Target::DataSeries => {
-            dataseries::export(&trace, &a.to, progress).map_err(anyhow::Error::from)
-        }
-        Target::Strace | Target::Json => lines(&trace, &a.to, target == Target::Json, messages),
+        Target::Lines { json } => export_lines(&trace, &a.to, json, messages),
         Target::Trace => bail!("{} is a trace already", a.from.display()),
     };
     drop(bar);
     let exported = written?;
     for (what, n) in &exported.changed {
-        messages.say(format_args!("note: {} {what}", count(*n)));
+        messages.say(format_args!("note: {} {what}", format_count(*n)));
     }
-    lost(&exported.lost, messages);
+    print_lost(&exported.lost, messages);
     let size = std::fs::metadata(&a.to).map_or(0, |m| m.len());
     messages.say(format_args!(
         "wrote {}  {}  {}",
         a.to.display(),
-        counted(exported.calls, "call", "calls"),
-        bytes(size)
+        format_counted(exported.calls, "call", "calls"),
+        format_bytes(size)
     ));
     Ok(())
 }
 
-/// What `print` prints, in full.
-fn lines(trace: &trace::Trace, to: &Path, json: bool, messages: &Messages) -> Result<Exported> {
+/// Exports a trace as the lines that `reanimator print` prints, with nothing shortened: as text, or
+/// as JSON.
+fn export_lines(
+    trace: &trace::Trace,
+    to: &Path,
+    json: bool,
+    messages: &Messages,
+) -> Result<Exported> {
     let cannot = || format!("cannot write {}", to.display());
-    let mut out = BufWriter::new(export::Sink::new(to)?);
-    print::whole(json, messages, trace, &mut out)?;
+    let mut out = BufWriter::new(Sink::new(to)?);
+    print::print_all(json, messages, trace, &mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?.finish()?;
     Ok(Exported { calls: trace.summary().calls, ..Exported::default() })
 }
 
-fn lost(lost: &BTreeMap<String, u64>, messages: &Messages) {
+/// Warns about what was not converted: each kind with its count.
+fn print_lost(lost: &BTreeMap<String, u64>, messages: &Messages) {
     for (what, n) in lost {
-        messages.caution(format_args!("not converted: {} {what}", count(*n)));
+        messages.caution(format_args!("not converted: {} {what}", format_count(*n)));
     }
 }
 
-/// `to`: where it is; `None`: it goes again.
-fn taken(outcome: &Outcome, to: Option<&Path>, messages: &Messages) {
+/// Prints notes, losses and a summary of an import. `to` is the path of the trace, or `None` if the
+/// trace was only a step to another format.
+fn print_imported(outcome: &Outcome, to: Option<&Path>, messages: &Messages) {
     let s = &outcome.summary;
     for note in &s.notes {
         messages.say(format_args!("note: {note}"));
     }
-    lost(&outcome.lost, messages);
+    print_lost(&outcome.lost, messages);
     if let Some(to) = to {
-        let (calls, processes) =
-            (counted(s.calls, "call", "calls"), counted(s.processes, "process", "processes"));
+        let (calls, processes) = (
+            format_counted(s.calls, "call", "calls"),
+            format_counted(s.processes, "process", "processes"),
+        );
         messages.say(format_args!(
             "wrote {}  {calls}  {processes}  {}  {}",
             to.display(),
-            bytes(s.bytes_on_disk),
+            format_bytes(s.bytes_on_disk),
             s.verdict
         ));
     }

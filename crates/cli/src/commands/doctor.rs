@@ -33,9 +33,10 @@ pub struct ProbeArgs {
     pub probe: probes::Probe,
 }
 
-/// `reanimator doctor`.
+/// Runs `reanimator doctor`: makes all checks and prints the results. Fails if a check found that
+/// recording or replay does not work.
 pub fn run(a: &Args) -> Result<()> {
-    let findings = probes::all();
+    let findings = probes::run_checks();
     let broken = findings.iter().filter(|f| f.found == Found::Broken).count();
     if a.json {
         let check = |f: &Finding| {
@@ -43,9 +44,9 @@ pub fn run(a: &Args) -> Result<()> {
             json!({"check": f.check, "found": found, "says": f.says, "fix": f.mend})
         };
         let checks: Vec<_> = findings.iter().map(check).collect();
-        stdout::json(&json!({"works": broken == 0, "checks": checks}))?;
+        stdout::print_json(&json!({"works": broken == 0, "checks": checks}))?;
     } else {
-        stdout::text(&table(&findings, Colours::of(&std::io::stdout()))?)?;
+        stdout::print_text(&findings_table(&findings, Colours::for_stream(&std::io::stdout()))?)?;
     }
     if broken > 0 {
         bail!(
@@ -56,12 +57,14 @@ pub fn run(a: &Args) -> Result<()> {
     Ok(())
 }
 
-/// `reanimator probe`.
-pub fn probe(a: &ProbeArgs) -> Outcome {
-    probes::act(a.probe).into()
+/// Runs the hidden command `reanimator probe`, which tries one thing in a child process of
+/// `doctor`.
+pub fn run_probe(a: &ProbeArgs) -> Outcome {
+    probes::run_probe(a.probe).into()
 }
 
-fn table(findings: &[Finding], colours: Colours) -> Result<String, std::fmt::Error> {
+/// Returns the table of checks: result, name, explanation, and how to fix it.
+fn findings_table(findings: &[Finding], colours: Colours) -> Result<String, std::fmt::Error> {
     let width = findings.iter().map(|f| f.check.len()).max().unwrap_or(0);
     let mut text = String::new();
     for f in findings {
@@ -99,7 +102,7 @@ mod tests {
                 mend: Some("boot with lsm=landlock".to_owned()),
             },
         ];
-        insta::assert_snapshot!(table(&findings, Colours::default()).expect("a string takes \
+        insta::assert_snapshot!(findings_table(&findings, Colours::default()).expect("a string takes \
             it"), @r#"
         ok      seize a child  works
         limited Landlock       not there

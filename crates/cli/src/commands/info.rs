@@ -2,7 +2,7 @@
 
 use crate::messages::Messages;
 use crate::options::TraceArg;
-use crate::output::units::{bytes, count, counted, duration};
+use crate::output::units::{format_bytes, format_count, format_counted, format_duration};
 use crate::output::{clock, json, stdout};
 use crate::traces::reading;
 use anyhow::Result;
@@ -29,25 +29,25 @@ pub struct Args {
     pub json: bool,
 }
 
-/// `reanimator info`.
+/// Runs `reanimator info`: prints facts about a trace, as a table or as JSON.
 pub fn run(a: &Args, messages: &Messages) -> Result<()> {
-    let trace = reading::open(&a.trace, messages)?;
+    let trace = reading::open_trace(&a.trace, messages)?;
     if a.json {
-        stdout::json(&document(&trace))
+        stdout::print_json(&to_json(&trace))
     } else {
-        stdout::text(&table(trace.path(), trace.recording_info(), trace.summary())?)
+        stdout::print_text(&facts_table(trace.path(), trace.recording_info(), trace.summary())?)
     }
 }
 
-/// What `--json` prints.
-pub fn document(trace: &Trace) -> Value {
+/// Returns the document that `info --json` and `recover --json` print.
+pub fn to_json(trace: &Trace) -> Value {
     let (about, s) = (trace.recording_info(), trace.summary());
     json!({
-        "trace": json::text(trace.path().as_os_str().as_bytes()),
-        "command": json::text(&shell(&about.command)),
-        "argv": about.command.iter().map(|a| json::text(a.as_bytes())).collect::<Vec<_>>(),
+        "trace": json::bytes_to_json(trace.path().as_os_str().as_bytes()),
+        "command": json::bytes_to_json(&to_shell_line(&about.command)),
+        "argv": about.command.iter().map(|a| json::bytes_to_json(a.as_bytes())).collect::<Vec<_>>(),
         "joined": about.joined,
-        "directory": json::text(&about.directory),
+        "directory": json::bytes_to_json(&about.directory),
         "engine": about.engine,
         "filter": about.filter,
         "data": about.data,
@@ -68,8 +68,8 @@ pub fn document(trace: &Trace) -> Value {
         "bytes_captured": s.bytes_captured,
         "bytes_on_disk": s.bytes_on_disk,
         "snapshot_bytes": s.snapshot_bytes,
-        "began": clock::rfc3339(began(about)),
-        "seconds": passed(s) as f64 / 1e9,
+        "began": clock::rfc3339(wall_clock_start(about)),
+        "seconds": traced_nanos(s) as f64 / 1e9,
         "recovered": s.recovered,
         "host": about.host,
         "kernel": about.kernel,
@@ -80,30 +80,33 @@ pub fn document(trace: &Trace) -> Value {
     })
 }
 
-fn began(about: &RecordingInfo) -> i64 {
+/// Returns the time at which the recording began, in nanoseconds since 1970.
+fn wall_clock_start(about: &RecordingInfo) -> i64 {
     about.clock_offset.saturating_add_unsigned(about.began)
 }
 
-/// From the first entry to the last return, in nanoseconds.
-pub fn passed(s: &Summary) -> u64 {
+/// Returns the time from the first entry of a call to the last return, in nanoseconds.
+pub fn traced_nanos(s: &Summary) -> u64 {
     s.last.unwrap_or(0).saturating_sub(s.first.unwrap_or(0))
 }
 
-fn table(path: &Path, about: &RecordingInfo, s: &Summary) -> Result<String, std::fmt::Error> {
+/// Returns the facts about a trace as lines of a name and a value. Lines without a value are left
+/// out.
+fn facts_table(path: &Path, about: &RecordingInfo, s: &Summary) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
         if value.is_empty() { Ok(()) } else { writeln!(text, "{name:<10} {value}") }
     };
     row("trace", &path.display().to_string())?;
-    row("command", &String::from_utf8_lossy(&shell(&about.command)))?;
+    row("command", &String::from_utf8_lossy(&to_shell_line(&about.command)))?;
     row("joined", &about.joined.iter().map(u32::to_string).collect::<Vec<_>>().join(" "))?;
     row("directory", &escape(&about.directory))?;
     row(
         "recorded",
         &format!(
             "{}, for {}",
-            &clock::rfc3339(began(about))[..19].replace('T', " "),
-            duration(passed(s))
+            &clock::rfc3339(wall_clock_start(about))[..19].replace('T', " "),
+            format_duration(traced_nanos(s))
         ),
     )?;
     row(
@@ -120,29 +123,33 @@ fn table(path: &Path, about: &RecordingInfo, s: &Summary) -> Result<String, std:
     for note in &s.notes {
         row("note", note)?;
     }
-    row("calls", &calls(s))?;
+    row("calls", &describe_calls(s))?;
     row(
         "processes",
-        &format!("{}, {}", count(s.processes), counted(s.threads, "thread", "threads")),
+        &format!(
+            "{}, {}",
+            format_count(s.processes),
+            format_counted(s.threads, "thread", "threads")
+        ),
     )?;
     row(
         "delayed",
         &if s.held_ns > 0 {
-            format!("{} in all, so that no call was lost", duration(s.held_ns))
+            format!("{} in all, so that no call was lost", format_duration(s.held_ns))
         } else {
             String::new()
         },
     )?;
-    row("files", &count(s.files))?;
-    row("captured", &bytes(s.bytes_captured))?;
-    row("snapshot", &s.snapshot_bytes.map_or_else(String::new, bytes))?;
-    row("on disk", &bytes(s.bytes_on_disk))?;
+    row("files", &format_count(s.files))?;
+    row("captured", &format_bytes(s.bytes_captured))?;
+    row("snapshot", &s.snapshot_bytes.map_or_else(String::new, format_bytes))?;
+    row("on disk", &format_bytes(s.bytes_on_disk))?;
     Ok(text)
 }
 
-/// The number of calls, and of what is wrong with some.
-fn calls(s: &Summary) -> String {
-    let mut text = count(s.calls);
+/// Returns the number of calls, and how many were lost, did not return, or lack data.
+fn describe_calls(s: &Summary) -> String {
+    let mut text = format_count(s.calls);
     // The last call of a thread that exits never returns, and that is as it should be.
     let unreturned = s.unreturned.saturating_sub(s.threads);
     for (n, what) in [
@@ -152,20 +159,21 @@ fn calls(s: &Summary) -> String {
         (s.cut, "buffers cut"),
     ] {
         if n > 0 {
-            text.push_str(&format!(", {} {what}", count(n)));
+            text.push_str(&format!(", {} {what}", format_count(n)));
         }
     }
     text
 }
 
-/// A command as a line that can be pasted into bash, zsh or ksh: words that are not plain stand in
-/// quotes, those with other than printable characters in `$'...'`.
-fn shell(command: &[OsString]) -> Vec<u8> {
-    let words: Vec<Vec<u8>> = command.iter().map(|word| quoted(word.as_bytes())).collect();
+/// Returns a command as a line that can be pasted into bash, zsh or ksh. Words are quoted where
+/// necessary, with `$'...'` if they have characters that are not printable.
+fn to_shell_line(command: &[OsString]) -> Vec<u8> {
+    let words: Vec<Vec<u8>> = command.iter().map(|word| quote_word(word.as_bytes())).collect();
     words.join(&b' ')
 }
 
-fn quoted(word: &[u8]) -> Vec<u8> {
+/// Quotes one word of a command for the shell, if necessary.
+fn quote_word(word: &[u8]) -> Vec<u8> {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(b);
     if !word.is_empty() && word.iter().all(plain) {
         return word.to_vec();
@@ -199,7 +207,7 @@ mod tests {
     fn commands_can_be_pasted() {
         let words: [&[u8]; 7] =
             [b"a", b"", b"it's", b"a\n'b\\c", b"\xff7", "\u{e9}".as_bytes(), b"x y"];
-        let line = shell(&words.map(|w| OsString::from_vec(w.to_vec())));
+        let line = to_shell_line(&words.map(|w| OsString::from_vec(w.to_vec())));
         let script = [b"printf '<%s>' ", &line[..]].concat();
         let printed = std::process::Command::new("/bin/bash")
             .args([OsStr::new("-c"), OsStr::from_bytes(&script)])
@@ -236,7 +244,7 @@ mod tests {
             last: Some(1_240_000_005),
             ..Summary::default()
         };
-        insta::assert_snapshot!(table(Path::new("sh.ra"), &about, &summary).expect("a string takes \
+        insta::assert_snapshot!(facts_table(Path::new("sh.ra"), &about, &summary).expect("a string takes \
             it"), @r#"
         trace      sh.ra
         command    sh -c 'echo '\''a b'\'''

@@ -9,16 +9,16 @@ mod selection;
 mod summary;
 
 use self::output::Output;
-use self::printer::write;
+use self::printer::print_selected;
 use self::selection::Selection;
 use crate::filter;
 use crate::messages::Messages;
 use crate::options::TraceArg;
 use crate::output::stdout;
-use crate::output::units::counted;
+use crate::output::units::format_counted;
 use crate::traces::reading;
 use anyhow::{Context, Result};
-use model::world::{Bound, lexical};
+use model::processes::{Operands, lexical};
 use std::io::Write;
 use std::path::PathBuf;
 use trace::{Call, Trace};
@@ -48,7 +48,7 @@ pub struct Args {
     #[command(flatten)]
     pub trace: TraceArg,
     /// Print only these calls: names, %group, /regex, !set, status=failed, path=GLOB
-    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help(
+    #[arg(short = 'e', value_name = "EXPR", long_help = filter::option_help(
         "Print only the calls that EXPR selects",
         "status=failed (or successful, unfinished) selects by outcome, path=GLOB by file. \
          signal=SET selects signals, quiet=SET leaves out attach, exit or thread-execve, and \
@@ -120,62 +120,71 @@ pub struct Seen<'a> {
     /// The call.
     pub call: &'a Call,
     /// Its arguments, resolved when it was entered.
-    pub bound: &'a Bound<()>,
+    pub operands: &'a Operands<()>,
 }
 
 impl Seen<'_> {
-    /// The path of the descriptor in argument `arg`.
-    pub fn descriptor(&self, arg: u8) -> Option<&[u8]> {
-        self.bound
+    /// Returns the path of the file that the descriptor in argument `arg` referred to, or `None` if
+    /// `arg` is no descriptor or the path is not known.
+    pub fn descriptor_path(&self, arg: u8) -> Option<&[u8]> {
+        self.operands
             .fds
             .get(usize::from(arg))?
             .as_ref()
             .map(|d| &*d.file.path)
             .filter(|p| !p.is_empty())
     }
-    /// The path of the descriptor that the call made.
-    pub fn made(&self) -> Option<&[u8]> {
+    /// Returns the path of the file that the descriptor returned by the call refers to.
+    pub fn opened_path(&self) -> Option<&[u8]> {
         self.call.identity(abi::plan::RESULT).map(|(_, path)| path).filter(|p| !p.is_empty())
     }
-    /// The paths that the call is about: of its path arguments, of its descriptors, of its result.
-    pub fn paths(&self) -> Vec<Vec<u8>> {
-        let named = self.bound.paths.values().map(|p| lexical(p));
-        let open = (0..6).filter_map(|arg| self.descriptor(arg)).map(<[u8]>::to_vec);
-        named.chain(open).chain(self.made().map(<[u8]>::to_vec)).collect()
+    /// Returns all paths that the call has to do with: those of its path arguments, of its
+    /// descriptors, and of the descriptor that it returned.
+    pub fn all_paths(&self) -> Vec<Vec<u8>> {
+        let named = self.operands.paths.values().map(|p| lexical(p));
+        let open = (0..6).filter_map(|arg| self.descriptor_path(arg)).map(<[u8]>::to_vec);
+        named.chain(open).chain(self.opened_path().map(<[u8]>::to_vec)).collect()
     }
 }
 
-/// `reanimator print`.
+/// Runs `reanimator print`: prints the selected calls and events of a trace to stdout or into a
+/// file.
 pub fn run(a: &Args, messages: &Messages) -> Result<()> {
-    let mut choice = Selection::new(a, messages.is_quiet())?;
-    let trace = reading::open(&a.trace, messages)?;
+    let mut choice = Selection::from_args(a, messages.is_quiet())?;
+    let trace = reading::open_trace(&a.trace, messages)?;
     choice.add_paths(&a.paths_only, &trace.recording_info().directory)?;
     let found = match &a.output {
         None => {
             let mut out = stdout::writer();
             // A bar would stand among the lines where those are shown.
             let bar = stdout::is_file().then(|| messages.progress("printing"));
-            let found = write(a, &choice, messages, &trace, &mut out, bar.as_ref())?;
+            let found = print_selected(a, &choice, messages, &trace, &mut out, bar.as_ref())?;
             out.flush().context(stdout::REFUSED)?;
             found
         }
         Some(path) => {
             let mut out = Output::open(path)?;
             let bar = messages.progress("printing");
-            let found = write(a, &choice, messages, &trace, &mut out, Some(&bar))?;
+            let found = print_selected(a, &choice, messages, &trace, &mut out, Some(&bar))?;
             out.finish().with_context(|| format!("cannot write {}", path.display()))?;
             found
         }
     };
     if found == 0 && trace.summary().calls > 0 {
-        let calls = counted(trace.summary().calls, "call", "calls");
+        let calls = format_counted(trace.summary().calls, "call", "calls");
         messages.say(format_args!("none of the {calls} in {} matches", trace.path().display()));
     }
     Ok(())
 }
 
-/// Prints all of a trace into `out`: as strace with times, paths and whole strings, or as JSON.
-pub fn whole(json: bool, messages: &Messages, trace: &Trace, out: &mut impl Write) -> Result<()> {
+/// Prints all calls and events of a trace into `out`: as strace does with times, paths and whole
+/// strings, or as JSON.
+pub fn print_all(
+    json: bool,
+    messages: &Messages,
+    trace: &Trace,
+    out: &mut impl Write,
+) -> Result<()> {
     let a = Args {
         trace: TraceArg { trace: None },
         filter: Vec::new(),
@@ -195,6 +204,13 @@ pub fn whole(json: bool, messages: &Messages, trace: &Trace, out: &mut impl Writ
         follow: 0,
         wall: false,
     };
-    write(&a, &Selection::all(), messages, trace, out, Some(&messages.progress("converting")))
-        .map(drop)
+    print_selected(
+        &a,
+        &Selection::all(),
+        messages,
+        trace,
+        out,
+        Some(&messages.progress("converting")),
+    )
+    .map(drop)
 }

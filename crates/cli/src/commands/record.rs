@@ -12,7 +12,7 @@ use self::target::Target;
 use crate::filter::{Filter, Status};
 use crate::messages::failure::{self, Advise};
 use crate::messages::{self, Messages, Outcome};
-use crate::output::units::{bytes, count, counted, duration};
+use crate::output::units::{format_bytes, format_count, format_counted, format_duration};
 use crate::traces::naming;
 use anyhow::{Context, Result, bail};
 use capture::{CallSet, OnStart, OutcomeFilter, SignalListener};
@@ -20,7 +20,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use trace::{Recording, Summary, Verdict};
 
-/// `reanimator record`.
+/// Runs `reanimator record`. The outcome is that of the recorded program, or the status 125, 126 or
+/// 127 if it could not be recorded.
 pub fn run(a: &Args, messages: &Messages) -> Outcome {
     record(a, messages).unwrap_or_else(|error| {
         let cause = error.chain().find_map(|cause| cause.downcast_ref::<capture::Error>());
@@ -35,13 +36,15 @@ pub fn run(a: &Args, messages: &Messages) -> Outcome {
     })
 }
 
+/// Records what the options name, seals the trace, and prints a summary. Returns how this process
+/// ends.
 fn record(a: &Args, messages: &Messages) -> Result<Outcome> {
-    let mut options = options(a)?;
-    let caller = sudo::caller();
-    let target = target::target(a, caller.as_ref(), messages)?;
-    let path = naming::output(a.output.as_deref(), &target::program(&target), a.force)?;
+    let mut options = capture_options(a)?;
+    let caller = sudo::sudo_caller();
+    let target = target::from_args(a, caller.as_ref(), messages)?;
+    let path = naming::choose_output(a.output.as_deref(), &target::program_name(&target), a.force)?;
 
-    let joined = target::joined(&target);
+    let joined = target::describe_attached(&target);
     if let (Some(joined), true) = (joined.clone(), !messages.is_quiet()) {
         options.on_start = OnStart::new(move || {
             messages::say(&format!("recording {joined}; press Ctrl-C to end the recording"));
@@ -51,21 +54,22 @@ fn record(a: &Args, messages: &Messages) -> Result<Outcome> {
         Target::Command(_) => SignalListener::for_command(),
         _ => SignalListener::for_observer(),
     };
-    let (engine, recording, watched) = engine::watch(a, &target, &options, &path, messages)?;
+    let (engine, recording, watched) =
+        engine::record_with_engine(a, &target, &options, &path, messages)?;
     drop(listening);
     // Its name may lead elsewhere by the time that it is sealed.
     let dir = recording.as_fd().try_clone_to_owned().context("cannot open the trace")?;
-    let summary = seal(recording, &watched, &path, messages)?;
+    let summary = seal_trace(recording, &watched, &path, messages)?;
     if let Some(caller) = &caller
-        && let Err(error) = caller.own(&dir, &path)
+        && let Err(error) = caller.give_directory(&dir, &path)
     {
-        messages.warn(failure::text(&error));
+        messages.warn(failure::error_text(&error));
     }
     drop(dir);
-    if let Some(line) = target::ending(&target, joined.as_deref(), &watched) {
+    if let Some(line) = target::describe_end(&target, joined.as_deref(), &watched) {
         messages.say(line);
     }
-    close(&path, engine.name(), &summary, &watched, messages);
+    print_summary(&path, engine.name(), &summary, &watched, messages);
     Ok(match watched.end {
         _ if a.strict && summary.verdict == Verdict::Incomplete => Outcome::Status(125),
         // How a program ends that was not started by us is not how we end.
@@ -76,7 +80,8 @@ fn record(a: &Args, messages: &Messages) -> Result<Outcome> {
     })
 }
 
-fn options(a: &Args) -> Result<capture::Options> {
+/// Converts the command line to options of the engines. Fails if they contradict each other.
+fn capture_options(a: &Args) -> Result<capture::Options> {
     let filter = Filter::parse(&a.filter)?;
     if filter.needs_paths() {
         let refused: Result<()> = Err(anyhow::anyhow!("record cannot select by path="));
@@ -114,7 +119,9 @@ fn options(a: &Args) -> Result<capture::Options> {
     })
 }
 
-fn seal(
+/// Seals the trace of a program that has ended, with a progress bar. Warns if the journal could not
+/// be written to the end.
+fn seal_trace(
     recording: Recording,
     watched: &capture::Outcome,
     path: &Path,
@@ -134,9 +141,9 @@ fn seal(
         missing: watched.missing.clone(),
     };
     let progress = messages.progress("sealing");
-    let sealed = recording.seal(end, &mut |done, of| progress.at(done, of));
+    let sealed = recording.seal(end, &mut |done, of| progress.set_position(done, of));
     drop(progress);
-    failure::explained(sealed, path).with_context(|| match watched.end {
+    failure::with_advice(sealed, path).with_context(|| match watched.end {
         capture::ProgramEnd::Exited(status) => {
             format!("the program exited with {status}, but its trace is not finished")
         }
@@ -147,8 +154,8 @@ fn seal(
     })
 }
 
-/// Prints the last line: a summary, or a warning if something is missing.
-fn close(
+/// Prints notes and the last line: what was written, or a warning if something is missing.
+fn print_summary(
     path: &Path,
     engine: &str,
     summary: &Summary,
@@ -161,21 +168,21 @@ fn close(
     if watched.delay.as_millis() > 0 {
         messages.say(format_args!(
             "note: calls were delayed by {} in all, because the trace could not be written faster",
-            duration(summary.held_ns)
+            format_duration(summary.held_ns)
         ));
     }
     let line = format!(
         "wrote {}  {}  {}  {}  {}  ({engine})",
         path.display(),
-        counted(summary.calls, "call", "calls"),
-        counted(summary.processes, "process", "processes"),
-        bytes(summary.bytes_on_disk),
+        format_counted(summary.calls, "call", "calls"),
+        format_counted(summary.processes, "process", "processes"),
+        format_bytes(summary.bytes_on_disk),
         summary.verdict
     );
     messages.say(line);
     if summary.verdict == Verdict::Incomplete {
         let lost = if summary.lost > 0 {
-            format!("{} calls were lost; ", count(summary.lost))
+            format!("{} calls were lost; ", format_count(summary.lost))
         } else {
             String::new()
         };

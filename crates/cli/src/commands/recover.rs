@@ -4,7 +4,7 @@ use crate::commands::info;
 use crate::messages::Messages;
 use crate::options::TraceArg;
 use crate::output::stdout;
-use crate::output::units::{bytes, counted};
+use crate::output::units::{format_bytes, format_counted};
 use crate::traces::reading;
 use anyhow::Result;
 
@@ -25,18 +25,24 @@ pub struct Args {
     pub json: bool,
 }
 
-/// `reanimator recover`.
+/// Runs `reanimator recover`: seals the journal of a recording that did not end in order, and
+/// prints a summary.
 pub fn run(a: &Args, messages: &Messages) -> Result<()> {
-    let (trace, recovered) = reading::finished(&a.trace, messages)?;
+    let (trace, recovered) = reading::open_or_recover(&a.trace, messages)?;
     let summary = trace.summary();
     if !recovered {
         messages.say(format_args!("nothing to do: {} is already finished", trace.path().display()));
     }
     if a.json {
-        return stdout::json(&info::document(&trace));
+        return stdout::print_json(&info::to_json(&trace));
     }
-    let (calls, bytes) = (counted(summary.calls, "call", "calls"), bytes(summary.bytes_on_disk));
-    stdout::text(&format!("{}  {calls}  {bytes}  {}\n", trace.path().display(), summary.verdict))?;
+    let (calls, bytes) =
+        (format_counted(summary.calls, "call", "calls"), format_bytes(summary.bytes_on_disk));
+    stdout::print_text(&format!(
+        "{}  {calls}  {bytes}  {}\n",
+        trace.path().display(),
+        summary.verdict
+    ))?;
     for reason in &summary.reasons {
         messages.say(format_args!("  {reason}"));
     }

@@ -18,7 +18,7 @@ use crate::messages::Messages;
 use crate::messages::Outcome;
 use crate::messages::failure::Advise;
 use crate::options::TraceArg;
-use crate::output::units::{count, duration, parse_bytes};
+use crate::output::units::{format_count, format_duration, parse_bytes};
 use crate::traces::reading;
 use ::replay::{Alteration, Altered, Error, Options, Pace, Root, Selection, replay, replay_source};
 use anyhow::{Result, bail};
@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["memory", "from"])]
     pub preload: bool,
     /// Use about this much memory at most, like 256M or 2G
-    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = memory)]
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_memory)]
     pub memory: u64,
     /// Measure each call, and print the times beside the recorded ones
     #[arg(long)]
@@ -114,16 +114,18 @@ pub struct Args {
 /// `reanimator replay`. Starts no thread: an ordinary user's replay moves this process into a user
 /// namespace, which only a process with one thread can do.
 pub fn run(a: &Args, messages: &Messages) -> Outcome {
-    perform(a, messages).into()
+    replay_and_report(a, messages).into()
 }
 
-fn perform(a: &Args, messages: &Messages) -> Result<Outcome> {
-    let trace = reading::open(&a.trace, messages)?;
+/// Replays the trace as the options say, and prints the report. Returns the exit status: 1 if
+/// something differed.
+fn replay_and_report(a: &Args, messages: &Messages) -> Result<Outcome> {
+    let trace = reading::open_trace(&a.trace, messages)?;
     let selection = a.choice.selection()?;
     let (root, mut temporary) = match &a.root {
-        Some(path) => (root::named(path, a.prepared)?, None),
+        Some(path) => (root::open_root(path, a.prepared)?, None),
         None => {
-            let (root, temporary) = root::temporary(trace.path())?;
+            let (root, temporary) = root::create_temporary_root(trace.path())?;
             (root, Some(temporary))
         }
     };
@@ -132,32 +134,33 @@ fn perform(a: &Args, messages: &Messages) -> Result<Outcome> {
     let shown = path.display().to_string();
     let place = if temporary.is_some() { "a temporary directory" } else { &*shown };
     messages.say(format_args!("replaying {} in {place}", trace.path().display()));
-    warn(&trace, messages);
+    warn_if_not_replayable(&trace, messages);
 
     if let Some(base) = &a.base {
-        root::copy(base, &root, a.allow_set_id)?;
+        root::copy_base(base, &root, a.allow_set_id)?;
     }
-    let options = options(a, selection, root);
+    let options = replay_options(a, selection, root);
     if let (Some(first), Some(last)) = (trace.summary().first, trace.summary().last)
         && let Some(most) = a.pace.planned(last.saturating_sub(first))
     {
-        messages.say(format_args!("at this pace replay waits for {} at most", duration(most)));
+        messages
+            .say(format_args!("at this pace replay waits for {} at most", format_duration(most)));
     }
     let bar = Bar::new(messages, trace.summary().calls, a.progress_lines)?;
     let report = match a.choice.alteration() {
-        by if by == Alteration::default() => explained(replay(&trace, &options, &bar))?,
-        by => explained(replay_source(&Altered::new(&trace, by), &options, &bar))?,
+        by if by == Alteration::default() => with_advice(replay(&trace, &options, &bar))?,
+        by => with_advice(replay_source(&Altered::new(&trace, by), &options, &bar))?,
     };
     drop(bar);
     if report.chosen == 0 && !report.broken_off {
-        return Err(nothing::performed(&report, &a.choice, &trace));
+        return Err(nothing::no_calls_error(&report, &a.choice, &trace));
     }
     let exit = report.exit_code();
     if let Some(temporary) = temporary.as_mut().filter(|_| exit != 0) {
         temporary.keep();
     }
-    report::differences(a, messages, &trace, &report)?;
-    report::outcome(a, &trace, &report, &path, temporary.as_ref().map(TemporaryRoot::path))?;
+    report::print_differences(a, messages, &trace, &report)?;
+    report::print_outcome(a, &trace, &report, &path, temporary.as_ref().map(TemporaryRoot::path))?;
     if let Some(temporary) = temporary.filter(|_| exit == 0) {
         let path = temporary.path().display().to_string();
         if let Err(why) = temporary.remove() {
@@ -167,14 +170,15 @@ fn perform(a: &Args, messages: &Messages) -> Result<Outcome> {
     if report.broken_off && report.divergences == 0 {
         bail!(
             "the replay was interrupted: {} of {} calls were performed, and came out the same",
-            count(report.issued),
-            count(trace.summary().calls)
+            format_count(report.issued),
+            format_count(trace.summary().calls)
         );
     }
     Ok(Outcome::Status(exit))
 }
 
-fn options(a: &Args, selection: Selection, root: Root) -> Options {
+/// Converts the command line to options of the replay.
+fn replay_options(a: &Args, selection: Selection, root: Root) -> Options {
     Options {
         prepared: a.prepared || a.base.is_some(),
         show: a.show,
@@ -185,17 +189,17 @@ fn options(a: &Args, selection: Selection, root: Root) -> Options {
         selection,
         order: a.order.into(),
         pace: a.pace,
-        verify: a.choice.comparable(a.verify).into(),
+        verify: a.choice.limit_verification(a.verify).into(),
         on_divergence: a.on_divergence.into(),
         allow_set_id: a.allow_set_id,
         ..Options::new(root)
     }
 }
 
-/// Traces that were not made to be replayed can be, but the result will disappoint.
-pub fn warn(trace: &Trace, messages: &Messages) {
+/// Warns if a trace was recorded with calls or data left out, as its replay will differ.
+pub fn warn_if_not_replayable(trace: &Trace, messages: &Messages) {
     let about = trace.recording_info();
-    if !Filter::read(&about.filter).is_ok_and(|filter| filter.suffices_for_replay()) {
+    if !Filter::from_line(&about.filter).is_ok_and(|filter| filter.suffices_for_replay()) {
         messages.warn(format_args!(
             "recorded with -e {}: calls that were left out are not replayed",
             about.filter
@@ -209,7 +213,8 @@ pub fn warn(trace: &Trace, messages: &Messages) {
     }
 }
 
-pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
+/// Adds to an error of a replay what the user can do about it.
+pub fn with_advice<T>(result: Result<T, Error>) -> Result<T> {
     let advice = match &result {
         Err(Error::Sandbox(..)) => {
             "`reanimator doctor` checks what this machine allows, and says how to fix it"
@@ -230,7 +235,8 @@ pub fn explained<T>(result: Result<T, Error>) -> Result<T> {
     result.advise(advice)
 }
 
-fn memory(text: &str) -> Result<u64, String> {
+/// Parses the memory limit of a replay, of at least 64 MiB.
+fn parse_memory(text: &str) -> Result<u64, String> {
     match parse_bytes(text) {
         Some(bytes) if bytes >= 64 << 20 => Ok(bytes),
         _ => Err("expected a size of at least 64M, like 256M or 2G".to_owned()),

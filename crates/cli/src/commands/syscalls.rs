@@ -2,7 +2,7 @@
 
 use crate::filter::{self, Filter};
 use crate::output::stdout;
-use abi::{Arg, Class, Groups, Replay, Row, Shape, print};
+use abi::{Arg, CallSpec, Class, Groups, Replay, Row, print};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -20,7 +20,7 @@ Examples:
   reanimator syscalls --json | jq '.syscalls[].name'")]
 pub struct Args {
     /// List only these calls: names, %group, /regex, !set
-    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help("List only the calls that \
+    #[arg(short = 'e', value_name = "EXPR", long_help = filter::option_help("List only the calls that \
         EXPR selects", ""))]
     pub filter: Vec<String>,
     /// Print a JSON document
@@ -31,41 +31,47 @@ pub struct Args {
     pub variants: bool,
 }
 
-/// `reanimator syscalls`.
+/// Runs `reanimator syscalls`: prints the table of system calls that are known, as text or as JSON.
 pub fn run(a: &Args) -> Result<()> {
     let filter = Filter::parse(&a.filter)?;
     let rows = abi::table().iter().filter(|row| filter.has_number(row.number));
     if a.json {
-        return stdout::json(&json!({"syscalls": rows.map(as_json).collect::<Vec<_>>()}));
+        return stdout::print_json(&json!({"syscalls": rows.map(row_to_json).collect::<Vec<_>>()}));
     }
     let mut text = String::new();
     for row in rows {
-        line(&mut text, &row.number.to_string(), &row.shape, &groups(row.groups).join(" "))?;
+        write_line(
+            &mut text,
+            &row.number.to_string(),
+            &row.spec,
+            &group_names(row.groups).join(" "),
+        )?;
         if a.variants {
-            for (value, shape) in row.variants {
-                line(
+            for (value, spec) in row.variants {
+                write_line(
                     &mut text,
                     "",
-                    shape,
-                    &format!("{} {value:#x}", row.shape.args[row.selector as usize].name),
+                    spec,
+                    &format!("{} {value:#x}", row.spec.args[row.selector as usize].name),
                 )?;
             }
         }
     }
-    stdout::text(&text)
+    stdout::print_text(&text)
 }
 
-/// The signature comes last, as it may be as long as it likes.
-fn line(text: &mut String, number: &str, shape: &Shape, remark: &str) -> std::fmt::Result {
+/// Appends the line of a call or variant to the text. The signature comes last, as it can be long.
+fn write_line(text: &mut String, number: &str, spec: &CallSpec, remark: &str) -> std::fmt::Result {
     writeln!(
         text,
         "{number:>4}  {:<20}  {remark:<16}  {}",
-        treatment(shape.replay),
-        print::signature(shape)
+        treatment(spec.replay),
+        print::signature(spec)
     )
 }
 
-fn groups(groups: Groups) -> Vec<String> {
+/// Returns the filter groups that a call belongs to, as `%file`.
+fn group_names(groups: Groups) -> Vec<String> {
     let mut names: Vec<(u32, String)> = Vec::new();
     for (name, bits) in Groups::NAMES {
         if groups.has(*bits) && !names.iter().any(|(b, _)| *b == bits.0) {
@@ -75,37 +81,40 @@ fn groups(groups: Groups) -> Vec<String> {
     names.into_iter().map(|(_, name)| name).collect()
 }
 
-fn as_json(row: &Row) -> Value {
+/// Returns the table's row of a call as JSON.
+fn row_to_json(row: &Row) -> Value {
     let variants: Vec<Value> = row
         .variants
         .iter()
-        .map(|(value, shape)| {
-            let mut variant = shape_json(shape);
+        .map(|(value, spec)| {
+            let mut variant = spec_to_json(spec);
             variant["value"] = json!(value);
             variant
         })
         .collect();
-    let mut call = shape_json(&row.shape);
+    let mut call = spec_to_json(&row.spec);
     call["number"] = json!(row.number);
-    call["groups"] = json!(groups(row.groups));
+    call["groups"] = json!(group_names(row.groups));
     if !variants.is_empty() {
-        call["by"] = json!(row.shape.args[row.selector as usize].name);
+        call["by"] = json!(row.spec.args[row.selector as usize].name);
         call["variants"] = json!(variants);
     }
     call
 }
 
-fn shape_json(shape: &Shape) -> Value {
-    let arg = |a: &Arg| json!({"name": a.name, "kind": print::kind_name(a.kind, shape.args)});
+/// Returns the JSON for a system call or a variant of one: its name, arguments, result, and how
+/// replay treats it.
+fn spec_to_json(spec: &CallSpec) -> Value {
+    let arg = |a: &Arg| json!({"name": a.name, "kind": print::kind_name(a.kind, spec.args)});
     json!({
-        "name": shape.name,
-        "args": shape.args.iter().map(arg).collect::<Vec<_>>(),
-        "returns": print::ret_name(shape.ret),
-        "replay": treatment(shape.replay),
+        "name": spec.name,
+        "args": spec.args.iter().map(arg).collect::<Vec<_>>(),
+        "returns": print::ret_name(spec.ret),
+        "replay": treatment(spec.replay),
     })
 }
 
-/// How replay treats a call, in words.
+/// Describes how replay treats a call.
 pub fn treatment(replay: Replay) -> &'static str {
     match replay {
         Replay::Issue => "performed",
@@ -134,7 +143,8 @@ mod tests {
     fn a_line_tells_what_a_row_says() {
         let mut text = String::new();
         let row = abi::by_name("read").expect("read is in the table");
-        line(&mut text, "0", &row.shape, &groups(row.groups).join(" ")).expect("a string takes it");
+        write_line(&mut text, "0", &row.spec, &group_names(row.groups).join(" "))
+            .expect("a string takes it");
         insta::assert_snapshot!(text, @r#"
            0  performed             %desc             read(fd: fd, buf: out data[ret <= count], count: size) -> bytes
         "#);

@@ -6,7 +6,7 @@ use crate::messages::Outcome;
 use crate::messages::failure;
 use crate::options::TraceArg;
 use crate::output::stdout;
-use crate::output::units::{bytes, count};
+use crate::output::units::{format_bytes, format_count};
 use crate::traces::reading;
 use anyhow::{Context, Result};
 use model::Tables;
@@ -44,11 +44,11 @@ pub struct Args {
     pub json: bool,
 }
 
-/// `reanimator verify`.
+/// Runs `reanimator verify`: checks a trace, or compares a directory with the trace's final state.
 pub fn run(a: &Args, messages: &Messages) -> Outcome {
-    let done = reading::open(&a.trace, messages).and_then(|trace| match &a.against {
-        None => itself(a, &trace, messages),
-        Some(dir) => against(a, &trace, dir, messages),
+    let done = reading::open_trace(&a.trace, messages).and_then(|trace| match &a.against {
+        None => verify_trace(a, &trace, messages),
+        Some(dir) => compare_directory(a, &trace, dir, messages),
     });
     done.into()
 }
@@ -67,11 +67,13 @@ struct Findings {
     wrong: Vec<String>,
 }
 
-fn itself(a: &Args, trace: &Trace, messages: &Messages) -> Result<Outcome> {
+/// Reads the whole trace, checks it against its checksums and counts, and prints the result. The
+/// exit status is 0 if the trace is undamaged and complete, else 1.
+fn verify_trace(a: &Args, trace: &Trace, messages: &Messages) -> Result<Outcome> {
     let summary = trace.summary();
     let mut findings = Findings::default();
-    read_items(trace, &mut findings, messages)?;
-    read_files(trace, &mut findings)?;
+    check_calls(trace, &mut findings, messages)?;
+    check_files(trace, &mut findings)?;
     let (calls, events) = (findings.calls, findings.events);
     if findings.wrong.is_empty() && (calls, events) != (summary.calls, summary.events) {
         findings.wrong.push(format!(
@@ -80,12 +82,12 @@ fn itself(a: &Args, trace: &Trace, messages: &Messages) -> Result<Outcome> {
         ));
     }
     if findings.backwards > 0 {
-        findings.wrong.push(format!("{} calls are out of order", count(findings.backwards)));
+        findings.wrong.push(format!("{} calls are out of order", format_count(findings.backwards)));
     }
     let is_sound = findings.wrong.is_empty();
     let is_whole = is_sound && summary.verdict == trace::Verdict::Complete;
     if a.json {
-        stdout::json(&json!({
+        stdout::print_json(&json!({
             "sound": is_sound,
             "verdict": summary.verdict.to_string(),
             "wrong": findings.wrong,
@@ -97,13 +99,14 @@ fn itself(a: &Args, trace: &Trace, messages: &Messages) -> Result<Outcome> {
             "bytes": findings.bytes,
         }))?;
     } else {
-        stdout::text(&table(&findings, summary, is_whole))?;
+        stdout::print_text(&findings_table(&findings, summary, is_whole))?;
     }
     Ok(Outcome::Status(i32::from(!is_whole)))
 }
 
-/// Reads all calls and events. Fails if the trace may not be read; damage is a finding.
-fn read_items(trace: &Trace, findings: &mut Findings, messages: &Messages) -> Result<()> {
+/// Reads all calls and events, and counts what is wrong. Damage is a finding; fails only if the
+/// trace's files may not be read.
+fn check_calls(trace: &Trace, findings: &mut Findings, messages: &Messages) -> Result<()> {
     let summary = trace.summary();
     let progress = messages.progress("verifying");
     // A call without data is work, too.
@@ -116,12 +119,12 @@ fn read_items(trace: &Trace, findings: &mut Findings, messages: &Messages) -> Re
                 findings.calls += 1;
                 findings.unreturned += u64::from(call.was_executed() && !call.returned());
                 findings.backwards += u64::from(
-                    call.entered < last || call.left.is_some_and(|left| left < call.entered),
+                    call.entered < last || call.exited.is_some_and(|left| left < call.entered),
                 );
                 last = call.entered;
                 findings.bytes += call.payloads.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
                 if findings.calls.is_multiple_of(64) {
-                    progress.at(work(findings.calls, findings.bytes).min(all), all);
+                    progress.set_position(work(findings.calls, findings.bytes).min(all), all);
                 }
             }
             Ok(Item::Event(event)) => {
@@ -140,8 +143,8 @@ fn read_items(trace: &Trace, findings: &mut Findings, messages: &Messages) -> Re
     Ok(())
 }
 
-/// Reads what a trace holds of files.
-fn read_files(trace: &Trace, findings: &mut Findings) -> Result<()> {
+/// Reads the tables about files. Damage is a finding; fails only if they may not be read.
+fn check_files(trace: &Trace, findings: &mut Findings) -> Result<()> {
     for (name, read) in [
         ("the manifest", trace.files().map(drop)),
         ("the initial content", trace.origins().and_then(|mut o| o.try_for_each(|o| o.map(drop)))),
@@ -156,7 +159,8 @@ fn read_files(trace: &Trace, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-fn table(findings: &Findings, summary: &Summary, is_whole: bool) -> String {
+/// Returns the result of the check as text.
+fn findings_table(findings: &Findings, summary: &Summary, is_whole: bool) -> String {
     let mut text = String::new();
     for wrong in &findings.wrong {
         text.push_str(&format!("damaged: {wrong}\n"));
@@ -164,12 +168,12 @@ fn table(findings: &Findings, summary: &Summary, is_whole: bool) -> String {
     for reason in &summary.reasons {
         text.push_str(&format!("incomplete: {reason}\n"));
     }
-    let (calls, events) = (count(findings.calls), count(findings.events));
-    let data = bytes(findings.bytes);
+    let (calls, events) = (format_count(findings.calls), format_count(findings.events));
+    let data = format_bytes(findings.bytes);
     text.push_str(&format!(
         "read         {calls} calls and {events} events with {data}, all checksums compared\n"
     ));
-    let (unreturned, gaps) = (count(findings.unreturned), count(findings.gaps));
+    let (unreturned, gaps) = (format_count(findings.unreturned), format_count(findings.gaps));
     text.push_str(&format!(
         "pairing      {unreturned} calls that never returned, {gaps} calls lost in gaps\n"
     ));
@@ -182,14 +186,16 @@ fn table(findings: &Findings, summary: &Summary, is_whole: bool) -> String {
     text
 }
 
-fn against(a: &Args, trace: &Trace, dir: &Path, messages: &Messages) -> Result<Outcome> {
+/// Compares the directory `dir` with the final state of the trace's files, and prints the
+/// differences. The exit status is 1 if there are any.
+fn compare_directory(a: &Args, trace: &Trace, dir: &Path, messages: &Messages) -> Result<Outcome> {
     let rows = trace.files().context("cannot read the manifest")?;
     let owners = rustix::process::geteuid().is_root();
     // A replay in a root that others can reach has set none of the bits that let them act as owner.
     let withhold = replay::Root::open(dir).is_ok_and(|root| !root.is_secluded());
     let bar = messages.progress("comparing");
-    let progress = &mut |done, of| bar.at(done, of);
-    let outcome = state::compare(&rows, dir, CompareOptions { owners, withhold }, progress)
+    let progress = &mut |done, of| bar.set_position(done, of);
+    let outcome = state::compare_tree(&rows, dir, CompareOptions { owners, withhold }, progress)
         .with_context(|| format!("cannot compare {}", dir.display()))?;
     drop(bar);
     let excluded = outcome.excluded.len() as u64;
@@ -197,7 +203,7 @@ fn against(a: &Args, trace: &Trace, dir: &Path, messages: &Messages) -> Result<O
     names.dedup();
     if a.json {
         let lines: Vec<String> = outcome.differences.iter().map(ToString::to_string).collect();
-        stdout::json(&json!({
+        stdout::print_json(&json!({
             "compared": outcome.compared,
             "different": names.len(),
             "differences": lines,
@@ -209,20 +215,20 @@ fn against(a: &Args, trace: &Trace, dir: &Path, messages: &Messages) -> Result<O
             text.push_str(&format!("{difference}\n"));
         }
         let part = if excluded > 0 {
-            format!(", {} only in part", count(excluded))
+            format!(", {} only in part", format_count(excluded))
         } else {
             String::new()
         };
         text.push_str(&format!(
             "final tree   {} names compared, {} different{part}\n",
-            count(outcome.compared),
-            count(names.len() as u64)
+            format_count(outcome.compared),
+            format_count(names.len() as u64)
         ));
         text.push_str(&format!(
             "outcome      {}\n",
             if names.is_empty() { "the same" } else { "different" }
         ));
-        stdout::text(&text)?;
+        stdout::print_text(&text)?;
     }
     Ok(Outcome::Status(i32::from(!names.is_empty())))
 }

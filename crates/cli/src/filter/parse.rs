@@ -51,28 +51,30 @@ pub enum Error {
 }
 
 /// Adds one expression to the filter.
-pub fn apply(filter: &mut Filter, expression: &str) -> Result<(), Error> {
+pub fn add_expression(filter: &mut Filter, expression: &str) -> Result<(), Error> {
     // A regular expression may contain anything, `=` too.
     let qualified =
         if expression.starts_with(['/', '!']) { None } else { expression.split_once('=') };
     match qualified {
         None | Some(("trace" | "t", _)) => {
-            filter.calls = calls(qualified.map_or(expression, |(_, set)| set))?;
+            filter.calls = parse_calls(qualified.map_or(expression, |(_, set)| set))?;
         }
-        Some(("status", set)) => filter.statuses = Some(statuses(set)?),
-        Some(("path", pattern)) => filter.paths.push(glob(pattern)?),
+        Some(("status", set)) => filter.statuses = Some(parse_statuses(set)?),
+        Some(("path", pattern)) => filter.paths.push(compile_glob(pattern)?),
         Some((other, _)) => return Err(Error::Qualifier(other.to_owned())),
     }
     Ok(())
 }
 
-/// A leading `!` and the rest.
-fn negation(set: &str) -> (bool, &str) {
+/// Returns whether the set begins with `!`, and the rest of it.
+fn split_negation(set: &str) -> (bool, &str) {
     set.strip_prefix('!').map_or((false, set), |rest| (true, rest))
 }
 
-fn calls(set: &str) -> Result<Calls, Error> {
-    let (negated, names) = negation(set);
+/// Parses a set of calls: names, numbers, `%groups` and `/regular expressions`, separated by
+/// commas.
+fn parse_calls(set: &str) -> Result<Calls, Error> {
+    let (negated, names) = split_negation(set);
     if names == "all" || names == "none" {
         return Ok(Calls { listed: BTreeSet::new(), all_but: negated != (names == "all") });
     }
@@ -80,18 +82,19 @@ fn calls(set: &str) -> Result<Calls, Error> {
     for name in names.split(',') {
         match name.as_bytes().first() {
             None => return Err(Error::Empty(set.to_owned())),
-            Some(b'%') => listed.extend(group(&name[1..])?),
-            Some(b'/') => listed.extend(matching(&name[1..])?),
-            Some(b'?') => listed.extend(named(&name[1..]).ok()),
+            Some(b'%') => listed.extend(group_numbers(&name[1..])?),
+            Some(b'/') => listed.extend(matching_numbers(&name[1..])?),
+            Some(b'?') => listed.extend(call_number(&name[1..]).ok()),
             Some(_) => {
-                listed.insert(named(name)?);
+                listed.insert(call_number(name)?);
             }
         }
     }
     Ok(Calls { listed, all_but: negated })
 }
 
-fn named(name: &str) -> Result<u32, Error> {
+/// Returns the number of the call with this name or number. The error suggests a similar name.
+fn call_number(name: &str) -> Result<u32, Error> {
     if let Some(row) = abi::by_name(name) {
         return Ok(row.number);
     }
@@ -101,12 +104,13 @@ fn named(name: &str) -> Result<u32, Error> {
     let hint = if Row::group_names().any(|group| group == name) {
         format!("; did you mean the group %{name}?")
     } else {
-        closest(name).map(|c| format!("; did you mean {c}?")).unwrap_or_default()
+        closest_name(name).map(|c| format!("; did you mean {c}?")).unwrap_or_default()
     };
     Err(Error::Call { name: name.to_owned(), hint })
 }
 
-fn group(name: &str) -> Result<impl Iterator<Item = u32>, Error> {
+/// Returns the numbers of the calls in a group, such as `file`.
+fn group_numbers(name: &str) -> Result<impl Iterator<Item = u32>, Error> {
     if !Row::group_names().any(|group| group == name) {
         let known: Vec<String> = Row::group_names().map(|group| format!("%{group}")).collect();
         return Err(Error::Group { name: name.to_owned(), known: known.join(" ") });
@@ -114,7 +118,9 @@ fn group(name: &str) -> Result<impl Iterator<Item = u32>, Error> {
     Ok(abi::table().iter().filter(move |row| row.is_in(name)).map(|row| row.number))
 }
 
-fn matching(text: &str) -> Result<Vec<u32>, Error> {
+/// Returns the numbers of the calls whose names match a regular expression. Fails if there are
+/// none.
+fn matching_numbers(text: &str) -> Result<Vec<u32>, Error> {
     let regex = regex::Regex::new(text).map_err(|e| {
         let why = e.to_string();
         let why = why.rsplit("error: ").next().unwrap_or(&why).trim().to_owned();
@@ -134,7 +140,8 @@ fn matching(text: &str) -> Result<Vec<u32>, Error> {
     Ok(found)
 }
 
-fn glob(pattern: &str) -> Result<globset::GlobMatcher, Error> {
+/// Compiles the glob of `path=`.
+fn compile_glob(pattern: &str) -> Result<globset::GlobMatcher, Error> {
     if pattern.is_empty() {
         return Err(Error::Empty("path=".to_owned()));
     }
@@ -143,13 +150,14 @@ fn glob(pattern: &str) -> Result<globset::GlobMatcher, Error> {
     Ok(glob.compile_matcher())
 }
 
-fn statuses(set: &str) -> Result<BTreeSet<Status>, Error> {
+/// Parses a set of statuses: `successful`, `failed`, `unfinished`.
+fn parse_statuses(set: &str) -> Result<BTreeSet<Status>, Error> {
     const ALL: [(&str, Status); 3] = [
         ("successful", Status::Successful),
         ("failed", Status::Failed),
         ("unfinished", Status::Unfinished),
     ];
-    let (negated, names) = negation(set);
+    let (negated, names) = split_negation(set);
     let mut listed = BTreeSet::new();
     for name in names.split(',') {
         let known =
@@ -159,15 +167,16 @@ fn statuses(set: &str) -> Result<BTreeSet<Status>, Error> {
     Ok(ALL.iter().map(|(_, s)| *s).filter(|s| listed.contains(s) != negated).collect())
 }
 
-/// The call whose name differs least, if it differs little.
-fn closest(name: &str) -> Option<&'static str> {
+/// Returns the call's name that is at most two edits away from `name`, if there is one.
+fn closest_name(name: &str) -> Option<&'static str> {
     let (distance, best) =
-        abi::table().iter().map(|row| (distance(name, row.name()), row.name())).min()?;
+        abi::table().iter().map(|row| (edit_distance(name, row.name()), row.name())).min()?;
     (distance <= 2 && distance < name.len()).then_some(best)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours between two names.
-fn distance(a: &str, b: &str) -> usize {
+/// Returns the number of insertions, deletions, replacements and swaps of neighbours that turn one
+/// name into the other (Damerau-Levenshtein).
+fn edit_distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {

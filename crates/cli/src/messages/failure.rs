@@ -38,8 +38,8 @@ impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
     }
 }
 
-/// Adds what to do to the errors of a trace that do not say it themselves.
-pub fn explained<T>(result: Result<T, Error>, path: &Path) -> anyhow::Result<T> {
+/// Adds to an error of a trace what the user can do about it, if the error does not say so itself.
+pub fn with_advice<T>(result: Result<T, Error>, path: &Path) -> anyhow::Result<T> {
     let advice = match &result {
         Ok(_)
         | Err(
@@ -71,20 +71,21 @@ pub fn explained<T>(result: Result<T, Error>, path: &Path) -> anyhow::Result<T> 
     }
 }
 
-/// The error's text: its message, then each cause that the text does not repeat.
-pub fn text(error: &anyhow::Error) -> String {
-    joined(error.chain())
+/// Returns the error's message, followed by each cause that it does not repeat.
+pub fn error_text(error: &anyhow::Error) -> String {
+    join_causes(error.chain())
 }
 
 /// Returns the text of an error that is no [`anyhow::Error`].
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    joined(std::iter::successors(Some(error), |e| e.source()))
+    join_causes(std::iter::successors(Some(error), |e| e.source()))
 }
 
-fn joined<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
+/// Joins the messages of an error and its causes with colons, leaving out what a message repeats.
+fn join_causes<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
     let mut text = String::new();
     for cause in chain {
-        let next = without_number(&cause.to_string());
+        let next = strip_os_error(&cause.to_string());
         if text.is_empty() {
             text = next;
         } else if !text.ends_with(&next) {
@@ -94,8 +95,8 @@ fn joined<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>
     text
 }
 
-/// The standard library adds " (os error 2)" to what it says in words already.
-pub fn without_number(text: &str) -> String {
+/// Removes the " (os error 2)" that the standard library appends to its messages.
+pub fn strip_os_error(text: &str) -> String {
     match text.split_once(" (os error ") {
         Some((before, after)) => {
             format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest))
@@ -109,8 +110,8 @@ pub fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// The advice that some part of the error carries.
-pub fn advice(error: &anyhow::Error) -> Option<&str> {
+/// Returns the advice that the error or one of its causes carries.
+pub fn advice_of(error: &anyhow::Error) -> Option<&str> {
     error
         .chain()
         .find_map(|cause| cause.downcast_ref::<Advised>())
@@ -125,7 +126,8 @@ pub fn advice(error: &anyhow::Error) -> Option<&str> {
         })
 }
 
-/// Whether the command line asks for `record`: its own troubles end with 125, all others' with 2.
+/// Returns whether the command line asks for `record`, whose own errors end with status 125; all
+/// others end with 2.
 pub fn is_record() -> bool {
     std::env::args_os()
         .skip(1)
@@ -133,13 +135,13 @@ pub fn is_record() -> bool {
         .is_some_and(|a| a == "record")
 }
 
-/// The exit status of a failure of this program.
-pub fn status() -> i32 {
+/// Returns the exit status for an error of this program.
+pub fn error_status() -> i32 {
     if is_record() { 125 } else { 2 }
 }
 
-/// A broken invariant ends the program at once with a line that says what to do, not with a
-/// backtrace. A program that was being recorded runs on: its tracer's end detaches from it.
+/// Installs a hook that ends the process at a panic, with a line that says what to do instead of a
+/// backtrace. A program that is being recorded runs on, as the end of its tracer detaches from it.
 pub fn install_panic_hook() {
     let backtrace = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -161,7 +163,7 @@ pub fn install_panic_hook() {
         if std::env::var_os("RUST_BACKTRACE").is_some() {
             backtrace(panic);
         }
-        exit(status())
+        exit(error_status())
     }));
 }
 
@@ -177,10 +179,10 @@ mod tests {
             .advise("call the fire brigade")
             .context("cannot read x.ra")
             .expect_err("it is an error");
-        assert_eq!(text(&error), "cannot read x.ra: disk on fire");
-        assert_eq!(advice(&error), Some("call the fire brigade"));
+        assert_eq!(error_text(&error), "cannot read x.ra: disk on fire");
+        assert_eq!(advice_of(&error), Some("call the fire brigade"));
         let missing =
             anyhow::Error::from(std::io::Error::from_raw_os_error(2)).context("cannot open x");
-        assert_eq!(text(&missing), "cannot open x: No such file or directory");
+        assert_eq!(error_text(&missing), "cannot open x: No such file or directory");
     }
 }

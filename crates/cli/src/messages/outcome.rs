@@ -16,7 +16,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Ends the process.
+    /// Ends the process with this outcome; prints the error if it failed.
     pub fn end(self, messages: &Messages) -> ! {
         match self {
             Self::Status(status) => exit(status),
@@ -24,7 +24,7 @@ impl Outcome {
             // The reader of our output has seen enough (`| head`).
             Self::Failed(error, _) if is_broken_pipe(&error) => exit(0),
             Self::Failed(error, status) => {
-                messages.error(&failure::text(&error), failure::advice(&error));
+                messages.error(&failure::error_text(&error), failure::advice_of(&error));
                 exit(status)
             }
         }
@@ -35,17 +35,18 @@ impl From<anyhow::Result<()>> for Outcome {
     fn from(result: anyhow::Result<()>) -> Self {
         match result {
             Ok(()) => Self::Status(0),
-            Err(error) => Self::Failed(error, failure::status()),
+            Err(error) => Self::Failed(error, failure::error_status()),
         }
     }
 }
 
 impl From<anyhow::Result<Outcome>> for Outcome {
     fn from(result: anyhow::Result<Outcome>) -> Self {
-        result.unwrap_or_else(|error| Self::Failed(error, failure::status()))
+        result.unwrap_or_else(|error| Self::Failed(error, failure::error_status()))
     }
 }
 
+/// Returns whether the error is that the reader of a pipe has closed it.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause

@@ -22,6 +22,7 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Creates a progress bar with a title. An invisible one ignores all updates.
     pub(super) fn new(what: &'static str, visible: bool) -> Self {
         let target = if visible {
             ProgressDrawTarget::term_like_with_hz(Box::new(Narrow(Term::buffered_stderr())), RATE)
@@ -41,15 +42,15 @@ impl Progress {
         Self { bar, _wiped: visible.then(capture::LineWiper::install) }
     }
 
-    /// Sets the word beside the bar; formatted only if the bar is drawn.
-    pub fn detail(&self, words: impl Display) {
+    /// Sets the text beside the bar. It is formatted only if the bar is drawn.
+    pub fn set_detail(&self, words: impl Display) {
         if !self.bar.is_hidden() {
             self.bar.set_message(words.to_string());
         }
     }
 
-    /// Shows `done` of `of`, in any unit.
-    pub fn at(&self, done: u64, of: u64) {
+    /// Shows that `done` of `of` is done, in any unit.
+    pub fn set_position(&self, done: u64, of: u64) {
         if self.bar.length() != Some(of) {
             self.bar.set_length(of);
         }

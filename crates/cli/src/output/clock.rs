@@ -26,11 +26,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// `anchor` is what `CLOCK_REALTIME` was ahead of `CLOCK_MONOTONIC`, in nanoseconds.
+    /// Creates a clock. `anchor` is the difference of `CLOCK_REALTIME` and `CLOCK_MONOTONIC` on the
+    /// recorded machine, in nanoseconds.
     pub const fn new(style: Style, anchor: i64) -> Self {
         Self { style, anchor, before: None }
     }
-    /// Returns the prefix of a line about this time.
+    /// Returns the prefix of a line with this time.
     pub fn prefix(&mut self, monotonic: u64) -> String {
         let before = self.before.replace(monotonic).unwrap_or(monotonic);
         let format = match self.style {
@@ -43,15 +44,15 @@ impl Clock {
             Style::DayMicros => "%H:%M:%S%.6f ",
             Style::Epoch => "%s%.6f ",
         };
-        DateTime::from_timestamp_nanos(self.epoch(monotonic)).format(format).to_string()
+        DateTime::from_timestamp_nanos(self.to_epoch(monotonic)).format(format).to_string()
     }
-    /// Nanoseconds since 1970.
-    pub const fn epoch(&self, monotonic: u64) -> i64 {
+    /// Converts a monotonic time to nanoseconds since 1970.
+    pub const fn to_epoch(&self, monotonic: u64) -> i64 {
         self.anchor.saturating_add_unsigned(monotonic)
     }
 }
 
-/// RFC 3339 in UTC with nanoseconds.
+/// Formats nanoseconds since 1970 as RFC 3339 in UTC, with nanoseconds.
 pub fn rfc3339(epoch_nanos: i64) -> String {
     DateTime::from_timestamp_nanos(epoch_nanos).to_rfc3339_opts(SecondsFormat::Nanos, true)
 }

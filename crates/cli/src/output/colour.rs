@@ -18,7 +18,7 @@ pub enum Tone {
 }
 
 impl Tone {
-    /// The word as the cell of a table.
+    /// Returns the word as a coloured cell of a table.
     pub fn cell(self, word: &str) -> Cell {
         let colour = match self {
             Self::Good => Color::DarkGreen,
@@ -34,13 +34,13 @@ impl Tone {
 pub struct Colours(bool);
 
 impl Colours {
-    /// Decides for stdout or stderr.
-    pub fn of<S: RawStream>(stream: &S) -> Self {
+    /// Decides whether stdout or stderr gets colours.
+    pub fn for_stream<S: RawStream>(stream: &S) -> Self {
         Self(AutoStream::choice(stream) != ColorChoice::Never)
     }
 
-    /// Tells a table whether its cells have colours.
-    pub fn style(self, table: &mut comfy_table::Table) {
+    /// Sets whether a table prints the colours of its cells.
+    pub fn apply_to(self, table: &mut comfy_table::Table) {
         if self.0 {
             table.enforce_styling();
         } else {
@@ -48,7 +48,8 @@ impl Colours {
         }
     }
 
-    /// The text in its colour, if the stream takes colours.
+    /// Returns the text with the escape sequences of its colour, or unchanged if there are no
+    /// colours.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         let colour = match tone {
             _ if !self.0 => return text.to_owned(),

@@ -2,8 +2,9 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-/// What a recorder's own work does to the recorded times.
-pub fn cost(engine: &str) -> Option<&'static str> {
+/// Describes what an engine adds to the recorded times by its own work. Returns `None` for engines
+/// of which that is not known.
+pub fn recording_overhead(engine: &str) -> Option<&'static str> {
     match engine {
         "ptrace" | "strace" => Some("recorded times include the tracer, which stops each call"),
         "ebpf" => Some("recorded times include what the recorder does in each call"),
@@ -11,8 +12,8 @@ pub fn cost(engine: &str) -> Option<&'static str> {
     }
 }
 
-/// A table without lines, with numbers to the right.
-pub fn new(head: &[&str]) -> Table {
+/// Creates a table without lines; all columns but the first are aligned to the right.
+pub fn new_table(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(head);
     for column in table.column_iter_mut().skip(1) {

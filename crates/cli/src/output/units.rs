@@ -2,18 +2,18 @@
 
 use indicatif::HumanCount;
 
-/// `1204` as `1,204`.
-pub fn count(n: u64) -> String {
+/// Formats a number with commas: `1204` as `1,204`.
+pub fn format_count(n: u64) -> String {
     HumanCount(n).to_string()
 }
 
-/// `1` as `1 call`, `3` as `3 calls`.
-pub fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(n), if n == 1 { one } else { many })
+/// Formats a number with its noun: `1 call`, `3 calls`.
+pub fn format_counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", format_count(n), if n == 1 { one } else { many })
 }
 
-/// `88123` as `88 kB`.
-pub fn bytes(n: u64) -> String {
+/// Formats a number of bytes: `88123` as `88 kB`.
+pub fn format_bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
     let mut value = n as f64;
     let mut unit = 0;
@@ -28,7 +28,7 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// `256K`, `4M`, `1G` (1024 times each), or bytes.
+/// Parses a number of bytes: `256K`, `4M`, `1G` (1024 times each), or a plain number.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let (digits, unit) =
         text.find(|c: char| !c.is_ascii_digit()).map_or((text, ""), |at| text.split_at(at));
@@ -42,8 +42,8 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// Nanoseconds as `1.24 s`, `13 ms`, `820 µs`.
-pub fn duration(nanos: u64) -> String {
+/// Formats nanoseconds as `1.24 s`, `13 ms` or `820 µs`.
+pub fn format_duration(nanos: u64) -> String {
     match nanos {
         0..1_000 => format!("{nanos} ns"),
         1_000..1_000_000 => format!("{} µs", nanos / 1_000),
@@ -60,19 +60,25 @@ mod tests {
     #[test]
     fn as_people_read_them() {
         assert_eq!(
-            [count(0), count(999), count(1204), count(1_000_000)],
+            [format_count(0), format_count(999), format_count(1204), format_count(1_000_000)],
             ["0", "999", "1,204", "1,000,000"]
         );
         assert_eq!(
-            [bytes(0), bytes(999), bytes(1500), bytes(88_123), bytes(999_600)],
+            [
+                format_bytes(0),
+                format_bytes(999),
+                format_bytes(1500),
+                format_bytes(88_123),
+                format_bytes(999_600)
+            ],
             ["0 B", "999 B", "1.5 kB", "88 kB", "1.0 MB"]
         );
         assert_eq!(
-            [duration(20), duration(1_240_000_000), duration(125_000_000_000)],
+            [format_duration(20), format_duration(1_240_000_000), format_duration(125_000_000_000)],
             ["20 ns", "1.24 s", "2 min 5 s"]
         );
         assert_eq!(
-            [counted(1, "call", "calls"), counted(0, "call", "calls")],
+            [format_counted(1, "call", "calls"), format_counted(0, "call", "calls")],
             ["1 call", "0 calls"]
         );
     }

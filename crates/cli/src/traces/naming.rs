@@ -9,16 +9,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Whether this directory is a trace, finished or not.
+/// Returns whether a directory is a trace, finished or not.
 pub fn is_trace(path: &Path) -> bool {
     path.join("trace.json").is_file() || path.join("journal").is_dir()
 }
 
-/// The trace to write: `wanted`, or `./PROGRAM.ra`, `./PROGRAM.1.ra`, and so on. What is there
-/// already is removed only with `force`, and only if it is a trace.
-pub fn output(wanted: Option<&Path>, program: &OsStr, force: bool) -> Result<PathBuf> {
+/// Returns the path of the trace to write: `wanted`, or the first unused one of `./PROGRAM.ra`,
+/// `./PROGRAM.1.ra` and so on. With `force`, a trace of that name is removed first; anything else
+/// never is.
+pub fn choose_output(wanted: Option<&Path>, program: &OsStr, force: bool) -> Result<PathBuf> {
     if let Some(path) = wanted {
-        return make_way(path.to_owned(), force);
+        return clear_path(path.to_owned(), force);
     }
     let name = |n: u32| {
         let mut name = Path::new(program).file_name().unwrap_or(OsStr::new("trace")).to_owned();
@@ -26,7 +27,7 @@ pub fn output(wanted: Option<&Path>, program: &OsStr, force: bool) -> Result<Pat
         PathBuf::from(name)
     };
     if force {
-        return make_way(name(0), true);
+        return clear_path(name(0), true);
     }
     (0..100_000)
         .map(name)
@@ -34,7 +35,9 @@ pub fn output(wanted: Option<&Path>, program: &OsStr, force: bool) -> Result<Pat
         .context("no unused name for a trace in this directory")
 }
 
-fn make_way(path: PathBuf, force: bool) -> Result<PathBuf> {
+/// Makes sure that the path can be created: removes an empty directory, and with `force` a trace.
+/// Fails if anything else is there.
+fn clear_path(path: PathBuf, force: bool) -> Result<PathBuf> {
     let Ok(meta) = path.symlink_metadata() else { return Ok(path) };
     let shown = path.display();
     if meta.is_dir() && fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none()) {
@@ -54,8 +57,9 @@ fn make_way(path: PathBuf, force: bool) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The trace to read: the one named, or the newest in the current directory, which is then said.
-pub fn input(named: &TraceArg, messages: &Messages) -> Result<PathBuf> {
+/// Returns the path of the trace to read: the one that the user names, or the newest one in the
+/// current directory, which is then printed.
+pub fn choose_input(named: &TraceArg, messages: &Messages) -> Result<PathBuf> {
     if let Some(path) = &named.trace {
         let shown = path.display();
         let there = path.symlink_metadata();
@@ -69,7 +73,7 @@ pub fn input(named: &TraceArg, messages: &Messages) -> Result<PathBuf> {
                     path: path.clone(),
                     source: rustix::io::Errno::ACCESS.into(),
                 };
-                return failure::explained(Err(refused), path);
+                return failure::with_advice(Err(refused), path);
             }
         }
         if there.is_err() {
@@ -87,13 +91,14 @@ pub fn input(named: &TraceArg, messages: &Messages) -> Result<PathBuf> {
         }
         return Ok(path.clone());
     }
-    let path =
-        newest(Path::new(".")).advise("name a trace, or make one: reanimator record -- CMD")?;
+    let path = newest_trace(Path::new("."))
+        .advise("name a trace, or make one: reanimator record -- CMD")?;
     messages.say(format_args!("reading {}, the newest trace here", path.display()));
     Ok(path)
 }
 
-fn newest(dir: &Path) -> Result<PathBuf> {
+/// Returns the name of the newest trace in a directory.
+fn newest_trace(dir: &Path) -> Result<PathBuf> {
     let mut found: Option<(SystemTime, OsString)> = None;
     for entry in fs::read_dir(dir).context("cannot list the current directory")?.flatten() {
         let path = entry.path();
@@ -127,25 +132,25 @@ mod tests {
     fn only_traces_give_way_and_only_to_force() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let trace = dir.path().join("a.ra");
-        assert_eq!(output(Some(&trace), OsStr::new("a"), false).expect("free"), trace);
+        assert_eq!(choose_output(Some(&trace), OsStr::new("a"), false).expect("free"), trace);
         make_trace(&trace);
-        assert!(output(Some(&trace), OsStr::new("a"), false).is_err());
-        assert_eq!(output(Some(&trace), OsStr::new("a"), true).expect("forced"), trace);
+        assert!(choose_output(Some(&trace), OsStr::new("a"), false).is_err());
+        assert_eq!(choose_output(Some(&trace), OsStr::new("a"), true).expect("forced"), trace);
         assert!(!trace.exists());
         fs::create_dir(&trace).expect("free again");
         fs::write(trace.join("thesis.tex"), "years of work").expect("writable");
-        assert!(output(Some(&trace), OsStr::new("a"), true).is_err());
+        assert!(choose_output(Some(&trace), OsStr::new("a"), true).is_err());
         assert!(trace.join("thesis.tex").exists());
     }
 
     #[test]
     fn the_newest_is_the_one_written_last() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        assert!(newest(dir.path()).is_err());
+        assert!(newest_trace(dir.path()).is_err());
         make_trace(&dir.path().join("b.ra"));
         std::thread::sleep(std::time::Duration::from_millis(200));
         make_trace(&dir.path().join("a.ra"));
         fs::create_dir(dir.path().join("empty.ra")).expect("free");
-        assert_eq!(newest(dir.path()).expect("two traces"), Path::new("a.ra"));
+        assert_eq!(newest_trace(dir.path()).expect("two traces"), Path::new("a.ra"));
     }
 }

@@ -34,15 +34,15 @@ pub struct Unfinished {
 type Ending = Arc<Mutex<()>>;
 
 impl Unfinished {
-    /// A free name beside `to`, for a directory that something else makes. Fails if another process
-    /// makes a trace of this name.
+    /// Locks a hidden directory beside `to`, inside which a trace can be made. Fails if another
+    /// process is making a trace of this name.
     pub fn beside(to: &Path) -> Result<Self> {
         let mut name = OsString::from(".");
         name.push(to.file_name().unwrap_or_default());
         name.push(".part");
         let part = to.with_file_name(name);
         let lock = loop {
-            let held = hold(&part);
+            let held = lock_directory(&part);
             match held.with_context(|| format!("cannot create {}", part.display()))? {
                 Held::Ours(lock) => break lock,
                 Held::Another => bail!("another process is writing {}", to.display()),
@@ -61,12 +61,12 @@ impl Unfinished {
         Ok(Self { part, path, signals, ending, _lock: lock })
     }
 
-    /// Its path until it gets its final name.
+    /// Returns where the trace is made until it gets its final name.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Renames it to its final name. Fails if the name is taken.
+    /// Renames the trace to its final name. Fails if the name is taken.
     pub fn finish(self, to: &Path) -> Result<()> {
         let held = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let named = renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)
@@ -102,7 +102,9 @@ enum Held {
     Gone,
 }
 
-fn hold(part: &Path) -> io::Result<Held> {
+/// Creates and locks the hidden directory. Returns what keeps another process or user from using
+/// it, or `Gone` if it was removed meanwhile and this has to be tried again.
+fn lock_directory(part: &Path) -> io::Result<Held> {
     match DirBuilder::new().mode(0o700).create(part) {
         Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
         _ => {}
@@ -126,7 +128,8 @@ fn hold(part: &Path) -> io::Result<Held> {
     })
 }
 
-/// Has a thread remove the directory and end this process should a signal come that would end it.
+/// Starts a thread that removes the directory when a signal would end this process, and then lets
+/// the signal end it.
 fn remove_on_signal(path: PathBuf, ending: Ending) -> Option<signal_hook::iterator::Handle> {
     let ends =
         [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !capture::is_signal_ignored(*signal));

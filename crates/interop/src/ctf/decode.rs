@@ -31,30 +31,36 @@ pub(crate) struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
+    /// Creates a decoder at the first bit of `bytes`. `clock` is the last reading of the stream's
+    /// clock.
     pub fn new(bytes: &'a [u8], clock: u64) -> Self {
         let end = bytes.len() as u64 * 8;
         Self { bytes, at: 0, end, clock, depth: 0, elements_left: MAX_ELEMENTS, values: 0 }
     }
 
-    /// Begins another event.
-    pub fn begin(&mut self) {
+    /// Prepares for another event: resets the limits on nesting and on elements, which each event
+    /// has for itself.
+    pub fn begin_event(&mut self) {
         (self.depth, self.elements_left) = (0, MAX_ELEMENTS);
     }
 
+    /// Advances to the next multiple of `align` bits.
     fn align(&mut self, align: u32) {
         // The metadata's reader takes powers of two only.
         let mask = u64::from(align) - 1;
         self.at = (self.at + mask) & !mask;
     }
 
-    fn int(&mut self, int: &Int) -> Result<u64, String> {
+    /// Reads an integer of any size, alignment and byte order. Updates the clock if the integer is
+    /// a reading of it. Fails if it reaches beyond the packet.
+    fn read_int(&mut self, int: &Int) -> Result<u64, String> {
         self.align(int.align);
         let size = u64::from(int.size);
         if self.at + size > self.end {
             return Err("an event reaches beyond its packet".to_owned());
         }
         let (first, last) = ((self.at / 8) as usize, ((self.at + size - 1) / 8) as usize);
-        if let Some(value) = self.whole(int, first) {
+        if let Some(value) = self.read_aligned_int(int, first) {
             return Ok(value);
         }
         let part = &self.bytes[first..=last];
@@ -67,13 +73,14 @@ impl<'a> Bits<'a> {
         self.at += size;
         let value = wide as u64 & (u64::MAX >> (64 - int.size));
         if int.clock {
-            self.tick(value, int.size);
+            self.update_clock(value, int.size);
         }
         Ok(value)
     }
 
-    /// A little-endian number of whole bytes, as nearly all are.
-    fn whole(&mut self, int: &Int, first: usize) -> Option<u64> {
+    /// Reads an integer that is little-endian and consists of whole bytes, as nearly all do.
+    /// Returns `None` if it has another form.
+    fn read_aligned_int(&mut self, int: &Int, first: usize) -> Option<u64> {
         if int.big_endian || !self.at.is_multiple_of(8) {
             return None;
         }
@@ -87,13 +94,13 @@ impl<'a> Bits<'a> {
         };
         self.at += u64::from(int.size);
         if int.clock {
-            self.tick(value, int.size);
+            self.update_clock(value, int.size);
         }
         Some(value)
     }
 
-    /// A reading of the clock's lower bits.
-    fn tick(&mut self, value: u64, size: u32) {
+    /// Advances the clock to a reading of its lower `size` bits, which may have wrapped around.
+    fn update_clock(&mut self, value: u64, size: u32) {
         if size >= 64 {
             self.clock = value;
             return;
@@ -103,13 +110,15 @@ impl<'a> Bits<'a> {
         self.clock = if now < self.clock { now.wrapping_add(span) } else { now };
     }
 
-    fn sign(value: u64, int: &Int) -> i64 {
+    /// Returns the integer with its sign extended to 64 bits, if its type is signed.
+    fn extend_sign(value: u64, int: &Int) -> i64 {
         let shift = 64 - int.size;
         (value << shift).cast_signed() >> shift
     }
 
-    /// A value of this type.
-    pub fn value<'t>(
+    /// Reads a value of this type. `scopes` are the structs around it, in whose fields lengths and
+    /// tags are looked up.
+    pub fn read_value<'t>(
         &mut self,
         kind: &'t Type,
         scopes: &mut Scopes<'t>,
@@ -126,16 +135,16 @@ impl<'a> Bits<'a> {
         }
         let value = match kind {
             Type::Int(int) => {
-                let value = self.int(int)?;
+                let value = self.read_int(int)?;
                 if int.signed {
-                    Value::Signed(Self::sign(value, int), int.base)
+                    Value::Signed(Self::extend_sign(value, int), int.base)
                 } else {
                     Value::Unsigned(value, int.base)
                 }
             }
             Type::Float(exponent, mantissa, align) => {
                 let size = exponent + mantissa;
-                let bits = self.int(&Int {
+                let bits = self.read_int(&Int {
                     size,
                     align: *align,
                     signed: false,
@@ -150,18 +159,21 @@ impl<'a> Bits<'a> {
                     f64::from_bits(bits)
                 })
             }
-            Type::String => Value::Text(self.text()?.to_vec()),
+            Type::String => Value::Text(self.read_string()?.to_vec()),
             Type::Enum(int, names) => {
-                let value = self.int(int)?;
-                let value =
-                    if int.signed { i128::from(Self::sign(value, int)) } else { i128::from(value) };
+                let value = self.read_int(int)?;
+                let value = if int.signed {
+                    i128::from(Self::extend_sign(value, int))
+                } else {
+                    i128::from(value)
+                };
                 Value::Enum(value, names)
             }
             Type::Struct(fields, align) => {
                 self.align(*align);
                 scopes.push((fields, Vec::with_capacity(fields.len())));
                 for (_, kind) in fields.iter() {
-                    let value = self.value(kind, scopes)?;
+                    let value = self.read_value(kind, scopes)?;
                     if let Some((_, here)) = scopes.last_mut() {
                         here.push(value);
                     }
@@ -169,31 +181,31 @@ impl<'a> Bits<'a> {
                 Value::Struct(fields, scopes.pop().unwrap_or_default().1)
             }
             Type::Variant(tag, options) => {
-                let chosen = find(scopes, tag)
-                    .and_then(|v| v.names().next())
+                let chosen = find_field(scopes, tag)
+                    .and_then(|v| v.enum_names().next())
                     .ok_or_else(|| format!("no value of {tag} selects a variant"))?;
                 let option = options
                     .iter()
                     .find(|(name, _)| **name == *chosen.strip_prefix('_').unwrap_or(chosen));
                 let (_, kind) = option.ok_or_else(|| format!("{tag} has no {chosen}"))?;
-                self.value(kind, scopes)?
+                self.read_value(kind, scopes)?
             }
-            Type::Array(n, kind) => self.array(*n, kind, scopes)?,
+            Type::Array(n, kind) => self.read_array(*n, kind, scopes)?,
             Type::Sequence(field, kind) => {
-                let n = find(scopes, field)
-                    .and_then(Value::register)
+                let n = find_field(scopes, field)
+                    .and_then(Value::to_register)
                     .ok_or_else(|| format!("the length {field} is missing"))?;
-                self.array(n, kind, scopes)?
+                self.read_array(n, kind, scopes)?
             }
         };
         self.depth -= 1;
         Ok(value)
     }
 
-    /// Reads an event's header and returns the number of its class; of an extended header, the
-    /// inner number. Headers as LTTng writes them are not made into values, as that would take most
-    /// of the time.
-    pub fn head<'t>(
+    /// Reads an event's header and returns the number of its class. Of an extended header, that is
+    /// the inner number. Headers as LTTng writes them are not decoded into values, as that would
+    /// take most of the time.
+    pub fn read_header<'t>(
         &mut self,
         header: &'t Type,
         scopes: &mut Scopes<'t>,
@@ -205,7 +217,7 @@ impl<'a> Bits<'a> {
                 [(tag, Type::Enum(int, names)), (v, Type::Variant(by, options))]
                     if **tag == *"id" && **v == *"v" && by == tag && !int.signed =>
                 {
-                    let id = self.int(int)?;
+                    let id = self.read_int(int)?;
                     let chosen = names
                         .iter()
                         .find(|(_, from, to)| (*from..=*to).contains(&i128::from(id)))
@@ -214,44 +226,44 @@ impl<'a> Bits<'a> {
                         options.iter().find(|(name, _)| Some(&**name) == chosen)
                     {
                         self.align(*align);
-                        if let Some(inner) = self.numbers(inner)? {
+                        if let Some(inner) = self.read_id_field(inner)? {
                             return Ok(inner.or(Some(id)));
                         }
                     }
                 }
                 fields => {
-                    if let Some(id) = self.numbers(fields)? {
+                    if let Some(id) = self.read_id_field(fields)? {
                         return Ok(id);
                     }
                 }
             }
         }
         self.at = begin;
-        let head = self.value(header, scopes)?;
+        let head = self.read_value(header, scopes)?;
         let inner = head.get("v").and_then(|v| v.get("id"));
-        Ok(inner.or_else(|| head.get("id")).and_then(Value::register))
+        Ok(inner.or_else(|| head.get("id")).and_then(Value::to_register))
     }
 
-    /// Reads fields that are all numbers, and returns the one called `id`. The outer `None`: they
-    /// are not all numbers, and none was read.
-    fn numbers(&mut self, fields: &Fields) -> Result<Option<Option<u64>>, String> {
+    /// Reads fields that are all integers, and returns the one called `id`. The outer `None` means
+    /// that not all are integers, and that nothing was read.
+    fn read_id_field(&mut self, fields: &Fields) -> Result<Option<Option<u64>>, String> {
         if !fields.iter().all(|(_, t)| matches!(t, Type::Int(_))) {
             return Ok(None);
         }
         let mut id = None;
         for (name, kind) in fields {
             if let Type::Int(int) = kind {
-                let value = self.int(int)?;
+                let value = self.read_int(int)?;
                 id = if **name == *"id" { Some(value) } else { id };
             }
         }
         Ok(Some(id))
     }
 
-    /// Skips a value.
+    /// Skips a value of this type.
     pub fn skip<'t>(&mut self, kind: &'t Type, scopes: &mut Scopes<'t>) -> Result<(), String> {
         match kind {
-            Type::Int(int) => self.int(int).map(drop),
+            Type::Int(int) => self.read_int(int).map(drop),
             // Lengths and tags within are looked up in values.
             Type::Struct(fields, align)
                 if fields.iter().all(|(_, t)| matches!(t, Type::Int(_) | Type::String)) =>
@@ -259,13 +271,13 @@ impl<'a> Bits<'a> {
                 self.align(*align);
                 fields.iter().try_for_each(|(_, t)| self.skip(t, scopes))
             }
-            Type::String => self.text().map(drop),
-            _ => self.value(kind, scopes).map(drop),
+            Type::String => self.read_string().map(drop),
+            _ => self.read_value(kind, scopes).map(drop),
         }
     }
 
-    /// Bytes up to a NUL.
-    fn text(&mut self) -> Result<&'a [u8], String> {
+    /// Reads the bytes up to a NUL.
+    fn read_string(&mut self) -> Result<&'a [u8], String> {
         self.align(8);
         let start = (self.at / 8) as usize;
         let rest = self.bytes.get(start..(self.end / 8) as usize).unwrap_or_default();
@@ -274,7 +286,9 @@ impl<'a> Bits<'a> {
         Ok(&rest[..len])
     }
 
-    fn array<'t>(
+    /// Reads `n` elements of a type. An array of characters becomes a text, which ends at the first
+    /// NUL.
+    fn read_array<'t>(
         &mut self,
         n: u64,
         kind: &'t Type,
@@ -299,12 +313,14 @@ impl<'a> Bits<'a> {
         }
         self.align(kind.align());
         let elements: Result<Vec<Value<'t>>, String> =
-            (0..n).map(|_| self.value(kind, scopes)).collect();
+            (0..n).map(|_| self.read_value(kind, scopes)).collect();
         Ok(Value::Array(elements?))
     }
 }
 
-fn find<'v, 't>(scopes: &'v Scopes<'t>, name: &str) -> Option<&'v Value<'t>> {
+/// Returns the value of a field that was read already, searching from the innermost struct
+/// outwards.
+fn find_field<'v, 't>(scopes: &'v Scopes<'t>, name: &str) -> Option<&'v Value<'t>> {
     scopes
         .iter()
         .rev()

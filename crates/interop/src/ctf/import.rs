@@ -8,7 +8,8 @@ use super::stream::{Item, Lost, Trace};
 use super::value::{Event, Value};
 use crate::importing::forks::Forks;
 use crate::importing::{
-    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+    add_unrecorded_data, add_unreturned, begin, count_unentered, ends_thread, finish,
+    note_no_directory,
 };
 use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
@@ -30,7 +31,7 @@ pub fn import(
 ) -> Result<Outcome, Error> {
     let trace = Trace::open(from)?;
     let running = Running::at_start(&trace)?;
-    let (forks, state_dump, began) = first(&trace, running.clone())?;
+    let (forks, state_dump, began) = scan(&trace, running.clone())?;
     let env = |name: &str| trace.metadata.env.get(name).cloned().unwrap_or_default();
     let about = RecordingInfo {
         engine: format!("{} {}.{}", env("tracer_name"), env("tracer_major"), env("tracer_minor")),
@@ -42,7 +43,7 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, forks.made)?;
-    import.note(
+    import.add_note(
         "LTTng records no data: files get the recorded sizes, but other content (`replay \
         --write-data random` generates some)",
     );
@@ -54,60 +55,63 @@ pub fn import(
     let counts = trace.read(|item| {
         events += 1;
         match item {
-            Item::Event(event) => conversion.event(event),
-            Item::Lost(lost) => conversion.lost(lost),
+            Item::Event(event) => conversion.import_event(event),
+            Item::Lost(lost) => conversion.add_gap(lost),
         }
     })?;
     progress(counts.bytes, trace.bytes);
     let CtfImport { mut import, open, .. } = conversion;
     for imported in open.into_values() {
-        import.call(imported)?;
+        import.add_call(imported)?;
     }
     if counts.packets > 0 {
-        import.missing(&format!("{} packets of the trace are missing or damaged", counts.packets));
+        import.add_missing(&format!(
+            "{} packets of the trace are missing or damaged",
+            counts.packets
+        ));
     }
     finish(import, counts.damage.into_iter().next(), progress)
 }
 
-/// A first pass: the parents of threads, the processes that were running before, and the time of
-/// the first event.
-fn first(trace: &Trace, mut running: Running) -> Result<(Forks, StateDump, u64), Error> {
+/// Reads the whole trace once, before the import. Returns the parents of threads, the processes
+/// that were running before, and the time of the first event.
+fn scan(trace: &Trace, mut running: Running) -> Result<(Forks, StateDump, u64), Error> {
     let (mut forks, mut state_dump, mut began) = (Forks::default(), StateDump::default(), None);
     let wanted = |kind: &layout::EventClass| {
         kind.call.as_ref().map_or(
             kind.name == PROCESS || running::shows_running_thread(kind),
-            SyscallEvent::forks,
+            SyscallEvent::is_fork,
         )
     };
     trace.select(wanted, |item| {
         let event = match item {
             Item::Event(event) => event,
             Item::Lost(lost) => {
-                running.lost(lost);
+                running.forget_cpus(lost);
                 return Ok::<(), Error>(());
             }
         };
-        let thread = running.thread(event);
+        let thread = running.thread_of(event);
         began.get_or_insert(event.time);
         if event.kind.name == PROCESS {
-            state_dump.process(event);
+            state_dump.add_process(event);
         }
-        let Some(end) = event.kind.call.as_ref().filter(|end| end.forks()) else { return Ok(()) };
+        let Some(end) = event.kind.call.as_ref().filter(|end| end.is_fork()) else { return Ok(()) };
         let Some(tid) = thread else { return Ok(()) };
-        let field = |name: &str| event.fields.get(name).and_then(Value::register);
+        let field = |name: &str| event.fields.get(name).and_then(Value::to_register);
         if end.entry {
-            forks.begin(
+            forks.begin_fork(
                 tid,
                 event.time,
                 field("flags").or_else(|| field("clone_flags")).unwrap_or(0),
             );
         } else {
-            forks.end(tid, field("ret").map_or(0, u64::cast_signed));
+            forks.end_fork(tid, field("ret").map_or(0, u64::cast_signed));
         }
         Ok(())
     })?;
     let began = began.unwrap_or(0);
-    state_dump.end(&mut forks, began);
+    state_dump.end_first_pass(&mut forks, began);
     Ok((forks, state_dump, began))
 }
 
@@ -124,40 +128,42 @@ struct CtfImport {
 
 impl CtfImport {
     /// Adds a gap. A call whose exit was dropped counts as not returned.
-    fn lost(&mut self, lost: &Lost) -> Result<(), Error> {
-        self.running.lost(lost);
+    fn add_gap(&mut self, lost: &Lost) -> Result<(), Error> {
+        self.running.forget_cpus(lost);
         if lost.events > 0 {
-            self.import.lost(lost.time, lost.events)?;
+            self.import.add_gap(lost.time, lost.events)?;
         }
         Ok(())
     }
 
-    fn event(&mut self, event: &Event<'_>) -> Result<(), Error> {
-        let thread = self.running.thread(event);
+    /// Imports an event: the entry or exit of a call, or a descriptor of the state dump. Counts
+    /// those that are ignored or cannot be imported.
+    fn import_event(&mut self, event: &Event<'_>) -> Result<(), Error> {
+        let thread = self.running.thread_of(event);
         let Some(end) = &event.kind.call else {
             let name = event.kind.name.as_str();
             if name == DESCRIPTOR {
-                return self.descriptor(event);
+                return self.import_descriptor(event);
             }
             if !name.starts_with("lttng_statedump_") && !running::shows_running_thread(event.kind) {
-                self.import.ignored(&format!("events {name}"), 1);
+                self.import.count_ignored(&format!("events {name}"), 1);
             }
             return Ok(());
         };
         let Some(tid) = thread else {
-            self.import.left_out(UNKNOWN_THREAD, 1);
+            self.import.count_left_out(UNKNOWN_THREAD, 1);
             return Ok(());
         };
         if end.entry {
             if let Some(before) = self.open.remove(&tid) {
-                unreturned(&mut self.import, before)?;
+                add_unreturned(&mut self.import, before)?;
             }
-            match end.row.map(|row| ImportedCall::of(row, tid, event.time)) {
+            match end.row.map(|row| ImportedCall::from_row(row, tid, event.time)) {
                 Some(mut imported) => {
-                    arguments(&mut imported, &event.fields, true);
+                    set_arguments(&mut imported, &event.fields, true);
                     self.ensure_thread(tid, event.time)?;
                     if ends_thread(imported.row) {
-                        return Ok(self.import.call(imported)?);
+                        return Ok(self.import.add_call(imported)?);
                     }
                     self.open.insert(tid, imported);
                 }
@@ -165,42 +171,45 @@ impl CtfImport {
                     let name = event.kind.name.trim_start_matches("syscall_entry_");
                     let what =
                         format!("calls of {name}, which is not in the table of system calls");
-                    self.import.left_out(&what, 1);
+                    self.import.count_left_out(&what, 1);
                 }
             }
             return Ok(());
         }
         let open = self.open.remove(&tid);
-        let ret = event.fields.get("ret").and_then(Value::register).unwrap_or(0).cast_signed();
+        let ret = event.fields.get("ret").and_then(Value::to_register).unwrap_or(0).cast_signed();
         let Some(mut imported) =
             open.filter(|t| end.row.is_some_and(|row| row.number == t.row.number))
         else {
             // A child's own return from the clone that made it has no entry, nor has that of a call
             // which the table does not know: that was counted.
-            let born = end.forks() && ret == 0;
-            let known = self.import.knows_thread(tid);
+            let born = end.is_fork() && ret == 0;
+            let known = self.import.is_alive(tid);
             self.ensure_thread(tid, event.time)?;
             if !born && end.row.is_some() {
-                unentered(&mut self.import, known);
+                count_unentered(&mut self.import, known);
             }
             return Ok(());
         };
-        imported.returned(event.time, ret);
-        arguments(&mut imported, &event.fields, false);
-        unrecorded(&mut imported);
-        Ok(self.import.call(imported)?)
+        imported.set_returned(event.time, ret);
+        set_arguments(&mut imported, &event.fields, false);
+        add_unrecorded_data(&mut imported);
+        Ok(self.import.add_call(imported)?)
     }
 
-    fn descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
-        let Some((open, active)) = self.state_dump.descriptor(event) else {
+    /// Imports a descriptor that the state dump shows, for those of its processes that have made a
+    /// call already.
+    fn import_descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
+        let Some((open, active)) = self.state_dump.add_descriptor(event) else {
             let what = "descriptors of the state dump that belong to no known process";
-            self.import.ignored(what, 1);
+            self.import.count_ignored(what, 1);
             return Ok(());
         };
         for pid in active {
             // The dump takes a while: what a call has opened since is newer.
             if !self.import.has_descriptor(pid, open.fd) {
-                self.import.descriptor(pid, event.time, open.fd, &open.path, open.flags)?;
+                self.import
+                    .add_open_descriptor(pid, event.time, open.fd, &open.path, open.flags)?;
             }
         }
         Ok(())
@@ -211,8 +220,8 @@ impl CtfImport {
     fn ensure_thread(&mut self, tid: u32, time: u64) -> Result<(), Error> {
         self.import.ensure_thread(tid, time)?;
         for open in self.state_dump.take_open(tid) {
-            self.import.descriptor(
-                self.import.process(tid),
+            self.import.add_open_descriptor(
+                self.import.process_of(tid),
                 time,
                 open.fd,
                 &open.path,
@@ -223,9 +232,9 @@ impl CtfImport {
     }
 }
 
-/// Sets the call's arguments from the fields of an event.
-fn arguments(imported: &mut ImportedCall, fields: &Value<'_>, entry: bool) {
-    let args = imported.row.shape.args;
+/// Sets the call's arguments from the fields of its entry or exit event.
+fn set_arguments(imported: &mut ImportedCall, fields: &Value<'_>, entry: bool) {
+    let args = imported.row.spec.args;
     let mut free = 0;
     for (name, value) in fields.fields() {
         if name == "ret" || name.ends_with("_length") {
@@ -242,24 +251,26 @@ fn arguments(imported: &mut ImportedCall, fields: &Value<'_>, entry: bool) {
     }
 }
 
+/// Sets one argument from the value of the event's field: a string, a list of descriptors, or a
+/// number.
 fn set_argument(imported: &mut ImportedCall, arg: usize, kind: Kind, value: &Value<'_>) {
     match (value, kind) {
         (Value::Text(text), Kind::Path(_) | Kind::Str) => {
             if imported.call.payloads.iter().all(|p| usize::from(p.arg) != arg) {
-                imported.string(arg, text);
+                imported.add_string(arg, text);
             }
         }
         (Value::Array(numbers), Kind::Out(_, layout)) if layout.form == Form::Fds => {
             let bytes: Vec<u8> = numbers
                 .iter()
-                .filter_map(Value::register)
+                .filter_map(Value::to_register)
                 .flat_map(|v| (v as u32).to_le_bytes())
                 .collect();
-            imported.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
+            imported.add_payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
         }
         _ => {
-            if let Some(v) = value.register() {
-                imported.number(arg, v);
+            if let Some(v) = value.to_register() {
+                imported.set_number(arg, v);
             }
         }
     }

@@ -50,12 +50,13 @@ pub enum Type {
 }
 
 impl Type {
-    /// A struct, aligned as its fields are, and as `least` at least.
+    /// Creates the type of a struct. It is aligned as its fields need, and to at least `least`
+    /// bits.
     pub fn structure(fields: Vec<(Arc<str>, Self)>, least: u32) -> Self {
         let align = fields.iter().map(|(_, t)| t.align()).max().unwrap_or(1).max(least);
         Self::Struct(Arc::new(fields), align)
     }
-    /// Its alignment in bits.
+    /// Returns the alignment in bits.
     pub fn align(&self) -> u32 {
         match self {
             Self::Int(i) | Self::Enum(i, _) => i.align,
@@ -82,7 +83,7 @@ pub struct StreamClass {
 }
 
 impl StreamClass {
-    /// Whether each of its events has the context `tid`.
+    /// Returns whether each event of the stream has the context `tid`.
     pub fn has_thread(&self) -> bool {
         matches!(&self.context, Some(Type::Struct(fields, _))
             if fields.iter().any(|(name, _)| **name == *"tid"))
@@ -112,29 +113,29 @@ pub struct SyscallEvent {
 }
 
 impl EventClass {
-    /// An event class without fields.
+    /// Creates an event class without fields.
     pub fn named(name: String) -> Self {
-        Self { call: SyscallEvent::of(&name), name, context: None, fields: None }
+        Self { call: SyscallEvent::from_event_name(&name), name, context: None, fields: None }
     }
 }
 
 impl SyscallEvent {
-    /// The call in an event's name, if it is that of an entry or exit.
-    fn of(name: &str) -> Option<Self> {
+    /// Returns the call in an event's name, if it is the entry or exit of one.
+    fn from_event_name(name: &str) -> Option<Self> {
         let (name, entry) = match name.strip_prefix("syscall_entry_") {
             Some(name) => (name, true),
             None => (name.strip_prefix("syscall_exit_")?, false),
         };
-        Some(Self { row: abi::by_name(kernel_name(name)), entry })
+        Some(Self { row: abi::by_name(table_name(name)), entry })
     }
-    /// Whether the call starts a thread or process.
-    pub fn forks(&self) -> bool {
-        self.row.is_some_and(|r| r.shape.effect == abi::Effect::Fork)
+    /// Returns whether the call starts a thread or process.
+    pub fn is_fork(&self) -> bool {
+        self.row.is_some_and(|r| r.spec.effect == abi::Effect::Fork)
     }
 }
 
-/// The table's name for a call that LTTng names by the kernel's function.
-fn kernel_name(name: &str) -> &str {
+/// Returns the name in the table of a call that LTTng names by the kernel's function.
+fn table_name(name: &str) -> &str {
     let known = |name: &str| abi::by_name(name).is_some();
     match name {
         "umount" => "umount2",

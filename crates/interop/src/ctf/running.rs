@@ -18,15 +18,17 @@ pub(crate) struct Running {
     by_cpu: HashMap<u64, u32>,
 }
 
-fn number(value: &Value<'_>, name: &str) -> Option<u32> {
-    value.get(name).and_then(Value::register).and_then(|n| u32::try_from(n).ok())
+/// Returns the number in the event's field of this name.
+fn field_u32(value: &Value<'_>, name: &str) -> Option<u32> {
+    value.get(name).and_then(Value::to_register).and_then(|n| u32::try_from(n).ok())
 }
 
+/// Returns whether events of this class are switches from one thread to another on a CPU.
 fn is_switch(kind: &EventClass) -> bool {
     kind.name == SWITCH
 }
 
-/// Whether events of this class show which thread runs.
+/// Returns whether events of this class show which thread runs.
 pub(crate) fn shows_running_thread(kind: &EventClass) -> bool {
     is_switch(kind)
 }
@@ -43,7 +45,7 @@ impl Running {
             match item {
                 Item::Event(event) if is_switch(event.kind) => {
                     let cpu = event.cpu.unwrap_or(0);
-                    if let Some(tid) = number(&event.fields, "prev_tid")
+                    if let Some(tid) = field_u32(&event.fields, "prev_tid")
                         && !unknown.contains(&cpu)
                     {
                         by_cpu.entry(cpu).or_insert(tid);
@@ -62,12 +64,13 @@ impl Running {
         Ok(Self { by_cpu })
     }
 
-    /// The thread that an event is about, if that is known. Must get all events in order.
-    pub fn thread(&mut self, event: &Event<'_>) -> Option<u32> {
+    /// Returns the thread that caused the event, if it is known. Must be called with all events in
+    /// order.
+    pub fn thread_of(&mut self, event: &Event<'_>) -> Option<u32> {
         let cpu = event.cpu.unwrap_or(0);
-        let thread = number(&event.context, "tid").or_else(|| self.by_cpu.get(&cpu).copied());
+        let thread = field_u32(&event.context, "tid").or_else(|| self.by_cpu.get(&cpu).copied());
         if is_switch(event.kind) {
-            match number(&event.fields, "next_tid") {
+            match field_u32(&event.fields, "next_tid") {
                 Some(next) => self.by_cpu.insert(cpu, next),
                 None => self.by_cpu.remove(&cpu),
             };
@@ -75,8 +78,8 @@ impl Running {
         thread
     }
 
-    /// Forgets what runs where events are missing.
-    pub fn lost(&mut self, lost: &Lost) {
+    /// Forgets which threads run on the CPUs of which events are missing.
+    pub fn forget_cpus(&mut self, lost: &Lost) {
         match lost.cpu {
             Some(cpu) => drop(self.by_cpu.remove(&cpu)),
             None => self.by_cpu.clear(),

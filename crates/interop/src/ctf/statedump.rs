@@ -33,20 +33,24 @@ pub(crate) struct StateDump {
     active: HashSet<u32>,
 }
 
-fn number(event: &Event<'_>, name: &str) -> Option<u64> {
-    event.fields.get(name).and_then(Value::register)
+/// Returns the number in the event's field of this name.
+fn field_u64(event: &Event<'_>, name: &str) -> Option<u64> {
+    event.fields.get(name).and_then(Value::to_register)
 }
 
-fn task(event: &Event<'_>, name: &str) -> Option<u32> {
-    number(event, name).and_then(|n| u32::try_from(n).ok())
+/// Returns the thread or process id in the event's field of this name.
+fn field_task(event: &Event<'_>, name: &str) -> Option<u32> {
+    field_u64(event, name).and_then(|n| u32::try_from(n).ok())
 }
 
 impl StateDump {
-    /// Takes a thread and its process.
-    pub fn process(&mut self, event: &Event<'_>) {
-        let (Some(tid), Some(pid)) = (task(event, "tid"), task(event, "pid")) else { return };
+    /// Adds a thread and its process.
+    pub fn add_process(&mut self, event: &Event<'_>) {
+        let (Some(tid), Some(pid)) = (field_task(event, "tid"), field_task(event, "pid")) else {
+            return;
+        };
         self.pids.insert(tid, pid);
-        if let Some(table) = number(event, "file_table_address") {
+        if let Some(table) = field_u64(event, "file_table_address") {
             let users = self.tables.entry(table).or_default();
             if !users.contains(&pid) {
                 users.push(pid);
@@ -54,8 +58,9 @@ impl StateDump {
         }
     }
 
-    /// Ends the first pass: adds the threads to `forks`, as started by their processes at `began`.
-    pub fn end(&mut self, forks: &mut Forks, began: u64) {
+    /// Ends the first pass: adds the threads to `forks`, as started by their processes at the time
+    /// `began`.
+    pub fn end_first_pass(&mut self, forks: &mut Forks, began: u64) {
         for (tid, pid) in self.pids.iter().filter(|(tid, pid)| tid != pid) {
             forks
                 .made
@@ -65,21 +70,21 @@ impl StateDump {
         }
     }
 
-    /// Takes a descriptor. Returns it with those of its processes that have done something already;
-    /// for the others it waits. `None`: no process is known to have its table.
-    pub fn descriptor(&mut self, event: &Event<'_>) -> Option<(OpenDescriptor, Vec<u32>)> {
-        let (fd, Some(Value::Text(path))) = (number(event, "fd")?, event.fields.get("filename"))
+    /// Adds a descriptor. Returns it with those of its processes that have done something already;
+    /// it is kept for the others. Returns `None` if no process is known to have its table.
+    pub fn add_descriptor(&mut self, event: &Event<'_>) -> Option<(OpenDescriptor, Vec<u32>)> {
+        let (fd, Some(Value::Text(path))) = (field_u64(event, "fd")?, event.fields.get("filename"))
         else {
             return None;
         };
         // Older ones name the process.
-        let one = task(event, "pid").map(|pid| vec![pid]);
+        let one = field_task(event, "pid").map(|pid| vec![pid]);
         let pids =
-            one.or_else(|| self.tables.get(&number(event, "file_table_address")?).cloned())?;
+            one.or_else(|| self.tables.get(&field_u64(event, "file_table_address")?).cloned())?;
         let open = OpenDescriptor {
             fd: fd as i32,
             path: path.clone(),
-            flags: number(event, "flags").unwrap_or(0) as u32,
+            flags: field_u64(event, "flags").unwrap_or(0) as u32,
         };
         let (active, others): (Vec<u32>, Vec<u32>) =
             pids.into_iter().partition(|pid| self.active.contains(pid));
@@ -89,7 +94,8 @@ impl StateDump {
         Some((open, active))
     }
 
-    /// Thread `tid` does something: returns what its process had open, the first time.
+    /// Returns what the process of thread `tid` had open. Called when the thread does something;
+    /// returns nothing after the first time.
     pub fn take_open(&mut self, tid: u32) -> Vec<OpenDescriptor> {
         let pid = self.pids.get(&tid).copied().unwrap_or(tid);
         if self.active.insert(pid) {

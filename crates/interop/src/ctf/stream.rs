@@ -49,12 +49,13 @@ pub struct Counts {
     pub bytes: u64,
 }
 
-/// Whether a directory, or a directory below it, holds a CTF trace.
+/// Returns whether a directory, or a directory below it, holds a CTF trace.
 pub fn is_ctf(dir: &Path) -> bool {
-    !metadata_files(dir, MAX_DEPTH).is_empty()
+    !find_metadata(dir, MAX_DEPTH).is_empty()
 }
 
-fn metadata_files(dir: &Path, depth: usize) -> Vec<PathBuf> {
+/// Returns the files called `metadata` in a directory and up to `depth` levels below it, in order.
+fn find_metadata(dir: &Path, depth: usize) -> Vec<PathBuf> {
     let here = dir.join("metadata");
     if here.is_file() {
         return vec![here];
@@ -65,7 +66,7 @@ fn metadata_files(dir: &Path, depth: usize) -> Vec<PathBuf> {
         .flatten()
         .map(|e| e.path())
         .filter(|p| depth > 0 && p.is_dir() && !p.is_symlink());
-    let mut found: Vec<PathBuf> = below.flat_map(|p| metadata_files(&p, depth - 1)).collect();
+    let mut found: Vec<PathBuf> = below.flat_map(|p| find_metadata(&p, depth - 1)).collect();
     found.sort();
     found
 }
@@ -75,7 +76,7 @@ impl Trace {
     /// none, or its metadata cannot be read.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let alien = |what: String| Error::Alien { path: dir.to_owned(), format: "CTF trace", what };
-        let found = metadata_files(dir, MAX_DEPTH);
+        let found = find_metadata(dir, MAX_DEPTH);
         let path = match &found[..] {
             [] => return Err(alien("it has no metadata".to_owned())),
             [one] => one,
@@ -144,10 +145,10 @@ impl Trace {
                         lost: None,
                         number: None,
                     };
-                    if let Err(e) = reader.run() {
-                        let _gone = reader.push(Decoded::Damage(e));
+                    if let Err(e) = reader.decode_file() {
+                        let _gone = reader.push_item(Decoded::Damage(e));
                     }
-                    let _gone = reader.flush();
+                    let _gone = reader.send_batch();
                 });
                 heads.push(StreamHead { receive, recycle, batch: Vec::new(), at: 0, time: None });
             }
@@ -193,6 +194,7 @@ pub struct Lost {
 }
 
 impl Item<'_> {
+    /// Returns the time of the event or gap, in nanoseconds since 1970.
     fn time(&self) -> u64 {
         match self {
             Self::Event(e) => e.time,
@@ -219,7 +221,7 @@ struct StreamHead<'t> {
 }
 
 impl StreamHead<'_> {
-    /// Advances to the next item, from `at` on.
+    /// Advances to the next item, which may be in the next batch from the decoding thread.
     fn fill(&mut self, counts: &mut Counts) {
         loop {
             match self.batch.get_mut(self.at) {
@@ -260,22 +262,27 @@ struct StreamReader<'a> {
 }
 
 impl<'a> StreamReader<'a> {
-    fn push(&mut self, item: Decoded<'a>) -> Result<(), String> {
+    /// Adds an item to the batch, and sends the batch if it is full.
+    fn push_item(&mut self, item: Decoded<'a>) -> Result<(), String> {
         self.batch.push(item);
-        if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
+        if self.batch.len() >= BATCH { self.send_batch() } else { Ok(()) }
     }
-    fn flush(&mut self) -> Result<(), String> {
+    /// Sends the batch to the reader, and starts a new one. Fails if the reader has stopped.
+    fn send_batch(&mut self) -> Result<(), String> {
         let mut next = self.recycled.try_recv().unwrap_or_default();
         next.clear();
         let batch = std::mem::replace(&mut self.batch, next);
         self.send.send(batch).map_err(|_| "the reader stopped".to_owned())
     }
 
-    fn damaged(&self, at: u64, what: &str) -> String {
+    /// Returns the message for damage of this stream at byte `at`.
+    fn damage_message(&self, at: u64, what: &str) -> String {
         format!("{} is damaged at byte {at}: {what}", self.path.display())
     }
 
-    fn run(&mut self) -> Result<(), String> {
+    /// Decodes the stream's file, packet by packet, and sends what it holds. Returns a message if
+    /// the file is damaged from some packet on.
+    fn decode_file(&mut self) -> Result<(), String> {
         let mut file = File::open(self.path)
             .map_err(|e| format!("cannot open {}: {e}", self.path.display()))?;
         let whole = file.metadata().map_or(0, |m| m.len());
@@ -290,42 +297,46 @@ impl<'a> StreamReader<'a> {
                     .map_err(|e| e.to_string())
             };
             // Most heads are short, and a file may have many packets.
-            let short = read(HEADER_MAX / 16).map_err(|e| self.damaged(at, &e))?;
-            let packet = match self.head(&short, clock) {
+            let short = read(HEADER_MAX / 16).map_err(|e| self.damage_message(at, &e))?;
+            let packet = match self.read_packet_header(&short, clock) {
                 Ok(packet) => packet,
                 Err(_) => {
-                    let long = read(HEADER_MAX).map_err(|e| self.damaged(at, &e))?;
-                    self.head(&long, clock).map_err(|e| self.damaged(at, &e))?
+                    let long = read(HEADER_MAX).map_err(|e| self.damage_message(at, &e))?;
+                    self.read_packet_header(&long, clock)
+                        .map_err(|e| self.damage_message(at, &e))?
                 }
             };
             let size = packet.size.unwrap_or((whole - at) * 8) / 8;
             if size == 0 || size > MAX_PACKET {
-                return Err(self.damaged(at, "a packet of impossible length"));
+                return Err(self.damage_message(at, "a packet of impossible length"));
             }
-            let bytes = read(size).map_err(|e| self.damaged(at, &e))?;
-            let missing = self.before(&packet);
+            let bytes = read(size).map_err(|e| self.damage_message(at, &e))?;
+            let missing = self.count_missing_packets(&packet);
             if missing > 0 {
                 self.push_lost(0, missing, packet.begin.unwrap_or(clock), packet.cpu)?;
             }
-            if let Err(what) = self.events(&bytes, &packet, &mut clock) {
-                self.push(Decoded::Damage(self.damaged(at, &what)))?;
+            if let Err(what) = self.decode_events(&bytes, &packet, &mut clock) {
+                self.push_item(Decoded::Damage(self.damage_message(at, &what)))?;
                 self.push_lost(0, 1, clock, packet.cpu)?;
             } else if (bytes.len() as u64) < size {
-                self.push(Decoded::Damage(self.damaged(at, "the file ends within this packet")))?;
+                self.push_item(Decoded::Damage(
+                    self.damage_message(at, "the file ends within this packet"),
+                ))?;
             }
-            self.push(Decoded::Bytes(bytes.len() as u64))?;
+            self.push_item(Decoded::Bytes(bytes.len() as u64))?;
             at += size;
         }
         Ok(())
     }
 
-    /// How many packets are missing before this one, by its sequence number.
-    fn before(&mut self, packet: &Packet<'a>) -> u64 {
+    /// Returns how many packets are missing before this one, by its sequence number.
+    fn count_missing_packets(&mut self, packet: &Packet<'a>) -> u64 {
         let Some(number) = packet.number else { return 0 };
         let expected = self.number.replace(number).map_or(0, |n| n.saturating_add(1));
         number.saturating_sub(expected)
     }
 
+    /// Adds a gap: so many `events` or `packets` are missing before this reading of the clock.
     fn push_lost(
         &mut self,
         events: u64,
@@ -333,32 +344,32 @@ impl<'a> StreamReader<'a> {
         clock: u64,
         cpu: Option<u64>,
     ) -> Result<(), String> {
-        let time = self.nanos(clock);
-        self.push(Decoded::Item(Item::Lost(Lost { events, packets, time, cpu })))
+        let time = self.to_nanos(clock);
+        self.push_item(Decoded::Item(Item::Lost(Lost { events, packets, time, cpu })))
     }
 
     /// Reads a packet's header and context.
-    fn head(&self, bytes: &[u8], clock: u64) -> Result<Packet<'a>, String> {
+    fn read_packet_header(&self, bytes: &[u8], clock: u64) -> Result<Packet<'a>, String> {
         let mut bits = Bits::new(bytes, clock);
         let metadata: &'a Metadata = self.metadata;
         let header = match &metadata.packet_header {
-            Some(kind) => bits.value(kind, &mut Vec::new())?,
+            Some(kind) => bits.read_value(kind, &mut Vec::new())?,
             None => EMPTY,
         };
-        if header.get("magic").and_then(Value::register).is_some_and(|m| m != MAGIC) {
+        if header.get("magic").and_then(Value::to_register).is_some_and(|m| m != MAGIC) {
             return Err("not a packet".to_owned());
         }
-        let id = header.get("stream_id").and_then(Value::register).unwrap_or(0);
+        let id = header.get("stream_id").and_then(Value::to_register).unwrap_or(0);
         let stream = metadata
             .streams
             .get(&id)
             .ok_or_else(|| format!("a packet of the unknown stream {id}"))?;
-        bits.begin();
+        bits.begin_event();
         let context = match &stream.packet {
-            Some(kind) => bits.value(kind, &mut Vec::new())?,
+            Some(kind) => bits.read_value(kind, &mut Vec::new())?,
             None => EMPTY,
         };
-        let number = |name: &str| context.get(name).and_then(Value::register);
+        let number = |name: &str| context.get(name).and_then(Value::to_register);
         Ok(Packet {
             stream,
             start: bits.at,
@@ -372,12 +383,20 @@ impl<'a> StreamReader<'a> {
         })
     }
 
-    fn nanos(&self, clock: u64) -> u64 {
+    /// Converts a reading of the clock to nanoseconds since 1970.
+    fn to_nanos(&self, clock: u64) -> u64 {
         let ticks = i128::from(clock) * 1_000_000_000 / i128::from(self.metadata.frequency);
         u64::try_from(ticks + self.metadata.offset).unwrap_or(0)
     }
 
-    fn events(&mut self, bytes: &[u8], packet: &Packet<'a>, clock: &mut u64) -> Result<(), String> {
+    /// Decodes the events of a packet. Adds a gap if the packet's counter says that events were
+    /// dropped.
+    fn decode_events(
+        &mut self,
+        bytes: &[u8],
+        packet: &Packet<'a>,
+        clock: &mut u64,
+    ) -> Result<(), String> {
         let mut bits = Bits::new(bytes, packet.begin.unwrap_or(*clock));
         bits.at = packet.start;
         let held = bytes.len() as u64 * 8;
@@ -396,8 +415,8 @@ impl<'a> StreamReader<'a> {
         let mut scopes = Scopes::new();
         while bits.at < bits.end {
             let before = bits.at;
-            bits.begin();
-            let id = bits.head(header, &mut scopes)?.ok_or("an event without a number")?;
+            bits.begin_event();
+            let id = bits.read_header(header, &mut scopes)?.ok_or("an event without a number")?;
             let kind = packet
                 .stream
                 .events
@@ -409,11 +428,11 @@ impl<'a> StreamReader<'a> {
                     parts
                         .next()
                         .and_then(Option::as_ref)
-                        .map_or(Ok(EMPTY), |t| bits.value(t, &mut scopes))
+                        .map_or(Ok(EMPTY), |t| bits.read_value(t, &mut scopes))
                 };
                 let (context, _, fields) = (part()?, part()?, part()?);
-                let time = self.nanos(bits.clock);
-                self.push(Decoded::Item(Item::Event(Event {
+                let time = self.to_nanos(bits.clock);
+                self.push_item(Decoded::Item(Item::Event(Event {
                     time,
                     cpu: packet.cpu,
                     kind,

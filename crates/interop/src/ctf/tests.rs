@@ -38,7 +38,7 @@ fn print(value: &Value<'_>, out: &mut String) {
                 .replace('\t', "\\t");
             write!(out, "\"{text}\"").unwrap();
         }
-        Value::Enum(v, _) => match &value.names().collect::<Vec<_>>()[..] {
+        Value::Enum(v, _) => match &value.enum_names().collect::<Vec<_>>()[..] {
             [] => write!(out, "( <unknown> : container = {v} )").unwrap(),
             [one] => write!(out, "( \"{one}\" : container = {v} )").unwrap(),
             many => {
@@ -118,7 +118,7 @@ fn a_trace_becomes_one_of_ours() {
         .filter_map(|item| if let trace::Item::Call(call) = item { Some(call) } else { None })
         .collect();
     let named = |name: &str| {
-        calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>()
+        calls.iter().filter(|c| c.spec().is_some_and(|s| s.name == name)).collect::<Vec<_>>()
     };
     let renames: Vec<_> = named("renameat2")
         .iter()

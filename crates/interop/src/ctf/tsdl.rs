@@ -11,37 +11,37 @@ use grammar::{Entry, Statement};
 pub(crate) use packets::text;
 use types::Types;
 
-/// Reads the metadata's text. Fails if it breaks the grammar or names what it does not define; the
-/// message says in which line and column.
+/// Parses the text of a trace's metadata. Fails if it breaks the grammar or refers to what it does
+/// not define; the message has the line and column.
 pub(crate) fn parse(text: &str) -> Result<Metadata, String> {
-    let statements = grammar::statements(text)?;
+    let statements = grammar::parse_statements(text)?;
     let mut types = Types::new(is_big_endian(&statements));
     let mut blocks = Blocks::new(types.big_endian);
     for (statement, from) in &statements {
         let done = match statement {
             Statement::Define(definition) => types.define(definition),
-            Statement::Block(name, entries) => blocks.add(name, entries, &mut types),
+            Statement::Block(name, entries) => blocks.add_block(name, entries, &mut types),
         };
-        done.map_err(|e| format!("{}: {e}", grammar::position(text, *from)))?;
+        done.map_err(|e| format!("{}: {e}", grammar::describe_position(text, *from)))?;
     }
     Ok(blocks.finish())
 }
 
-/// Whether numbers are big-endian unless their types say otherwise. Types before the `trace` block
-/// go by it, too.
+/// Returns whether numbers are big-endian unless their types say otherwise. That holds for types
+/// before the `trace` block, too.
 fn is_big_endian(statements: &[(Statement<'_>, usize)]) -> bool {
     statements.iter().any(|(statement, _)| {
         match statement {
         Statement::Block("trace", entries) => entries.iter().any(|entry| {
-            matches!(entry, Entry::Value(name, value) if name == "byte_order" && is_big(value))
+            matches!(entry, Entry::Value(name, value) if name == "byte_order" && names_big_endian(value))
         }),
         _ => false,
     }
     })
 }
 
-/// Whether a `byte_order` is one of the two names of big-endian.
-fn is_big(byte_order: &str) -> bool {
+/// Returns whether a `byte_order` is one of the two names of big-endian.
+fn names_big_endian(byte_order: &str) -> bool {
     matches!(byte_order, "be" | "network")
 }
 

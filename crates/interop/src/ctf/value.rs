@@ -22,18 +22,18 @@ pub enum Value<'t> {
 }
 
 impl<'t> Value<'t> {
-    /// A struct's fields.
+    /// Returns the fields of a struct with their names. Empty for other values.
     pub fn fields(&self) -> impl Iterator<Item = (&'t str, &Self)> {
         let (fields, values): (&'t Fields, &[Self]) =
             if let Self::Struct(f, v) = self { (f, v) } else { (&[], &[]) };
         fields.iter().map(|(name, _)| &**name).zip(values)
     }
-    /// The field of this name.
+    /// Returns the field of this name.
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.fields().find(|(n, _)| *n == name).map(|(_, v)| v)
     }
-    /// The names that an enumeration's number has.
-    pub fn names(&self) -> impl Iterator<Item = &'t str> {
+    /// Returns the names that an enum has for its number.
+    pub fn enum_names(&self) -> impl Iterator<Item = &'t str> {
         let (value, names): (i128, &'t Names) =
             if let Self::Enum(v, n) = self { (*v, n) } else { (0, &[]) };
         names
@@ -41,8 +41,8 @@ impl<'t> Value<'t> {
             .filter(move |(_, from, to)| (*from..=*to).contains(&value))
             .map(|(n, _, _)| n.as_str())
     }
-    /// A number as a register holds it.
-    pub fn register(&self) -> Option<u64> {
+    /// Returns a number as a register holds it. Returns `None` for values that are no numbers.
+    pub fn to_register(&self) -> Option<u64> {
         match self {
             Self::Unsigned(v, _) => Some(*v),
             Self::Signed(v, _) => Some(v.cast_unsigned()),

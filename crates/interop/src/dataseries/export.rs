@@ -17,10 +17,10 @@ use super::container::writer::{Field, Writer};
 use super::records::arguments::PREFIX;
 use super::records::{flags, schema};
 use crate::Error;
-use crate::export::{Exported, Sink};
+use crate::export::{Exported, Format, Sink};
 use abi::Effect;
 use ahash::{HashMap, HashSet};
-use model::world::{Bound, Moment, Timeline, World};
+use model::processes::{Operands, Processes, Timeline, TimelineItem};
 use record::records_of;
 use std::collections::VecDeque;
 use std::io::{self, BufWriter};
@@ -28,6 +28,8 @@ use std::path::Path;
 use std::sync::Arc;
 use trace::record::RecordKind;
 use trace::{Call, Event, ReadOptions, Trace, Verdict};
+
+pub(crate) const FORMAT: Format = Format { name: "DataSeries", extensions: &["ds"], export };
 
 /// Writes `trace` into the new file `to`. `progress` gets the number of calls done and of all
 /// calls. Fails if the trace cannot be read, `to` exists, or it cannot be written.
@@ -38,15 +40,16 @@ pub fn export(
 ) -> Result<Exported, Error> {
     let written = |e| Error::io("write", to)(e);
     let sink = Sink::new(to)?;
-    let mut descriptions: Vec<String> = schema::types().into_iter().map(|(_, xml)| xml).collect();
-    descriptions.push(schema::left_out());
+    let mut descriptions: Vec<String> =
+        schema::type_descriptions().into_iter().map(|(_, xml)| xml).collect();
+    descriptions.push(schema::losses_description());
     let writer =
         Writer::new(BufWriter::with_capacity(1 << 20, sink), &descriptions).map_err(written)?;
     let mut exporter = Exporter {
         writer,
         clock_offset: trace.recording_info().clock_offset,
         next: 1,
-        flags: schema::flags(),
+        flags: schema::required_flags(),
         begun: false,
         known_threads: HashSet::default(),
         ending: HashMap::default(),
@@ -54,64 +57,65 @@ pub fn export(
         exported: Exported::default(),
     };
     let all = trace.summary().calls;
-    let (mut world, mut names) = (World::<()>::new(), Names::default());
-    let mut open: HashMap<usize, Bound<()>> = HashMap::default();
+    let (mut processes, mut names) = (Processes::<()>::new(), Names::default());
+    let mut open: HashMap<usize, Operands<()>> = HashMap::default();
     let mut early: HashSet<usize> = HashSet::default();
     let mut done = 0u64;
-    for moment in Timeline::new(trace.read(ReadOptions { data: true })) {
-        let moment = moment?;
-        exporter.time_is(time_of(&moment)).map_err(written)?;
-        let (place, call, leaves) = match moment {
-            Moment::Event(event) => {
-                exporter.event(&event).map_err(written)?;
-                world.event(&event);
-                names.event(&event, &world);
+    for item in Timeline::new(trace.read(ReadOptions { data: true })) {
+        let item = item?;
+        exporter.advance_to(time_of(&item)).map_err(written)?;
+        let (place, call, leaves) = match item {
+            TimelineItem::Event(event) => {
+                exporter.export_event(&event).map_err(written)?;
+                processes.event(&event);
+                names.observe_event(&event, &processes);
                 continue;
             }
-            Moment::Enter(place, call) => {
-                exporter.begin(call.tid, 0o022, call.entered).map_err(written)?;
-                let effect = call.shape().map(|s| s.effect);
-                let mut bound = world.enter(&call);
+            TimelineItem::Enter(place, call) => {
+                exporter.write_first_record(call.tid, 0o022, call.entered).map_err(written)?;
+                let effect = call.spec().map(|s| s.effect);
+                let mut operands = processes.enter(&call);
                 if effect == Some(Effect::Fork) {
                     early.insert(place);
                     let context =
-                        CallContext { call: &call, bound: &bound, names: &mut names, trace };
-                    exporter.take(context).map_err(written)?;
-                } else if exits(&call) && !call.returned() {
-                    exporter.ending(call).map_err(written)?;
-                    bound.let_go();
+                        CallContext { call: &call, operands: &operands, names: &mut names, trace };
+                    exporter.export_call(context).map_err(written)?;
+                } else if ends_thread(&call) && !call.returned() {
+                    exporter.begin_exit(call).map_err(written)?;
+                    operands.release();
                 }
-                open.insert(place, bound);
+                open.insert(place, operands);
                 continue;
             }
-            Moment::Leave(place, call) => (place, call, true),
-            Moment::Lost(place, call) => (place, call, false),
+            TimelineItem::Leave(place, call) => (place, call, true),
+            TimelineItem::Unreturned(place, call) => (place, call, false),
         };
-        let Some(mut bound) = open.remove(&place) else { continue };
-        if exits(&call) && !call.returned() {
+        let Some(mut operands) = open.remove(&place) else { continue };
+        if ends_thread(&call) && !call.returned() {
             // If the trace does not show the end of the thread, it ends with the trace.
-            exporter.ends(call.tid).map_err(written)?;
+            exporter.write_exit(call.tid).map_err(written)?;
         } else if !early.remove(&place) {
-            let context = CallContext { call: &call, bound: &bound, names: &mut names, trace };
-            exporter.take(context).map_err(written)?;
+            let context =
+                CallContext { call: &call, operands: &operands, names: &mut names, trace };
+            exporter.export_call(context).map_err(written)?;
         }
         if leaves {
-            world.leave(&call, &mut bound);
-            names.observe(&call, &bound);
+            processes.leave(&call, &mut operands);
+            names.observe(&call, &operands);
         }
         done += 1;
         if done.is_multiple_of(4096) {
             progress(done, all);
         }
     }
-    exporter.begin(1, 0o022, 0).map_err(written)?;
-    exporter.time_is(u64::MAX).map_err(written)?;
-    exporter.left_out(trace).map_err(written)?;
-    finish(exporter, to)
+    exporter.write_first_record(1, 0o022, 0).map_err(written)?;
+    exporter.advance_to(u64::MAX).map_err(written)?;
+    exporter.write_losses(trace).map_err(written)?;
+    finish_file(exporter, to)
 }
 
-/// Writes what is buffered, and puts the file into its place.
-fn finish(exporter: Exporter, to: &Path) -> Result<Exported, Error> {
+/// Writes what is buffered, and gives the file its name.
+fn finish_file(exporter: Exporter, to: &Path) -> Result<Exported, Error> {
     let written = |e| Error::io("write", to)(e);
     let Exporter { writer, exported, .. } = exporter;
     let out = writer.finish().map_err(written)?;
@@ -119,17 +123,19 @@ fn finish(exporter: Exporter, to: &Path) -> Result<Exported, Error> {
     Ok(exported)
 }
 
-fn time_of(moment: &Moment) -> u64 {
-    match moment {
-        Moment::Event(event) => event.time,
-        Moment::Enter(_, call) => call.entered,
-        Moment::Leave(_, call) => call.left.unwrap_or(call.entered),
-        Moment::Lost(..) => u64::MAX,
+/// Returns the time of an item; calls that never returned come last.
+fn time_of(item: &TimelineItem) -> u64 {
+    match item {
+        TimelineItem::Event(event) => event.time,
+        TimelineItem::Enter(_, call) => call.entered,
+        TimelineItem::Leave(_, call) => call.exited.unwrap_or(call.entered),
+        TimelineItem::Unreturned(..) => u64::MAX,
     }
 }
 
-fn exits(call: &Call) -> bool {
-    matches!(call.shape().map(|s| s.effect), Some(Effect::Exit | Effect::ExitGroup))
+/// Returns whether the call ends its thread.
+fn ends_thread(call: &Call) -> bool {
+    matches!(call.spec().map(|s| s.effect), Some(Effect::Exit | Effect::ExitGroup))
 }
 
 struct Exporter {
@@ -151,19 +157,20 @@ struct Exporter {
 
 type Values<'a> = Vec<(&'static str, Field<'a>)>;
 
-fn name_of(call: &Call) -> String {
+/// Returns the name of a call.
+fn call_name(call: &Call) -> String {
     abi::by_number(call.nr)
         .map_or_else(|| format!("syscall_{}", call.nr), |row| row.name().to_owned())
 }
 
 impl Exporter {
     /// Writes the first record of the file, which has the umask.
-    fn begin(&mut self, tid: u32, umask: u64, time: u64) -> io::Result<()> {
+    fn write_first_record(&mut self, tid: u32, umask: u64, time: u64) -> io::Result<()> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
         self.known_threads.insert(tid);
-        let time = self.time(time);
+        let time = self.to_epoch(time);
         let number = |v: i64| Field::Int(v);
         let mut values = vec![
             ("mode_value", number(umask as i64 & 0o777)),
@@ -178,13 +185,14 @@ impl Exporter {
         ]);
         values
             .extend([("executing_pid", number(tid.into())), ("executing_tid", number(tid.into()))]);
-        self.put("umask", values)
+        self.write_record("umask", values)
     }
 
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+    /// Exports an event: the first state of a process, or the end of a thread.
+    fn export_event(&mut self, event: &Event) -> io::Result<()> {
         match event.kind {
-            RecordKind::State => self.begin(event.tid, event.args[0], event.time),
-            RecordKind::Exit if self.ending.contains_key(&event.tid) => self.ends(event.tid),
+            RecordKind::State => self.write_first_record(event.tid, event.args[0], event.time),
+            RecordKind::Exit if self.ending.contains_key(&event.tid) => self.write_exit(event.tid),
             RecordKind::Exit => {
                 if self.known_threads.remove(&event.tid) {
                     self.ended.push_back((event.tid, event.time, event.args[0]));
@@ -195,44 +203,44 @@ impl Exporter {
         }
     }
 
-    /// A call is entered that ends its thread. The end of the thread may have come before.
-    fn ending(&mut self, call: Arc<Call>) -> io::Result<()> {
+    /// Notes a call that ends its thread. The end of the thread may have come before.
+    fn begin_exit(&mut self, call: Arc<Call>) -> io::Result<()> {
         let tid = call.tid;
         self.ending.insert(tid, call);
         match self.ended.iter().position(|(ended, ..)| *ended == tid) {
             Some(at) => {
                 self.ended.remove(at);
-                self.ends(tid)
+                self.write_exit(tid)
             }
             None => Ok(()),
         }
     }
 
-    /// Writes the ends of threads before `now`.
-    fn time_is(&mut self, now: u64) -> io::Result<()> {
+    /// Writes the ends of threads before the time `now`.
+    fn advance_to(&mut self, now: u64) -> io::Result<()> {
         while let Some((tid, time, status)) = self.ended.pop_front_if(|(_, time, _)| *time < now) {
-            self.thread_ended(tid, time, status)?;
+            self.write_generated_exit(tid, time, status)?;
         }
         Ok(())
     }
 
     /// Writes the end of a thread that called exit.
-    fn ends(&mut self, tid: u32) -> io::Result<()> {
+    fn write_exit(&mut self, tid: u32) -> io::Result<()> {
         let Some(call) = self.ending.remove(&tid) else { return Ok(()) };
         self.known_threads.remove(&tid);
-        let mut values = self.common(&call, false);
+        let mut values = self.common_fields(&call, false);
         values.push(("exit_status", Field::Int(i64::from(call.args[0] as i32))));
         values.push(("generated", Field::Bool(false)));
         self.exported.calls += 1;
-        self.put("exit", values)
+        self.write_record("exit", values)
     }
 
-    /// Writes the end of a thread that ended with its process, or by a signal; a signal is written
-    /// as shells report it.
-    fn thread_ended(&mut self, tid: u32, time: u64, status: u64) -> io::Result<()> {
+    /// Writes the end of a thread that ended with its process, or by a signal. A signal is written
+    /// as shells report it: 128 more than its number.
+    fn write_generated_exit(&mut self, tid: u32, time: u64, status: u64) -> io::Result<()> {
         let (signal, code) = (status & 0x7f, status >> 8 & 0xff);
         let code = if signal == 0 { code } else { 128 + signal };
-        let time = self.time(time);
+        let time = self.to_epoch(time);
         let number = |v: i64| Field::Int(v);
         let values = vec![
             ("time_called", number(time)),
@@ -244,19 +252,21 @@ impl Exporter {
             ("generated", Field::Bool(true)),
         ];
         self.next += 1;
-        self.put("exit", values)
+        self.write_record("exit", values)
     }
 
-    /// Nanoseconds since 1970.
-    fn time(&self, t: u64) -> i64 {
+    /// Converts a monotonic time to nanoseconds since 1970.
+    fn to_epoch(&self, t: u64) -> i64 {
         i64::try_from(t.saturating_add_signed(self.clock_offset)).unwrap_or(i64::MAX)
     }
 
-    fn common(&mut self, call: &Call, result: bool) -> Values<'static> {
-        let left = call.left.unwrap_or(call.entered);
+    /// Returns the fields that all records have: times, thread, and, if `result`, the result of the
+    /// call.
+    fn common_fields(&mut self, call: &Call, result: bool) -> Values<'static> {
+        let left = call.exited.unwrap_or(call.entered);
         let mut values = vec![
-            ("time_called", Field::Int(self.time(call.entered))),
-            ("time_recorded", Field::Int(self.time(left))),
+            ("time_called", Field::Int(self.to_epoch(call.entered))),
+            ("time_recorded", Field::Int(self.to_epoch(left))),
             ("executing_pid", Field::Int(call.tid.into())),
             ("executing_tid", Field::Int(call.tid.into())),
             ("unique_id", Field::Int(self.next)),
@@ -264,15 +274,15 @@ impl Exporter {
         self.next += 1;
         if result && call.returned() {
             let errno = call.errno();
-            values.push(("time_returned", Field::Int(self.time(left))));
+            values.push(("time_returned", Field::Int(self.to_epoch(left))));
             values.push(("return_value", Field::Int(errno.map_or(call.ret, |_| -1))));
             values.push(("errno_number", Field::Int(errno.unwrap_or(0).into())));
         }
         values
     }
 
-    /// Adds the flags and writes the record.
-    fn put(&mut self, name: &str, mut values: Values<'_>) -> io::Result<()> {
+    /// Adds the flags that the record's type requires, and writes the record.
+    fn write_record(&mut self, name: &str, mut values: Values<'_>) -> io::Result<()> {
         for flag in self.flags.get(name).into_iter().flatten() {
             if values.iter().any(|(n, _)| n == flag) {
                 continue;
@@ -282,58 +292,61 @@ impl Exporter {
                     if let Field::Int(v) = v { Some(*v).filter(|_| *n == field) } else { None }
                 })
             };
-            let set = flags::flag(flag, number);
+            let set = flags::is_flag_set(flag, number);
             values.push((flag, Field::Bool(set)));
         }
-        self.writer.record(&format!("{PREFIX}{name}"), &values)
+        self.writer.add_record(&format!("{PREFIX}{name}"), &values)
     }
 
-    /// Writes a call, as itself or as others that do the same, or counts it.
-    fn take(&mut self, mut context: CallContext<'_>) -> io::Result<()> {
+    /// Exports a call, as itself or as older calls that do the same. Counts it if neither is
+    /// possible.
+    fn export_call(&mut self, mut context: CallContext<'_>) -> io::Result<()> {
         let call = context.call;
-        let name = name_of(call);
+        let name = call_name(call);
         let lowered = if call.returned() { context.lowered() } else { Lowered::Nothing };
         let taken = match &lowered {
-            Lowered::Itself => self.written(std::slice::from_ref(call))?,
+            Lowered::Itself => self.write_calls(std::slice::from_ref(call))?,
             Lowered::Nothing => false,
             Lowered::As(calls) => {
-                let taken = self.written(calls)?;
+                let taken = self.write_calls(calls)?;
                 if taken {
-                    let names: Vec<String> = calls.iter().map(name_of).collect();
-                    self.changed(format!("{name} as {}", names.join(" and ")));
+                    let names: Vec<String> = calls.iter().map(call_name).collect();
+                    self.count_change(format!("{name} as {}", names.join(" and ")));
                 }
                 taken
             }
         };
         if taken {
             self.exported.calls += 1;
-            if call.shape().is_some_and(|s| s.effect == Effect::Fork) && call.succeeded() {
+            if call.spec().is_some_and(|s| s.effect == Effect::Fork) && call.succeeded() {
                 self.known_threads.extend(u32::try_from(call.ret));
             }
-        } else if self.copy(call)? {
+        } else if self.write_copy(call)? {
             self.exported.calls += 1;
-            self.changed(format!("{name} as a read and a write"));
+            self.count_change(format!("{name} as a read and a write"));
         } else {
             *self.exported.lost.entry(name).or_default() += 1;
         }
         Ok(())
     }
 
-    /// Writes the records of these calls; false: one of them has none.
-    fn written(&mut self, calls: &[Call]) -> io::Result<bool> {
+    /// Writes the records of these calls. Returns false if one of them cannot be expressed; then
+    /// nothing is written.
+    fn write_calls(&mut self, calls: &[Call]) -> io::Result<bool> {
         let Some(all) = calls.iter().map(records_of).collect::<Option<Vec<_>>>() else {
             return Ok(false);
         };
-        calls.iter().zip(&all).try_for_each(|(call, records)| self.record(call, records))?;
+        calls.iter().zip(&all).try_for_each(|(call, records)| self.write_records(call, records))?;
         Ok(true)
     }
 
-    fn changed(&mut self, what: String) {
+    /// Counts a call that was exported in another form.
+    fn count_change(&mut self, what: String) {
         *self.exported.changed.entry(what).or_default() += 1;
     }
 
-    /// Writes what is missing in the file, so that it is not taken for complete.
-    fn left_out(&mut self, trace: &Trace) -> io::Result<()> {
+    /// Writes what is missing in the file, so that an importer does not take it for complete.
+    fn write_losses(&mut self, trace: &Trace) -> io::Result<()> {
         let summary = trace.summary();
         let mut all: Vec<(String, u64)> = Vec::new();
         if summary.verdict == Verdict::Incomplete {
@@ -343,7 +356,7 @@ impl Exporter {
         for (what, calls) in all {
             let calls = i64::try_from(calls).unwrap_or(i64::MAX);
             let values = [("what", Field::Bytes(what.as_bytes())), ("calls", Field::Int(calls))];
-            self.writer.record(LEFT_OUT, &values)?;
+            self.writer.add_record(LEFT_OUT, &values)?;
         }
         Ok(())
     }

@@ -35,11 +35,11 @@ pub fn import(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
     let bytes = std::fs::metadata(from).map_err(Error::io("read", from))?.len();
-    let index = Index::read(from)?;
-    let clock = if index.ours { Clock::Nanos } else { Clock::sniff(&index.sample) };
+    let index = Index::scan(from)?;
+    let clock = if index.ours { Clock::Nanos } else { Clock::guess_unit(&index.sample) };
     let forks = index.forks(clock);
     let began =
-        index.sample.iter().filter_map(|(called, _)| clock.nanos(*called)).min().unwrap_or(0);
+        index.sample.iter().filter_map(|(called, _)| clock.to_nanos(*called)).min().unwrap_or(0);
     let about = RecordingInfo {
         engine: "ra-strace (DataSeries)".to_owned(),
         data: "all".to_owned(),
@@ -48,14 +48,15 @@ pub fn import(
     };
     let mut import = begin(to, about, directory, forks)?;
     if let Some(umask) = index.umask {
-        import.umask(umask);
+        import.set_umask(umask);
     }
     if directory.is_none() {
         note_no_directory(&mut import, "DataSeries has no working directory");
     }
-    import.note(clock.note());
+    import.add_note(clock.note());
     if !index.ours {
-        import.missing("the original tracers record only some calls, and do not count lost ones");
+        import
+            .add_missing("the original tracers record only some calls, and do not count lost ones");
     }
     let mut conversion = DataSeriesImport {
         import,
@@ -69,15 +70,15 @@ pub fn import(
     let mut reader = Reader::open(from)?;
     let mut heap = BinaryHeap::new();
     for (i, s) in streams.iter_mut().enumerate() {
-        if let Some(id) = s.fill(&mut reader, &mut conversion.losses)? {
+        if let Some(id) = s.load_next(&mut reader, &mut conversion.losses)? {
             heap.push(Reverse((id, i)));
         }
     }
     let mut done = 0;
     while let Some(Reverse((_, i))) = heap.pop() {
         let stream = &mut streams[i];
-        conversion.group(stream, &mut reader)?;
-        if let Some(id) = stream.fill(&mut reader, &mut conversion.losses)? {
+        conversion.import_next(stream, &mut reader)?;
+        if let Some(id) = stream.load_next(&mut reader, &mut conversion.losses)? {
             heap.push(Reverse((id, i)));
         }
         if stream.read > done {
@@ -87,8 +88,8 @@ pub fn import(
     }
     let DataSeriesImport { mut import, losses, .. } = conversion;
     let Losses { calls, assumed, damage, .. } = losses;
-    calls.iter().for_each(|(what, n)| import.left_out(what, *n));
-    assumed.iter().for_each(|(what, n)| import.ignored(what, *n));
+    calls.iter().for_each(|(what, n)| import.count_left_out(what, *n));
+    assumed.iter().for_each(|(what, n)| import.count_ignored(what, *n));
     finish(import, damage, progress)
 }
 
@@ -103,26 +104,26 @@ struct DataSeriesImport {
 }
 
 impl DataSeriesImport {
-    /// Imports the next record, and those that belong to it.
-    fn group(&mut self, stream: &mut Stream, reader: &mut Reader) -> Result<(), Error> {
+    /// Imports the next record, with those that belong to the same call.
+    fn import_next(&mut self, stream: &mut Stream, reader: &mut Reader) -> Result<(), Error> {
         let name = stream.short_name().to_owned();
         match name.as_str() {
-            "readv" | "writev" | "recvmsg" | "sendmsg" => self.vector(stream, reader, &name),
+            "readv" | "writev" | "recvmsg" | "sendmsg" => self.import_vector(stream, reader, &name),
             "execve" => {
-                let row = stream.row().map(|r| self.exec(r));
+                let row = stream.current_row().map(|r| self.import_exec_part(r));
                 stream.next += 1;
                 row.unwrap_or(Ok(()))
             }
             LEFT_OUT => {
-                if let Some(row) = stream.row() {
-                    self.left_out(row);
+                if let Some(row) = stream.current_row() {
+                    self.import_losses(row);
                 }
                 stream.next += 1;
                 Ok(())
             }
             _ => {
-                let taken = match (stream.map, stream.row()) {
-                    (Some(map), Some(row)) => self.plain(map, row),
+                let taken = match (stream.map, stream.current_row()) {
+                    (Some(map), Some(row)) => self.import_plain(map, row),
                     _ => {
                         self.losses.count(&name);
                         Ok(())
@@ -134,20 +135,20 @@ impl DataSeriesImport {
         }
     }
 
-    /// Takes over what our exporter left out.
-    fn left_out(&mut self, row: Row<'_>) {
+    /// Imports a record in which our exporter says what it left out.
+    fn import_losses(&mut self, row: Row<'_>) {
         let what = String::from_utf8_lossy(row.text("what").unwrap_or_default()).into_owned();
         let calls = row.int("calls").unwrap_or(0).max(0).cast_unsigned();
         if calls == 0 {
-            return self.import.missing(&what);
+            return self.import.add_missing(&what);
         }
         let known = self.losses.calls.entry(what).or_default();
         *known = known.saturating_add(calls);
     }
 
-    /// The times of entry and return of a record's call.
-    pub(crate) fn times(&self, row: Row<'_>) -> (u64, u64) {
-        let time = |name: &str| row.int(name).and_then(|v| self.clock.nanos(v));
+    /// Returns the times of entry and return of a record's call.
+    pub(crate) fn call_times(&self, row: Row<'_>) -> (u64, u64) {
+        let time = |name: &str| row.int(name).and_then(|v| self.clock.to_nanos(v));
         if self.clock == Clock::Recorded {
             let recorded = time("time_recorded").unwrap_or(0);
             return (recorded, recorded);
@@ -156,21 +157,23 @@ impl DataSeriesImport {
         (entered, time("time_returned").unwrap_or(entered))
     }
 
-    /// Begins the call of a record, with the fields that all records have.
-    pub(crate) fn begin(&mut self, call: &str, row: Row<'_>) -> Option<ImportedCall> {
+    /// Begins the call of a record, with the fields that all records have. Returns `None` if the
+    /// table has no such call.
+    pub(crate) fn begin_call(&mut self, call: &str, row: Row<'_>) -> Option<ImportedCall> {
         let Some(tid) = row.tid() else {
             self.losses.count("records without a thread");
             return None;
         };
-        let (entered, left) = self.times(row);
+        let (entered, left) = self.call_times(row);
         let mut imported = ImportedCall::new(call, tid, entered)?;
         if let Some(ret) = row.result() {
-            imported.returned(left, ret);
+            imported.set_returned(left, ret);
         }
         Some(imported)
     }
 
-    fn plain(&mut self, map: &RecordMap, row: Row<'_>) -> Result<(), Error> {
+    /// Imports a record that is a whole call by itself.
+    fn import_plain(&mut self, map: &RecordMap, row: Row<'_>) -> Result<(), Error> {
         // The umask at the beginning is no call: its result and times mean nothing.
         if map.name == "umask" && row.int("unique_id") == Some(0) {
             return Ok(());
@@ -185,36 +188,36 @@ impl DataSeriesImport {
             *name == map.name && !self.original && row.int(field).is_some_and(|v| v != 0)
         });
         let name = flags.map_or(map.call, |(_, newer, _)| newer);
-        let Some(mut imported) = self.begin(name, row) else { return Ok(()) };
+        let Some(mut imported) = self.begin_call(name, row) else { return Ok(()) };
         if map.name == "exit" && !self.original && row.flag("generated") {
             // The thread did not call exit: it was ended.
-            return self.ended(row, &imported);
+            return self.import_thread_end(row, &imported);
         }
         let source = RecordSource { row, original: self.original };
         for part in map.parts.iter().chain(flags.map(|(_, _, part)| part)) {
-            source.part(*part, &mut imported);
+            source.set_part(*part, &mut imported);
         }
         if map.name == "readahead" && self.original {
             imported.call.args.swap(1, 2);
         }
         for (arg, a) in
-            imported.row.shape.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd)
+            imported.row.spec.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd)
         {
             // RA-Strace writes half an address into the new directory of symlinkat.
             if !(abi::AT_FDCWD..1 << 20).contains(&(imported.call.args[arg] as i32)) {
-                imported.number(arg, i64::from(abi::AT_FDCWD).cast_unsigned());
-                self.losses.assume(format!(
+                imported.set_number(arg, i64::from(abi::AT_FDCWD).cast_unsigned());
+                self.losses.count_assumption(format!(
                     "directory descriptor of {} (the working directory is assumed)",
                     a.name
                 ));
             }
         }
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 
-    /// Adds the end of a thread that did not call exit. A signal is in the record as shells report
-    /// it.
-    fn ended(&mut self, row: Row<'_>, imported: &ImportedCall) -> Result<(), Error> {
+    /// Imports the end of a thread that did not call exit. The record has a signal as shells report
+    /// it: 128 more than its number.
+    fn import_thread_end(&mut self, row: Row<'_>, imported: &ImportedCall) -> Result<(), Error> {
         let status = row.int("exit_status").unwrap_or(0).cast_unsigned();
         let status = match status {
             129..=192 => status - 128,
@@ -222,6 +225,6 @@ impl DataSeriesImport {
         };
         let (tid, time) = (imported.call.tid, imported.call.entered);
         self.import.ensure_thread(tid, time)?;
-        Ok(self.import.exit(tid, time, status)?)
+        Ok(self.import.add_exit(tid, time, status)?)
     }
 }

@@ -96,7 +96,7 @@ fn a_file_becomes_a_trace() {
     assert_eq!((outcome.summary.calls, outcome.summary.processes), (799 + 1, 15));
     let calls = calls(&to);
     let named = |name: &str| {
-        calls.iter().filter(|c| c.shape().is_some_and(|s| s.name == name)).collect::<Vec<_>>()
+        calls.iter().filter(|c| c.spec().is_some_and(|s| s.name == name)).collect::<Vec<_>>()
     };
     let hello = named("write")[0];
     assert_eq!(
@@ -176,7 +176,7 @@ fn types_are_those_of_the_original_library() {
         .filter_map(|i| if let Value::Bytes(xml) = types.value(i, 0) { Some(xml) } else { None })
         .collect();
     theirs.retain(|xml| xml.windows(8).any(|w| w == b"IOTTAFSL"));
-    let ours = super::records::schema::types();
+    let ours = super::records::schema::type_descriptions();
     assert_eq!(ours.len(), 103);
     for (name, xml) in &ours {
         assert!(theirs.contains(&xml.as_bytes()), "{name}:\n{xml}");
@@ -198,7 +198,7 @@ fn a_round_trip_keeps_what_can_be_expressed() {
     let mut ids = std::collections::BTreeSet::new();
     while let Some(extent) = reader.next_extent().unwrap() {
         // What the first tracer left out has a type of its own.
-        let Some(id) = extent.kind.position("unique_id") else { continue };
+        let Some(id) = extent.kind.field_index("unique_id") else { continue };
         ids.extend(
             (0..extent.records)
                 .map(|i| if let Value::Int(v) = extent.value(i, id) { v } else { -1 }),
@@ -220,7 +220,7 @@ fn a_round_trip_keeps_what_can_be_expressed() {
                 let payloads: Vec<_> = imported
                     .map(|p| (p.arg, p.kind, p.bytes.as_slice().to_vec(), p.wanted))
                     .collect();
-                (c.entered, c.tid, c.nr, c.args, c.ret, c.left, payloads)
+                (c.entered, c.tid, c.nr, c.args, c.ret, c.exited, payloads)
             })
             .collect();
         all.sort_by_key(|c| (c.0, c.1));
@@ -246,7 +246,7 @@ fn the_tail_repeats_the_chain_of_checksums() {
         while reader.next_extent().unwrap().is_some() {}
         let bytes = fs::read(path).unwrap();
         let chain = bytes[bytes.len() - 28 + 12..][..4].try_into().unwrap();
-        assert_eq!(reader.chain(), u32::from_le_bytes(chain));
+        assert_eq!(reader.chained_checksum(), u32::from_le_bytes(chain));
     }
 }
 
@@ -284,7 +284,7 @@ fn all_compressions() {
 #[test]
 fn packing_is_undone() {
     use super::container::types::Type;
-    use super::container::unpack::{Order, expand, swap, undo};
+    use super::container::unpack::{Order, restore_nulls, to_little_endian, undo_packing};
     let xml = r#"<ExtentType name="a" pack_null_compact="non_bool"><field type="int32" name="i" opt_nullable="yes" pack_relative="i"/>
         <field type="int64" name="base"/><field type="int64" name="l" pack_relative="base"/><field type="double" name="d" pack_scale="0.5"/></ExtentType>"#;
     let t = Type::parse(xml).unwrap();
@@ -308,9 +308,12 @@ fn packing_is_undone() {
         let next = record(null, i, packed.len());
         packed.extend(next);
     }
-    let mut fixed = expand(&t, 3, &packed).unwrap();
-    assert!(expand(&t, 3, &packed[..packed.len() - 1]).is_err() && expand(&t, 2, &packed).is_err());
-    undo(&t, &mut fixed);
+    let mut fixed = restore_nulls(&t, 3, &packed).unwrap();
+    assert!(
+        restore_nulls(&t, 3, &packed[..packed.len() - 1]).is_err()
+            && restore_nulls(&t, 2, &packed).is_err()
+    );
+    undo_packing(&t, &mut fixed);
     let int = |r: usize| i32::from_le_bytes(fixed[r * 32 + 4..][..4].try_into().unwrap());
     let word =
         |r: usize, at: usize| i64::from_le_bytes(fixed[r * 32 + at..][..8].try_into().unwrap());
@@ -320,7 +323,7 @@ fn packing_is_undone() {
         (100, 105, 3.0)
     );
     let mut swapped = fixed.clone();
-    swap(&t, &mut swapped, Order { swapped: true });
+    to_little_endian(&t, &mut swapped, Order { swapped: true });
     assert_eq!(swapped[4..8], 10i32.to_be_bytes());
     assert_eq!(swapped[8..16], 100i64.to_be_bytes());
 }

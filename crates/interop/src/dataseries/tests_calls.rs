@@ -16,15 +16,15 @@ use trace::{Call, Item, ReadOptions, Trace};
 fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> ImportedCall {
     let mut imported = ImportedCall::new(name, 7, 1_700_000_000_000_000_000 + at).unwrap();
     for (i, arg) in args.iter().enumerate() {
-        imported.number(i, arg.cast_unsigned());
+        imported.set_number(i, arg.cast_unsigned());
     }
-    strings.iter().for_each(|(arg, text)| imported.string(*arg, text.as_bytes()));
-    imported.returned(imported.call.entered + 1, ret);
+    strings.iter().for_each(|(arg, text)| imported.add_string(*arg, text.as_bytes()));
+    imported.set_returned(imported.call.entered + 1, ret);
     imported
 }
 
 fn bytes(mut imported: ImportedCall, arg: usize, at_exit: bool, bytes: &[u8]) -> ImportedCall {
-    imported.payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
+    imported.add_payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
     imported
 }
 
@@ -32,7 +32,7 @@ fn trace_of(dir: &Path, calls: Vec<ImportedCall>) -> Trace {
     let to = dir.join("t.ra");
     let origin = Origin { directory: Some(b"/home".to_vec()), ..Origin::default() };
     let mut import = Import::new(&to, origin).unwrap();
-    calls.into_iter().for_each(|imported| import.call(imported).unwrap());
+    calls.into_iter().for_each(|imported| import.add_call(imported).unwrap());
     import.finish(true, &mut |_, _| {}).unwrap();
     Trace::open(&to).unwrap()
 }
@@ -52,7 +52,7 @@ fn through(dir: &Path, calls: Vec<ImportedCall>) -> (Exported, Vec<Call>, PathBu
 }
 
 fn name(call: &Call) -> &'static str {
-    call.shape().map_or("?", |s| s.name)
+    call.spec().map_or("?", |s| s.name)
 }
 
 /// Names below directory descriptors, also where the directory was moved meanwhile.
@@ -226,9 +226,9 @@ fn vectors_keep_their_buffers() {
             .iter()
             .flat_map(|n| [0x1000u64.to_le_bytes(), (*n as u64).to_le_bytes()].concat())
             .collect();
-        imported.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+        imported.add_payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
         let data: Vec<u8> = (0..all).map(|i| (i as u64 * 7 + at) as u8).collect();
-        imported.data(1, &data, all as u64);
+        imported.add_data(1, &data, all as u64);
         imported
     };
     let lens = [9000, 0, 20_000, 31];
@@ -246,7 +246,7 @@ fn vectors_keep_their_buffers() {
     let mut extents = 0;
     while let Some(extent) = reader.next_extent().unwrap() {
         if extent.kind.name.ends_with("::writev") {
-            let number = extent.kind.position("iov_number").unwrap();
+            let number = extent.kind.field_index("iov_number").unwrap();
             assert_eq!(extent.value(0, number), Value::Int(-1));
             extents += 1;
         }
@@ -255,7 +255,7 @@ fn vectors_keep_their_buffers() {
 
     // The original library splits them, and numbers its rows with what it finds on its stack.
     let (theirs, ra) = (dir.path().join("theirs.ds"), dir.path().join("theirs.ra"));
-    let types: Vec<String> = schema::types().into_iter().map(|(_, xml)| xml).collect();
+    let types: Vec<String> = schema::type_descriptions().into_iter().map(|(_, xml)| xml).collect();
     let mut writer = Writer::new(fs::File::create(&theirs).unwrap(), &types).unwrap();
     let kind = format!("{PREFIX}writev");
     let data = vec![b'x'; 100_000];
@@ -272,11 +272,11 @@ fn vectors_keep_their_buffers() {
         };
         let mut head = common(i + 1, -1, 200_000);
         head.extend([("descriptor", Field::Int(1)), ("count", Field::Int(2))]);
-        writer.record(&kind, &head).unwrap();
+        writer.add_record(&kind, &head).unwrap();
         for number in 0..2 {
             let mut row = common(140_000_000_000 - i * 977, number, 100_000);
             row.push(("iov_data_written", Field::Bytes(&data)));
-            writer.record(&kind, &row).unwrap();
+            writer.add_record(&kind, &row).unwrap();
         }
     }
     writer.finish().unwrap();
@@ -294,7 +294,7 @@ fn forged_results_and_missing_data_take_no_memory() {
     let dir = crate::tests_support::scratch();
     let read = |at, name, ret: i64| {
         let mut imported = call(name, at, ret, &[3, 0x1000, ret, 0], &[]);
-        imported.data(1, b"", ret.cast_unsigned());
+        imported.add_data(1, b"", ret.cast_unsigned());
         imported
     };
     let huge = vec![
@@ -318,28 +318,28 @@ fn ends_and_beginnings() {
     let dir = crate::tests_support::scratch();
     let to = dir.path().join("t.ra");
     let mut import_ = Import::new(&to, Origin::default()).unwrap();
-    import_.umask(0o077);
+    import_.set_umask(0o077);
     let time = 1_700_000_000_000_000_000;
     let fork = |at, child| call("clone", at, child, &[17], &[]);
     let imported = |name: &str, tid, at, args: &[i64], ret: Option<i64>| {
         let mut imported = ImportedCall::new(name, tid, time + at).unwrap();
-        args.iter().enumerate().for_each(|(i, a)| imported.number(i, a.cast_unsigned()));
+        args.iter().enumerate().for_each(|(i, a)| imported.set_number(i, a.cast_unsigned()));
         if let Some(ret) = ret {
-            imported.returned(time + at + 1, ret);
+            imported.set_returned(time + at + 1, ret);
         }
         imported
     };
     let flags = ::import::Fork { parent: 7, flags: 17, time };
-    import_.call(fork(0, 8)).unwrap();
-    import_.fork(8, flags).unwrap();
-    import_.call(imported("close", 8, 10, &[3], Some(0))).unwrap();
-    import_.call(imported("exit_group", 8, 20, &[5], None)).unwrap();
-    import_.call(fork(30, 9)).unwrap();
-    import_.fork(9, ::import::Fork { time: time + 31, ..flags }).unwrap();
-    import_.call(imported("close", 9, 40, &[4], Some(0))).unwrap();
-    import_.exit(9, time + 50, 9).unwrap();
-    import_.call(imported("close", 7, 60, &[5], Some(0))).unwrap();
-    import_.call(imported("exit_group", 7, 70, &[0], None)).unwrap();
+    import_.add_call(fork(0, 8)).unwrap();
+    import_.add_fork(8, flags).unwrap();
+    import_.add_call(imported("close", 8, 10, &[3], Some(0))).unwrap();
+    import_.add_call(imported("exit_group", 8, 20, &[5], None)).unwrap();
+    import_.add_call(fork(30, 9)).unwrap();
+    import_.add_fork(9, ::import::Fork { time: time + 31, ..flags }).unwrap();
+    import_.add_call(imported("close", 9, 40, &[4], Some(0))).unwrap();
+    import_.add_exit(9, time + 50, 9).unwrap();
+    import_.add_call(imported("close", 7, 60, &[5], Some(0))).unwrap();
+    import_.add_call(imported("exit_group", 7, 70, &[0], None)).unwrap();
     import_.finish(true, &mut |_, _| {}).unwrap();
 
     let (out, back) = (dir.path().join("t.ds"), dir.path().join("back.ra"));
@@ -347,11 +347,12 @@ fn ends_and_beginnings() {
     let mut reader = Reader::open(&out).unwrap();
     let mut rows: Vec<(i64, i64, String, bool, i64)> = Vec::new();
     while let Some(extent) = reader.next_extent().unwrap() {
-        let int = |i, field: &str| match extent.kind.position(field).map(|f| extent.value(i, f)) {
+        let int = |i, field: &str| match extent.kind.field_index(field).map(|f| extent.value(i, f))
+        {
             Some(Value::Int(v)) => v,
             _ => 0,
         };
-        let generated = extent.kind.position("generated");
+        let generated = extent.kind.field_index("generated");
         for i in 0..extent.records {
             let name = extent.kind.name.trim_start_matches(PREFIX).to_owned();
             let made = generated.is_some_and(|f| extent.value(i, f) == Value::Bool(true));

@@ -1,8 +1,14 @@
 //! Comma-separated values: a call a line, in the order in which they returned.
 
-use super::{ResolvedCall, Writer, Written};
+use super::{Format, ResolvedCall, Writer, Written, write_calls};
 use std::io::{self, Write};
 use trace::Trace;
+
+pub(crate) const FORMAT: Format = Format {
+    name: "",
+    extensions: &["csv"],
+    export: |trace, to, progress| write_calls(trace, to, true, &mut Csv::new(trace), progress),
+};
 
 const HEAD: [&str; 12] = [
     "seq",
@@ -26,12 +32,14 @@ pub(crate) struct Csv {
 }
 
 impl Csv {
+    /// Creates the writer of a table whose times begin with those of this trace.
     pub fn new(trace: &Trace) -> Self {
         Self { clock_offset: trace.recording_info().clock_offset, begun: false }
     }
 }
 
-fn row<'a>(fields: impl IntoIterator<Item = &'a str>, out: &mut dyn Write) -> io::Result<()> {
+/// Writes a row; fields are quoted if they have commas, quotes or newlines.
+fn write_row<'a>(fields: impl IntoIterator<Item = &'a str>, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().buffer_capacity(512).from_writer(out);
     writer.write_record(fields).map_err(io::Error::other)?;
     writer.flush()
@@ -40,7 +48,7 @@ fn row<'a>(fields: impl IntoIterator<Item = &'a str>, out: &mut dyn Write) -> io
 impl Writer for Csv {
     fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
         if !std::mem::replace(&mut self.begun, true) {
-            row(HEAD, out)?;
+            write_row(HEAD, out)?;
         }
         let call = resolved.call;
         let time = call.entered.saturating_add_signed(self.clock_offset);
@@ -56,14 +64,14 @@ impl Writer for Csv {
             or_empty(call.error().map(|_| resolved.result())),
             or_empty(call.duration().map(|spent| spent.to_string())),
             or_empty(resolved.path()),
-            or_empty(resolved.bound.offset.map(|o| o.to_string())),
-            or_empty(resolved.moved().map(|(n, _)| n.to_string())),
+            or_empty(resolved.operands.offset.map(|o| o.to_string())),
+            or_empty(resolved.moved_bytes().map(|(n, _)| n.to_string())),
         ];
-        row(fields.iter().map(String::as_str), out)?;
+        write_row(fields.iter().map(String::as_str), out)?;
         Ok(Written::All)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if self.begun { Ok(()) } else { row(HEAD, out) }
+        if self.begun { Ok(()) } else { write_row(HEAD, out) }
     }
 }

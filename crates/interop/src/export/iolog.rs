@@ -4,11 +4,17 @@
 //! fio reads names (up to the next blank, and 255 bytes at most), offsets and lengths; it generates
 //! the data itself.
 
-use super::{ResolvedCall, Writer, Written};
+use super::{Format, ResolvedCall, Writer, Written, write_calls};
 use abi::Effect;
 use linux_raw_sys::general::FALLOC_FL_PUNCH_HOLE;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+
+pub(crate) const FORMAT: Format = Format {
+    name: "fio",
+    extensions: &["iolog"],
+    export: |trace, to, progress| write_calls(trace, to, false, &mut Iolog::default(), progress),
+};
 
 #[derive(Default)]
 pub(crate) struct Iolog {
@@ -27,31 +33,35 @@ const NAMES: Written = Written::Unsupported(
 );
 
 impl Iolog {
-    fn head(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes the first line of the file.
+    fn write_header(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.open.is_empty() { out.write_all(b"fio version 3 iolog\n") } else { Ok(()) }
     }
 
-    fn line(&self, path: &[u8], action: &str, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes a line: what was done with a file.
+    fn write_line(&self, path: &[u8], action: &str, out: &mut dyn Write) -> io::Result<()> {
         write!(out, "{} ", self.last)?;
         out.write_all(path)?;
         writeln!(out, " {action}")
     }
 }
 
-fn action(resolved: &ResolvedCall<'_>) -> Option<String> {
+/// Returns what fio is to do for a call, such as `read OFFSET LENGTH`. Returns `None` if fio has
+/// nothing like it.
+fn fio_action(resolved: &ResolvedCall<'_>) -> Option<String> {
     let call = resolved.call;
-    let shape = call.shape().filter(|_| call.succeeded())?;
-    match (resolved.moved(), shape.effect) {
+    let spec = call.spec().filter(|_| call.succeeded())?;
+    match (resolved.moved_bytes(), spec.effect) {
         (Some((0, _)), _) => None,
         (Some((n, reads)), _) => {
-            let offset = resolved.bound.offset?;
+            let offset = resolved.operands.offset?;
             Some(format!("{} {offset} {n}", if reads { "read" } else { "write" }))
         }
         (None, Effect::Allocate) if call.args[1] & u64::from(FALLOC_FL_PUNCH_HOLE) != 0 => {
             Some(format!("trim {} {}", call.args[2], call.args[3]))
         }
-        _ if shape.name == "fsync" => Some("sync 0 0".to_owned()),
-        _ if shape.name == "fdatasync" => Some("datasync 0 0".to_owned()),
+        _ if spec.name == "fsync" => Some("sync 0 0".to_owned()),
+        _ if spec.name == "fdatasync" => Some("datasync 0 0".to_owned()),
         _ => None,
     }
 }
@@ -59,8 +69,8 @@ fn action(resolved: &ResolvedCall<'_>) -> Option<String> {
 impl Writer for Iolog {
     fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
         let call = resolved.call;
-        let file = resolved.bound.fds.iter().flatten().next().map(|d| &d.file);
-        let Some((file, action)) = file.filter(|f| f.is_stored()).zip(action(resolved)) else {
+        let file = resolved.operands.fds.iter().flatten().next().map(|d| &d.file);
+        let Some((file, action)) = file.filter(|f| f.is_stored()).zip(fio_action(resolved)) else {
             return Ok(OTHERS);
         };
         let path = &*file.path;
@@ -72,18 +82,18 @@ impl Writer for Iolog {
         let began = *self.began.get_or_insert(call.entered);
         // fio takes no time that lies before another's.
         self.last = self.last.max(call.entered.saturating_sub(began) / 1000);
-        self.head(out)?;
+        self.write_header(out)?;
         if !self.open.contains(path) {
-            self.line(path, "add", out)?;
-            self.line(path, "open", out)?;
+            self.write_line(path, "add", out)?;
+            self.write_line(path, "open", out)?;
             self.open.insert(path.to_vec());
         }
-        self.line(path, &action, out)?;
+        self.write_line(path, &action, out)?;
         Ok(Written::All)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        self.head(out)?;
-        self.open.iter().try_for_each(|path| self.line(path, "close", out))
+        self.write_header(out)?;
+        self.open.iter().try_for_each(|path| self.write_line(path, "close", out))
     }
 }

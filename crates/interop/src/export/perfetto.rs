@@ -4,11 +4,17 @@
 //! Each process and each thread has a track, each call is a slice with its arguments as
 //! annotations, and two counters show the bytes that were read and written a second.
 
-use super::{ResolvedCall, Writer, Written};
+use super::{Format, ResolvedCall, Writer, Written, write_calls};
 use ahash::HashSet;
 use prost::Message;
 use std::io::{self, Write};
 use trace::Event;
+
+pub(crate) const FORMAT: Format = Format {
+    name: "Perfetto",
+    extensions: &["pftrace", "perfetto-trace"],
+    export: |trace, to, progress| write_calls(trace, to, true, &mut Perfetto::default(), progress),
+};
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Trace {
@@ -113,7 +119,8 @@ pub(crate) struct Perfetto {
     busy: bool,
 }
 
-fn put(packet: Packet, out: &mut dyn Write) -> io::Result<()> {
+/// Writes a packet of the format.
+fn write_packet(packet: Packet, out: &mut dyn Write) -> io::Result<()> {
     // Packets of a trace stand one after the other: each may be a trace of its own.
     out.write_all(
         &Trace { packet: vec![Packet { trusted_packet_sequence_id: Some(1), ..packet }] }
@@ -121,21 +128,30 @@ fn put(packet: Packet, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-fn put_event(time: u64, event: TrackEvent, out: &mut dyn Write) -> io::Result<()> {
-    put(Packet { timestamp: Some(time), track_event: Some(event), ..Packet::default() }, out)
+/// Writes an event of a track.
+fn write_track_event(time: u64, event: TrackEvent, out: &mut dyn Write) -> io::Result<()> {
+    write_packet(
+        Packet { timestamp: Some(time), track_event: Some(event), ..Packet::default() },
+        out,
+    )
 }
 
 impl Perfetto {
     /// Declares a track, unless it was declared before.
-    fn track(&mut self, descriptor: TrackDescriptor, out: &mut dyn Write) -> io::Result<()> {
+    fn declare_track(
+        &mut self,
+        descriptor: TrackDescriptor,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         if descriptor.uuid.is_some_and(|uuid| self.known.insert(uuid)) {
-            put(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
+            write_packet(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
         } else {
             Ok(())
         }
     }
 
-    fn thread(&mut self, pid: u32, tid: u32, out: &mut dyn Write) -> io::Result<u64> {
+    /// Declares the tracks of a process and of its thread. Returns the latter's identifier.
+    fn declare_thread(&mut self, pid: u32, tid: u32, out: &mut dyn Write) -> io::Result<u64> {
         let (uuid, parent) = (THREAD | u64::from(tid), PROCESS | u64::from(pid));
         let process = ProcessDescriptor { pid: Some(pid as i32), process_name: None };
         let process = TrackDescriptor {
@@ -143,7 +159,7 @@ impl Perfetto {
             process: Some(process),
             ..TrackDescriptor::default()
         };
-        self.track(process, out)?;
+        self.declare_track(process, out)?;
         let thread = ThreadDescriptor { pid: Some(pid as i32), tid: Some(tid as i32) };
         let thread = TrackDescriptor {
             uuid: Some(uuid),
@@ -151,19 +167,20 @@ impl Perfetto {
             thread: Some(thread),
             ..TrackDescriptor::default()
         };
-        self.track(thread, out)?;
+        self.declare_track(thread, out)?;
         Ok(uuid)
     }
 
-    /// Counts what a call moved, and writes the points of the windows that are over.
-    fn count(
+    /// Adds the bytes that a call moved to the throughput counters, and writes the counters of time
+    /// windows that are over.
+    fn count_moved(
         &mut self,
         time: u64,
         moved: Option<(u64, bool)>,
         out: &mut dyn Write,
     ) -> io::Result<()> {
         if time / WINDOW != self.window {
-            self.point(out)?;
+            self.write_counters(out)?;
             self.window = time / WINDOW;
         }
         if let Some((bytes, brought)) = moved {
@@ -173,7 +190,9 @@ impl Perfetto {
         Ok(())
     }
 
-    fn point(&mut self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes the throughput of the current time window, in bytes per second. Writes nothing while
+    /// no data are moved.
+    fn write_counters(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let some = self.moved != [0, 0];
         for (uuid, name, bytes) in
             [(READ, "read", self.moved[0]), (WRITTEN, "written", self.moved[1])]
@@ -188,7 +207,7 @@ impl Perfetto {
                 counter: Some(counter),
                 ..TrackDescriptor::default()
             };
-            self.track(track, out)?;
+            self.declare_track(track, out)?;
             let mut at = |timestamp, value: u64| {
                 let event = TrackEvent {
                     kind: Some(COUNTER),
@@ -196,7 +215,7 @@ impl Perfetto {
                     counter_value: Some(i64::try_from(value).unwrap_or(i64::MAX)),
                     ..TrackEvent::default()
                 };
-                put_event(timestamp, event, out)
+                write_track_event(timestamp, event, out)
             };
             at(self.window * WINDOW, bytes.saturating_mul(1_000_000_000 / WINDOW))?;
             at((self.window + 1).saturating_mul(WINDOW), 0)?;
@@ -209,7 +228,7 @@ impl Perfetto {
 impl Writer for Perfetto {
     fn call(&mut self, resolved: &ResolvedCall<'_>, out: &mut dyn Write) -> io::Result<Written> {
         let call = resolved.call;
-        let track = self.thread(call.pid, call.tid, out)?;
+        let track = self.declare_thread(call.pid, call.tid, out)?;
         let text = |name: &str, value: String| DebugAnnotation {
             name: Some(name.to_owned()),
             string_value: Some(value),
@@ -218,7 +237,7 @@ impl Writer for Perfetto {
         let mut notes =
             vec![text("arguments", resolved.arguments()), text("result", resolved.result())];
         notes.extend(resolved.path().map(|path| text("path", path)));
-        notes.extend(resolved.moved().map(|(bytes, _)| DebugAnnotation {
+        notes.extend(resolved.moved_bytes().map(|(bytes, _)| DebugAnnotation {
             name: Some("bytes".to_owned()),
             string_value: None,
             uint_value: Some(bytes),
@@ -231,18 +250,18 @@ impl Writer for Perfetto {
             debug_annotations: notes,
             counter_value: None,
         };
-        put_event(call.entered, begin, out)?;
-        if let Some(left) = call.left.filter(|_| call.result().is_some()) {
+        write_track_event(call.entered, begin, out)?;
+        if let Some(left) = call.exited.filter(|_| call.result().is_some()) {
             let end =
                 TrackEvent { kind: Some(END), track_uuid: Some(track), ..TrackEvent::default() };
-            put_event(left, end, out)?;
-            self.count(left, resolved.moved(), out)?;
+            write_track_event(left, end, out)?;
+            self.count_moved(left, resolved.moved_bytes(), out)?;
         }
         Ok(Written::All)
     }
 
     fn event(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {
-        let Some(name) = super::program(event) else { return Ok(()) };
+        let Some(name) = super::program_name(event) else { return Ok(()) };
         let process = ProcessDescriptor { pid: Some(event.pid as i32), process_name: Some(name) };
         let uuid = PROCESS | u64::from(event.pid);
         self.known.insert(uuid);
@@ -251,10 +270,10 @@ impl Writer for Perfetto {
             process: Some(process),
             ..TrackDescriptor::default()
         };
-        put(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
+        write_packet(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
     }
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        self.point(out)
+        self.write_counters(out)
     }
 }

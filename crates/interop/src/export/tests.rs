@@ -1,7 +1,7 @@
 //! Each format read back.
 
+use super::Format;
 use super::perfetto::Trace as Packets;
-use super::{Format, export};
 use crate::text::strace;
 use prost::Message;
 use std::fs;
@@ -14,14 +14,15 @@ fn exported(format: Format, name: &str) -> (tempfile::TempDir, PathBuf) {
     fs::write(&log, strace::LOG).unwrap();
     strace::import(&log, &ra, None, &mut |_, _| {}).unwrap();
     let trace = Trace::open(&ra).unwrap();
-    export(&trace, &to, format, &mut |_, _| {}).unwrap();
+    format.export(&trace, &to, &mut |_, _| {}).unwrap();
     assert_eq!(
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&to).unwrap().permissions()) & 0o777,
         0o600
     );
     // What is there is not replaced.
     assert!(
-        export(&trace, &to, format, &mut |_, _| {})
+        format
+            .export(&trace, &to, &mut |_, _| {})
             .unwrap_err()
             .to_string()
             .starts_with("cannot create")
@@ -31,7 +32,7 @@ fn exported(format: Format, name: &str) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn a_timeline_for_perfetto() {
-    let (_dir, to) = exported(Format::Perfetto, "x.pftrace");
+    let (_dir, to) = exported(super::perfetto::FORMAT, "x.pftrace");
     let packets = Packets::decode(&fs::read(to).unwrap()[..]).unwrap().packet;
     let slices: Vec<_> = packets
         .iter()
@@ -64,7 +65,7 @@ fn a_timeline_for_perfetto() {
 
 #[test]
 fn a_timeline_for_chrome() {
-    let (_dir, to) = exported(Format::Chrome, "x.json");
+    let (_dir, to) = exported(super::chrome::FORMAT, "x.json");
     let all: serde_json::Value = serde_json::from_slice(&fs::read(to).unwrap()).unwrap();
     let write = all.as_array().unwrap().iter().find(|e| e["name"] == "write").unwrap();
     assert_eq!(
@@ -75,7 +76,7 @@ fn a_timeline_for_chrome() {
 
 #[test]
 fn a_table() {
-    let (_dir, to) = exported(Format::Csv, "x.csv");
+    let (_dir, to) = exported(super::csv::FORMAT, "x.csv");
     let mut reader = csv::Reader::from_path(to).unwrap();
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 9);
@@ -88,7 +89,7 @@ fn a_table() {
 
 #[test]
 fn input_for_fio() {
-    let (_dir, to) = exported(Format::Iolog, "x.iolog");
+    let (_dir, to) = exported(super::iolog::FORMAT, "x.iolog");
     let expected = "fio version 3 iolog\n0 /home/f add\n0 /home/f open\n0 /home/f write 0 3\n100 /home/f write 3 72\n100 /home/f close\n";
     assert_eq!(fs::read_to_string(to).unwrap(), expected);
 }

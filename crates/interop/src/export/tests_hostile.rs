@@ -1,6 +1,6 @@
 //! Traces that were not recorded: names and numbers that could break a format, or its writer.
 
-use super::{Format, export};
+use super::Format;
 use ::import::Origin;
 use ::import::{Import, ImportedCall};
 use std::ffi::OsStr;
@@ -16,14 +16,14 @@ fn hostile(dir: &Path) -> Trace {
     let mut import = Import::new(&to, Origin::default()).unwrap();
     let mut resolved = |name: &str, at: u64, ret: i64, args: &[u64], path: Option<&[u8]>| {
         let mut resolved = ImportedCall::new(name, 7, at).unwrap();
-        args.iter().enumerate().for_each(|(i, a)| resolved.number(i, *a));
+        args.iter().enumerate().for_each(|(i, a)| resolved.set_number(i, *a));
         if let Some(path) = path {
-            resolved.string(1, path);
+            resolved.add_string(1, path);
         } else {
-            resolved.data(1, b"", ret.max(0).cast_unsigned());
+            resolved.add_data(1, b"", ret.max(0).cast_unsigned());
         }
-        resolved.returned(at, ret);
-        import.call(resolved).unwrap();
+        resolved.set_returned(at, ret);
+        import.add_call(resolved).unwrap();
     };
     for (i, name) in NAMES.iter().enumerate() {
         let fd = i as u64 + 3;
@@ -46,22 +46,22 @@ fn hostile(dir: &Path) -> Trace {
 fn hostile_names_and_numbers_go_into_every_format() {
     let dir = crate::tests_support::scratch();
     let trace = hostile(dir.path());
-    let write = |format, name: &str| {
+    let write = |format: Format, name: &str| {
         let to = dir.path().join(name);
-        let exported = export(&trace, &to, format, &mut |_, _| {}).unwrap();
+        let exported = format.export(&trace, &to, &mut |_, _| {}).unwrap();
         (exported, fs::read(to).unwrap())
     };
-    let (done, csv) = write(Format::Csv, "x.csv");
+    let (done, csv) = write(super::csv::FORMAT, "x.csv");
     assert_eq!(done.calls, 20);
     let rows: Vec<csv::StringRecord> =
         csv::Reader::from_reader(&csv[..]).records().map(Result::unwrap).collect();
     assert!(rows.len() == 20 && rows.iter().all(|r| r.len() == 12));
-    let (_, json) = write(Format::Chrome, "x.json");
+    let (_, json) = write(super::chrome::FORMAT, "x.json");
     let all: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert!(all.as_array().unwrap().len() >= 20);
-    let (done, _) = write(Format::Perfetto, "x.pftrace");
+    let (done, _) = write(super::perfetto::FORMAT, "x.pftrace");
     assert_eq!(done.calls, 20);
-    let (done, log) = write(Format::Iolog, "x.iolog");
+    let (done, log) = write(super::iolog::FORMAT, "x.iolog");
     // Bytes of names are those of the file, whatever they are.
     assert!(log.windows(6).any(|w| w == b" /\xff\xfe w"));
     let blank = done.lost.iter().find(|(what, _)| what.contains("blanks")).unwrap().1;

@@ -19,12 +19,13 @@ pub(crate) struct Forks {
 }
 
 impl Forks {
-    /// Thread `tid` enters a call that starts another.
-    pub fn begin(&mut self, tid: u32, time: u64, flags: u64) {
+    /// Notes that thread `tid` enters a call that starts another thread, with these flags of
+    /// clone(2).
+    pub fn begin_fork(&mut self, tid: u32, time: u64, flags: u64) {
         self.begun.insert(tid, (time, flags));
     }
-    /// That call of `parent` returns `child`, or a negative errno.
-    pub fn end(&mut self, parent: u32, child: i64) {
+    /// Notes that this call of `parent` returns `child`, or a negative errno.
+    pub fn end_fork(&mut self, parent: u32, child: i64) {
         if let (Some((time, flags)), Ok(child @ 1..)) =
             (self.begun.remove(&parent), u32::try_from(child))
         {
@@ -33,13 +34,13 @@ impl Forks {
     }
 }
 
-/// Whether the call of this name starts a thread or process.
+/// Returns whether the call of this name starts a thread or process.
 pub(crate) fn is_fork(name: &str) -> bool {
-    abi::by_name(name).is_some_and(|r| r.shape.effect == Effect::Fork)
+    abi::by_name(name).is_some_and(|r| r.spec.effect == Effect::Fork)
 }
 
-/// The flags of clone(2) among the words of a text, with their prefix or without.
-pub(crate) fn clone_flags(text: &str) -> u64 {
+/// Returns the flags of clone(2) that are named in a text, with or without their prefix.
+pub(crate) fn parse_clone_flags(text: &str) -> u64 {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let flag = |word: &str| {
         let named = |name: &str| name.strip_prefix(CLONE.name) == Some(word);

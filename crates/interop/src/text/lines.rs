@@ -16,14 +16,15 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    /// Opens a text file for reading by lines.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         Ok(Self { file: BufReader::new(file), path: path.to_owned(), bytes: 0 })
     }
 
-    /// The next line without its newline; `None` at the end. These tools write ASCII; bytes that
-    /// are not UTF-8 are replaced. Fails if the file cannot be read.
-    pub fn next(&mut self) -> Result<Option<String>, Error> {
+    /// Returns the next line without its newline, or `None` at the end. These tools write ASCII;
+    /// bytes that are not UTF-8 are replaced. Fails if the file cannot be read.
+    pub fn next_line(&mut self) -> Result<Option<String>, Error> {
         let mut bytes = Vec::new();
         let n = (&mut self.file)
             .take(LINE)
@@ -42,9 +43,9 @@ impl Lines {
 /// Nanoseconds in a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
-/// A number with or without a fraction, in nanoseconds; `unit`: the nanoseconds of 1. `None`: it is
-/// no such number, or too large.
-pub(crate) fn nanoseconds(text: &str, unit: u64) -> Option<u64> {
+/// Parses a number with an optional fraction, and returns it in nanoseconds. `unit` is the number
+/// of nanoseconds in 1. Returns `None` if it is no such number, or too large.
+pub(crate) fn parse_nanos(text: &str, unit: u64) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit()).then_some(());
     digits(whole).and(digits(part))?;
@@ -56,8 +57,8 @@ pub(crate) fn nanoseconds(text: &str, unit: u64) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
 }
 
-/// Whether more than half of the first 50 lines are `known`.
-pub(crate) fn mostly<'t>(
+/// Returns whether more than half of the first 50 lines satisfy `known`.
+pub(crate) fn most_lines_match<'t>(
     lines: impl Iterator<Item = &'t str>,
     known: impl Fn(&'t str) -> bool,
 ) -> bool {

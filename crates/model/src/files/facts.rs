@@ -14,11 +14,11 @@ mod unrecorded;
 
 pub use context::{Context, Processes};
 
-use super::names::{Names, Place, ROOT, Reach, Slot, Walk};
+use super::names::{DirEntry, EntryState, Names, ROOT, Reach, Walk};
 use super::node::{NodeId, Observed};
 use super::row::{FileType, Origin};
 use abi::plan::RESULT;
-use abi::{Effect, Follow, Kind, PathUse, Replay, Ret, Role, Shape};
+use abi::{CallSpec, Effect, Follow, Kind, PathUse, Replay, Ret, Role};
 use ahash::HashMap;
 use attributes::{link_read, stat_result};
 use context::{BehindProcfsLink, FdArg};
@@ -81,20 +81,21 @@ struct PathArg {
 }
 
 impl Facts {
-    /// A model that knows nothing. `began`: nanoseconds of `CLOCK_REALTIME`.
+    /// Starts without knowledge of files. `began` is the start of the recording, in nanoseconds of
+    /// `CLOCK_REALTIME`.
     pub fn new(names: Names, began: u64) -> Self {
         Self { names, sweep: 1024, began: began.saturating_sub(TICK), ..Self::default() }
     }
 
-    /// A directory that a process has as its root or working directory, or a file that was open, at
-    /// the start.
+    /// Adds a file that existed when the recording began: the root or working directory of a
+    /// process, or an open file. Returns `None` if it is on a virtual file system.
     pub fn add_existing_file(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
         let seen = observed_in(identity);
         if identity.lost_name(path).is_some() {
             return Some(self.unnamed(&seen));
         }
         let node = match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
-            Walk::Place(place) => self.names.note_exists(&place, &seen),
+            Walk::Entry(dir_entry) => self.names.note_exists(&dir_entry, &seen),
             Walk::At(node) => node,
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return None,
         };
@@ -102,7 +103,8 @@ impl Facts {
         Some(node)
     }
 
-    /// A file that had lost its name when the recording began. Two descriptors may lead to one.
+    /// Adds a file that had lost its name when the recording began. Two descriptors may refer to
+    /// one such file.
     fn unnamed(&mut self, seen: &Observed) -> NodeId {
         let Some(key) = seen.id else { return self.names.add_nameless(true, seen) };
         if let Some(node) = self.unnamed.get(&key) {
@@ -114,7 +116,7 @@ impl Facts {
         node
     }
 
-    /// An open file leads to this.
+    /// Notes which file an open file refers to.
     pub fn add_open_file(&mut self, file: &Arc<OpenFile>, node: NodeId) {
         if self.open.len() >= self.sweep {
             self.open.retain(|_, (file, _)| file.strong_count() > 0);
@@ -124,12 +126,12 @@ impl Facts {
         self.names.node_mut(node).opened = true;
     }
 
-    /// Whether it is known where an open file leads.
+    /// Returns whether it is known which file an open file refers to.
     pub fn has_open_file(&self, file: &OpenFile) -> bool {
         self.open.contains_key(&file.id)
     }
 
-    /// The file behind a descriptor.
+    /// Returns the file that a descriptor refers to, as far as it is known.
     fn directory_behind(&mut self, given: &FdArg) -> Option<NodeId> {
         let file = &given.file;
         if let Some(&(_, node)) = self.open.get(&file.id) {
@@ -145,9 +147,9 @@ impl Facts {
             return Some(node);
         }
         let node = match self.names.walk(ROOT, ROOT, &file.path, false, Reach::Proven) {
-            Walk::Place(place) => {
-                self.names.note_exists(&place, &Observed { attributes: Default::default(), ..seen })
-            }
+            Walk::Entry(dir_entry) => self
+                .names
+                .note_exists(&dir_entry, &Observed { attributes: Default::default(), ..seen }),
             Walk::At(node) => node,
             Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return None,
         };
@@ -155,19 +157,20 @@ impl Facts {
         Some(node)
     }
 
-    /// The file can have been changed by what no record tells of.
+    /// Notes that a file can have been changed without a record, for the reason `why`.
     pub fn mark_uncertain(&mut self, file: &Arc<OpenFile>, why: &'static str) {
         if let Some(node) = self.directory_behind(&FdArg { file: file.clone(), offset: None }) {
             self.names.node_mut(node).uncertain = Some(why);
         }
     }
 
-    /// The directory that stands under this path now; `None`: it is virtual.
+    /// Returns the directory that is at this path now. Returns `None` if it is on a virtual file
+    /// system.
     pub fn at(&mut self, path: &[u8]) -> Option<NodeId> {
         match self.names.walk(ROOT, ROOT, path, true, Reach::Proven) {
             Walk::At(node) => Some(node).filter(|node| !self.names.node(*node).is_virtual),
-            Walk::Place(place) => {
-                Some(self.names.note_exists(&place, &Observed::kind(FileType::Directory)))
+            Walk::Entry(dir_entry) => {
+                Some(self.names.note_exists(&dir_entry, &Observed::kind(FileType::Directory)))
                     .filter(|node| !self.names.node(*node).is_virtual)
             }
             Walk::Virtual => None,
@@ -175,39 +178,40 @@ impl Facts {
         }
     }
 
+    /// Returns the file behind the descriptor in argument `arg`.
     pub(super) fn fd(&mut self, context: &Context, arg: u8) -> Option<NodeId> {
         let fd = context.fds.get(usize::from(arg))?.as_ref()?;
         self.directory_behind(fd)
     }
 
-    /// A call returned. The file that it was about, if it was about one that stays where it is.
+    /// Applies a call that returned. Returns the file that it used, if that did not move.
     pub fn apply_returned_call(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
     ) -> Option<NodeId> {
         self.names.clock += 1;
         let mut paths = Vec::new();
-        for (i, a) in shape.args.iter().enumerate() {
+        for (i, a) in spec.args.iter().enumerate() {
             // An address that names no file is no path.
             if let Some(used) = a
                 .kind
                 .path_use()
-                .filter(|_| shape.effect != Effect::Bind || call.path(i as u8).is_some())
+                .filter(|_| spec.effect != Effect::Bind || call.path(i as u8).is_some())
             {
                 // Where an error may be an earlier path's, the kernel may not have looked at the
                 // later one.
                 let lost =
-                    paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Place(_) | Walk::At(_)));
-                let reach = errors::reach(call, shape);
+                    paths.iter().any(|l: &PathArg| !matches!(l.walk, Walk::Entry(_) | Walk::At(_)));
+                let reach = errors::reach(call, spec);
                 let reach = if lost && reach != Reach::Proven { Reach::Nowhere } else { reach };
                 let creates = match used.role {
                     Role::Open(from) => u64::from(call.open_flags(from)) & O_CREAT != 0,
                     _ => false,
                 };
                 (self.names.slashed, self.names.creates) = (false, creates);
-                let walk = self.resolve(call, shape, context, i as u8, used, reach);
+                let walk = self.resolve(call, spec, context, i as u8, used, reach);
                 let slash = self.names.slashed;
                 self.names.creates = false;
                 paths.push(PathArg {
@@ -219,43 +223,44 @@ impl Facts {
                     ),
                     creates,
                     slash,
-                    directory: slash || wants_directory(call, shape, used),
+                    directory: slash || wants_directory(call, spec, used),
                     walk,
                 });
             }
         }
-        self.decide_earlier_rename(call, shape, &mut paths);
-        self.apply_unrecorded_changes(call, shape, context, &mut paths);
+        self.decide_earlier_rename(call, spec, &mut paths);
+        self.apply_unrecorded_changes(call, spec, context, &mut paths);
         let subject = match call.errno() {
-            None => self.apply_success(call, shape, context, &paths),
+            None => self.apply_success(call, spec, context, &paths),
             Some(errno) => {
-                self.apply_error(shape, errno, &paths);
+                self.apply_error(spec, errno, &paths);
                 self.keep_unexplained(errno, &paths);
-                self.apply_seek(call, shape, context);
+                self.apply_seek(call, spec, context);
                 None
             }
         };
-        self.note_call(call, shape, context, &paths);
+        self.note_call(call, spec, context, &paths);
         subject
     }
 
-    /// A rename between two links to one file changes nothing. Whether one was of this kind, calls
-    /// tell that find the old name or make it, or find nothing there.
-    fn decide_earlier_rename(&mut self, call: &Call, shape: &Shape, paths: &mut [PathArg]) {
+    /// Decides about an earlier rename that may have had no effect. A rename between two hard links
+    /// of one file does nothing; whether that was the case shows in calls that find or create the
+    /// old name, or find it missing.
+    fn decide_earlier_rename(&mut self, call: &Call, spec: &CallSpec, paths: &mut [PathArg]) {
         let alone = paths.len() == 1;
         for l in paths {
-            let Walk::Place(place) = &mut l.walk else { continue };
-            if place.slot == Slot::Absent
+            let Walk::Entry(dir_entry) = &mut l.walk else { continue };
+            if dir_entry.state == EntryState::Absent
                 && (call.succeeded() && self.finds_existing(call, &l.used)
                     || call.errno() == Some(errors::EEXIST))
                 && !(call.errno().is_some() && l.used.role != Role::Create)
             {
                 let seen = match call.identity(RESULT) {
                     Some((identity, _)) => Some(observed_in(&identity)),
-                    None => stat_result(call, shape),
+                    None => stat_result(call, spec),
                 };
-                if let Some(node) = self.names.rename_did_nothing(place, seen.as_ref(), false) {
-                    place.slot = Slot::Node(node);
+                if let Some(node) = self.names.rename_did_nothing(dir_entry, seen.as_ref(), false) {
+                    dir_entry.state = EntryState::Node(node);
                     continue;
                 }
             }
@@ -267,16 +272,16 @@ impl Facts {
                 }
                 _ => false,
             };
-            if gone && self.names.rename_took_place(place) {
-                place.slot = Slot::Absent;
+            if gone && self.names.rename_took_place(dir_entry) {
+                dir_entry.state = EntryState::Absent;
             }
         }
     }
 
-    /// A call that may have changed files never returned: how far it got is unknown.
-    pub fn apply_lost_call(&mut self, shape: &Shape, context: &Context) {
-        if shape.changes {
-            for (i, a) in shape.args.iter().enumerate() {
+    /// Applies a call that may have changed files and never returned. How far it got is unknown.
+    pub fn apply_lost_call(&mut self, spec: &CallSpec, context: &Context) {
+        if spec.changes {
+            for (i, a) in spec.args.iter().enumerate() {
                 if let (Kind::Fd, Some(node)) = (a.kind, self.fd(context, i as u8)) {
                     self.names.node_mut(node).uncertain =
                         Some("a call that changes it never returned");
@@ -285,39 +290,39 @@ impl Facts {
         }
     }
 
-    /// What a call that succeeded tells of the names in its paths, and what it did to them. The
-    /// file that it was about, if it was about one that stays where it is.
+    /// Applies a call that succeeded: what it shows of the names in its paths, and what it did to
+    /// them. Returns the file that it used, if that did not move.
     fn apply_success(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) -> Option<NodeId> {
         let mut subject = None;
         for path in paths {
             match (&path.used.role, &path.walk) {
-                (Role::Lookup, Walk::Place(place)) => {
-                    subject = Some(self.looked_up(call, shape, path, place));
+                (Role::Lookup, Walk::Entry(dir_entry)) => {
+                    subject = Some(self.looked_up(call, spec, path, dir_entry));
                 }
                 (Role::Lookup, Walk::At(node)) => {
                     subject = Some(*node);
-                    if let Some(seen) = stat_result(call, shape) {
+                    if let Some(seen) = stat_result(call, spec) {
                         self.names.node_mut(*node).observe(&seen);
                     }
                 }
                 (Role::Open(from), walk) => {
                     self.apply_open(call, context, u64::from(call.open_flags(*from)), walk);
                 }
-                (Role::Create, Walk::Place(place)) => {
-                    self.apply_create(call, shape, context, place, paths);
+                (Role::Create, Walk::Entry(dir_entry)) => {
+                    self.apply_create(call, spec, context, dir_entry, paths);
                 }
-                (Role::Remove | Role::RemoveDirectory, Walk::Place(place)) => {
+                (Role::Remove | Role::RemoveDirectory, Walk::Entry(dir_entry)) => {
                     let directory = path.used.role == Role::RemoveDirectory
-                        || flags(call, shape).any(|f| f & AT_REMOVEDIR != 0);
-                    self.removed(place, directory);
+                        || flags(call, spec).any(|f| f & AT_REMOVEDIR != 0);
+                    self.removed(dir_entry, directory);
                 }
-                (Role::Target, Walk::Place(to)) => self.moved_to(call, shape, paths, to),
+                (Role::Target, Walk::Entry(to)) => self.moved_to(call, spec, paths, to),
                 _ => {}
             }
         }
@@ -331,35 +336,41 @@ impl Facts {
         if opens || makes {
             return None;
         }
-        if shape.ret == Ret::Fd {
+        if spec.ret == Ret::Fd {
             self.add_received_descriptor(call, context);
             return None;
         }
         if subject.is_none() && paths.is_empty() {
-            let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
+            let fd = spec.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
             subject = fd.and_then(|i| self.fd(context, i as u8));
         }
         let Some(node) = subject else {
-            self.apply_copy(call, shape, context);
+            self.apply_copy(call, spec, context);
             return None;
         };
-        self.apply_output(call, shape, node);
-        self.apply_attributes(call, shape, node);
-        self.apply_data(call, shape, context);
-        self.apply_copy(call, shape, context);
-        self.apply_resize(call, shape, node);
-        self.apply_seek(call, shape, context);
+        self.apply_output(call, spec, node);
+        self.apply_attributes(call, spec, node);
+        self.apply_data(call, spec, context);
+        self.apply_copy(call, spec, context);
+        self.apply_resize(call, spec, node);
+        self.apply_seek(call, spec, context);
         Some(node)
     }
 
-    /// A call found the name, or what it leads to.
-    fn looked_up(&mut self, call: &Call, shape: &Shape, path: &PathArg, place: &Place) -> NodeId {
-        let directory = path.slash || matches!(shape.effect, Effect::Chdir | Effect::Chroot);
+    /// Notes that a call found a name, or the file that it leads to. Returns the file.
+    fn looked_up(
+        &mut self,
+        call: &Call,
+        spec: &CallSpec,
+        path: &PathArg,
+        dir_entry: &DirEntry,
+    ) -> NodeId {
+        let directory = path.slash || matches!(spec.effect, Effect::Chdir | Effect::Chroot);
         let kind = if directory { FileType::Directory } else { FileType::Unknown };
-        let seen = stat_result(call, shape)
-            .or_else(|| link_read(call, shape))
+        let seen = stat_result(call, spec)
+            .or_else(|| link_read(call, spec))
             .unwrap_or_else(|| Observed::kind(kind));
-        let node = self.names.note_exists(place, &seen);
+        let node = self.names.note_exists(dir_entry, &seen);
         if path.follow {
             self.names.mark_followed(node);
         } else if seen.kind != FileType::Unknown {
@@ -368,18 +379,19 @@ impl Facts {
         node
     }
 
-    fn removed(&mut self, place: &Place, directory: bool) {
+    /// Notes that a call removed a name; `directory` is whether it was that of a directory.
+    fn removed(&mut self, dir_entry: &DirEntry, directory: bool) {
         let kind = if directory { FileType::Directory } else { FileType::Regular };
         let seen = if directory { Observed::kind(kind) } else { Observed::leaf() };
-        let node = self.names.remove(place, &seen);
+        let node = self.names.remove(dir_entry, &seen);
         self.names.node_mut(node).guess(kind);
     }
 
-    /// A rename moved a file to `to`, or exchanged two.
-    fn moved_to(&mut self, call: &Call, shape: &Shape, paths: &[PathArg], to: &Place) {
+    /// Notes that a rename moved a file to `to`, or exchanged two files.
+    fn moved_to(&mut self, call: &Call, spec: &CallSpec, paths: &[PathArg], to: &DirEntry) {
         let source = paths.iter().find(|path| path.used.role == Role::Source);
-        let Some(PathArg { walk: Walk::Place(from), .. }) = source else { return };
-        if flags(call, shape).any(|f| f & RENAME_EXCHANGE != 0) {
+        let Some(PathArg { walk: Walk::Entry(from), .. }) = source else { return };
+        if flags(call, spec).any(|f| f & RENAME_EXCHANGE != 0) {
             return self.names.exchange(from, to);
         }
         let directory = paths.iter().any(|path| path.slash);
@@ -396,30 +408,30 @@ impl Facts {
     }
 }
 
-/// Whether a call demands that its last name is a directory, or may do so.
-fn wants_directory(call: &Call, shape: &Shape, used: PathUse) -> bool {
+/// Returns whether a call requires, or may require, that its last name is a directory.
+fn wants_directory(call: &Call, spec: &CallSpec, used: PathUse) -> bool {
     match used.role {
         Role::Create | Role::Source | Role::Target => false,
         Role::Open(from) => u64::from(call.open_flags(from)) & O_DIRECTORY != 0,
         Role::RemoveDirectory => true,
         Role::Lookup | Role::Remove => {
-            !matches!(shape.effect, Effect::None | Effect::Truncate)
-                || matches!(shape.replay, Replay::Skip(_))
-                || flags(call, shape).any(|f| f != 0)
+            !matches!(spec.effect, Effect::None | Effect::Truncate)
+                || matches!(spec.replay, Replay::Skip(_))
+                || flags(call, spec).any(|f| f != 0)
         }
     }
 }
 
-fn flags<'a>(call: &'a Call, shape: &'a Shape) -> impl Iterator<Item = u64> + 'a {
-    shape
-        .args
+/// Returns the values of the call's arguments that are sets of flags.
+fn flags<'a>(call: &'a Call, spec: &'a CallSpec) -> impl Iterator<Item = u64> + 'a {
+    spec.args
         .iter()
         .zip(call.args)
         .filter(|(a, _)| matches!(a.kind, Kind::Flags(_)))
         .map(|(_, v)| v)
 }
 
-/// What an identity says.
+/// Returns what an identity shows of a file.
 pub fn observed_in(identity: &Identity) -> Observed {
     let mut seen = Observed::kind(FileType::of_mode(identity.mode));
     if identity.is_synthetic() {

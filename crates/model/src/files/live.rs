@@ -45,7 +45,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// The same without the times.
+    /// Returns the observation without the times.
     pub(super) fn seen(self) -> Observed {
         Observed {
             kind: self.kind,
@@ -65,24 +65,24 @@ impl Found {
 
 /// What inference asks of the live file system.
 pub trait FileSystem {
-    /// What stands there, if nothing about it has changed since the recording began.
+    /// Returns what is at the path, if nothing about it has changed since the recording began.
     fn unchanged(&mut self, _path: &[u8]) -> Option<Observed> {
         None
     }
-    /// What stands there, if it was made before the recording began: its type and target are as
-    /// they were, and it probably stood there.
+    /// Returns what is at the path, if it was created before the recording began. Its type and
+    /// target have not changed, and it was probably there.
     fn older(&mut self, _path: &[u8]) -> Option<Observed> {
         None
     }
-    /// Whether two names are links to one file.
+    /// Returns whether two paths are hard links of one file.
     fn same(&mut self, _a: &[u8], _b: &[u8]) -> bool {
         false
     }
-    /// Device and inode of what stands there, whenever it came there.
+    /// Returns the device and inode of what is at the path, whenever it was created.
     fn id(&mut self, _path: &[u8]) -> Option<(u64, u64)> {
         None
     }
-    /// The names in a directory, as far as they can be read.
+    /// Returns the names in a directory, as far as they can be read.
     fn list(&mut self, _path: &[u8]) -> Vec<Vec<u8>> {
         Vec::new()
     }
@@ -107,11 +107,12 @@ pub struct RecordedMachine {
 }
 
 impl RecordedMachine {
-    /// For a recording that began at `began` nanoseconds of `CLOCK_REALTIME`.
+    /// Creates the view for a recording that began at `began` nanoseconds of `CLOCK_REALTIME`.
     pub fn new(machine: Arc<dyn Machine>, began: u64) -> Self {
         Self { machine, began: began.saturating_sub(TICK_NANOS), last: None }
     }
 
+    /// Returns what is at the path. The last result is cached.
     fn find(&mut self, path: &[u8]) -> Option<Found> {
         if let Some((last, found)) = &self.last
             && last == path

@@ -49,9 +49,9 @@ struct Paths {
     counts: HashMap<NodeId, (u32, u32)>,
 }
 
-/// Makes the rows. `look`: write down what the live file system shows; else the final state is
-/// unknown. `snapshot`: copy what the program opened and did not move. `unnamed`: files that had
-/// lost their names when the recording began.
+/// Builds the rows of the manifest. With `look`, the final state is read from the file system; else
+/// it is unknown. With `snapshot`, bytes that the program opened and did not move are copied.
+/// `unnamed` are files that had lost their names when the recording began.
 pub fn build(
     names: &mut Names,
     unnamed: &BTreeMap<(u64, u64), NodeId>,
@@ -102,7 +102,7 @@ pub fn build(
                 Final::Unknown("on a virtual file system".to_owned())
             }
             Ok(None) => Final::Absent,
-            Ok(Some(live)) => paths.present(names, &path, live, look, &mut hashes),
+            Ok(Some(live)) => paths.final_state_of(names, &path, live, look, &mut hashes),
         };
         manifest.unreadable += u64::from(matches!(
             &last,
@@ -117,11 +117,13 @@ pub fn build(
     Ok(manifest)
 }
 
+/// Returns whether a path is `above` or lies below it.
 fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
     path.strip_prefix(above).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 impl Paths {
+    /// Collects all paths, initial and current ones, with their final states.
     fn of(names: &Names, look: Option<&dyn Machine>) -> Self {
         let (mut first, mut now) = (BTreeMap::new(), BTreeMap::new());
         names.visit(true, &mut |path, id| {
@@ -151,8 +153,8 @@ impl Paths {
         Self { all, first, now, lasts, same, counts: HashMap::default() }
     }
 
-    /// What is known under one name of a file is known under all of them, before the rest is taken
-    /// from how it is at last.
+    /// Shares what is known under one name of a file with its other names, and then completes it
+    /// from the final state.
     fn learn(&self, names: &mut Names) {
         for (&node, &one) in self.same.iter().filter(|(node, one)| node != one) {
             share(names, node, one);
@@ -167,6 +169,7 @@ impl Paths {
         }
     }
 
+    /// Counts the names that each file had initially, and has in the end.
     fn count(&mut self, names: &Names, unnamed: &BTreeMap<(u64, u64), NodeId>) {
         let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::default();
         for &id in self.first.values().chain(unnamed.values()) {
@@ -183,18 +186,18 @@ impl Paths {
         self.counts = counts;
     }
 
-    /// The number that counts for a file.
+    /// Returns the node that represents a file with several names.
     fn file(&self, id: NodeId) -> NodeId {
         self.same.get(&id).copied().unwrap_or(id)
     }
 
-    /// The group of the names that a file had at first, if it had several.
+    /// Returns the number of the group of a file's initial names, if it had several.
     fn group(&self, id: NodeId) -> Option<NodeId> {
         Some(self.file(id)).filter(|file| self.counts.get(file).is_some_and(|c| c.0 > 1))
     }
 
-    /// The final state of a name that the live file system shows.
-    fn present(
+    /// Returns the final state of a path at which the file system has a file.
+    fn final_state_of(
         &self,
         names: &Names,
         path: &[u8],
@@ -220,6 +223,7 @@ impl Paths {
         Final::Present(live.state, content)
     }
 
+    /// Returns the row of a path.
     fn row(&self, names: &Names, path: Vec<u8>, last: Final) -> Row {
         let initial = self.first.get(&path).map(|&id| (id, names.node(id)));
         let state = initial.map(|(id, node)| at_first(node, self.group(id)));
@@ -230,7 +234,7 @@ impl Paths {
     }
 }
 
-/// The row of a file that had lost its name when the recording began.
+/// Returns the row of a file that had lost its name when the recording began.
 fn without_name(node: &Node, key: (u64, u64), id: NodeId, group: Option<u32>) -> Row {
     let state = at_first(node, group);
     let is_file = state.kind == FileType::Regular;
@@ -245,13 +249,13 @@ fn without_name(node: &Node, key: (u64, u64), id: NodeId, group: Option<u32>) ->
     }
 }
 
-/// What a file that an unrecorded process made was, when calls first looked at it.
+/// Returns the state that a file of an unrecorded process had when calls first looked at it.
 pub fn as_found(node: &Node) -> State {
     at_first(node, None)
 }
 
-/// Copies the unmoved bytes of the files that the program opened, as far as they had them at first;
-/// they are settled then. How many files cannot be read.
+/// Copies the unmoved bytes of the files that the program opened, as far as they are still the
+/// initial ones. Returns how many files cannot be read.
 fn copy(
     names: &mut Names,
     paths: &Paths,
@@ -290,7 +294,7 @@ fn copy(
     Ok(uncopied)
 }
 
-/// Two names turn out to be of one file: what `from` tells of it at first is true of `to`.
+/// Applies what is known of the initial state of `from` to `to`, as both are names of one file.
 fn share(names: &mut Names, from: NodeId, to: NodeId) {
     let from = names.node(from).clone();
     let to = names.node_mut(to);
@@ -306,7 +310,8 @@ fn share(names: &mut Names, from: NodeId, to: NodeId) {
     to.changed.2 |= from.changed.2;
 }
 
-/// What the trace did not change and did not tell was at first as it is at last.
+/// Completes the initial state from the final one: what the trace neither changed nor showed was
+/// the same initially.
 fn fill(node: &mut Node, live: &Live) {
     if node.kind == FileType::Unknown {
         node.kind = live.state.kind;
@@ -338,6 +343,7 @@ fn fill(node: &mut Node, live: &Live) {
     }
 }
 
+/// Returns the initial state of a file. `group` is its group of hard links.
 fn at_first(node: &Node, group: Option<u32>) -> State {
     let mut kind = node.likely_kind();
     if kind == FileType::Unknown {
@@ -390,6 +396,7 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
 
 type Extents = Vec<(u64, u64)>;
 
+/// Returns the holes and the allocated ranges that a file had initially.
 fn layout(node: &Node) -> (Extents, Extents) {
     let Some(bytes) = &node.bytes else { return Default::default() };
     let end = node.first.size.unwrap_or(0);

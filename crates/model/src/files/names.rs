@@ -16,7 +16,7 @@ mod unrecorded;
 mod walk;
 
 pub use renamed::RenamedNames;
-pub use walk::{Place, Reach, Slot, Walk};
+pub use walk::{DirEntry, EntryState, Reach, Walk};
 
 use super::live::FileSystem;
 use super::node::{Entry, Node, NodeId, Observed};
@@ -67,7 +67,7 @@ pub struct Names {
     /// Old names of renames to names of which nothing was known, the file and the new name. If both
     /// were links to one file, the rename changed nothing, which is so if `true`, as far as is
     /// known.
-    undecided_renames: HashMap<Name, (NodeId, Place, bool)>,
+    undecided_renames: HashMap<Name, (NodeId, DirEntry, bool)>,
     /// Names to which something was renamed and of which nothing was known.
     pub covered: HashSet<Name>,
     /// A directory, and one that it is or that holds it.
@@ -79,7 +79,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// An unknown name space with these mount points.
+    /// Creates a name space of which only these mount points are known.
     pub fn new(
         mounts: &[(Vec<u8>, String)],
         live: Option<Box<dyn FileSystem>>,
@@ -105,16 +105,16 @@ impl Names {
         names
     }
 
-    /// A file.
+    /// Returns the node of a file.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id as usize]
     }
-    /// A file.
+    /// Returns the node of a file, to change it.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id as usize]
     }
 
-    /// Where a file stands now; `None` if it has no name any more.
+    /// Returns the current path of a file. Returns `None` if it has no name any more.
     pub fn path(&self, mut id: NodeId) -> Option<Vec<u8>> {
         let mut parts: Vec<&[u8]> = Vec::new();
         while id != ROOT {
@@ -133,6 +133,7 @@ impl Names {
         Some(if path.is_empty() { b"/".to_vec() } else { path })
     }
 
+    /// Returns the path of a name in a directory.
     pub(super) fn path_in(&self, dir: NodeId, name: &[u8]) -> Option<Vec<u8>> {
         let mut path = self.path(dir)?;
         if path != b"/" {
@@ -142,13 +143,15 @@ impl Names {
         Some(path)
     }
 
-    /// Nothing was found where the name leads: it does not exist, or is a link that leads nowhere.
-    pub fn note_missing(&mut self, place: &Place) {
-        if self.node(place.dir).initial && !self.node(place.dir).is_virtual {
-            self.node_mut(place.dir).missing.insert(place.name.clone());
+    /// Notes that nothing was found where the name leads: it does not exist, or is a link that
+    /// leads nowhere.
+    pub fn note_missing(&mut self, dir_entry: &DirEntry) {
+        if self.node(dir_entry.dir).initial && !self.node(dir_entry.dir).is_virtual {
+            self.node_mut(dir_entry.dir).missing.insert(dir_entry.name.clone());
         }
     }
 
+    /// Adds what was observed of a file, and remembers its identity.
     fn observe(&mut self, id: NodeId, seen: &Observed) {
         self.node_mut(id).observe(seen);
         if let (Some(key), true) =
@@ -159,19 +162,21 @@ impl Names {
         }
     }
 
-    /// A file without a name (yet): created, or open when the recording began.
+    /// Adds a file without a name: a new one, or one that was open when the recording began
+    /// (`initial`).
     pub fn add_nameless(&mut self, initial: bool, seen: &Observed) -> NodeId {
         let id = self.new_node(Node::new(seen.kind, initial));
         self.observe(id, seen);
         id
     }
 
+    /// Adds a node, and returns its number.
     fn new_node(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
         self.nodes.len() as NodeId - 1
     }
 
-    /// The file with this identity, if it has a name.
+    /// Returns the file with this device and inode, if it has a name.
     pub fn named(&self, key: (u64, u64)) -> Option<NodeId> {
         self.by_id.get(&key).copied().filter(|&n| {
             let node = self.node(n);
@@ -179,17 +184,17 @@ impl Names {
         })
     }
 
-    /// The name exists: a call found it. Whether it is the first name of its file, its identity
-    /// tells.
-    pub fn note_exists(&mut self, place: &Place, seen: &Observed) -> NodeId {
+    /// Notes that a call found the name, with what it saw there. Returns the file. The identity
+    /// shows whether the file is known under another name.
+    pub fn note_exists(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let known = seen
             .id
             .and_then(|key| self.named(key))
             .filter(|&n| self.node(n).kind != FileType::Directory);
-        let slot = self.node(place.dir).entries.get(&place.name).map(|e| e.now);
-        if let Some(Some(node)) = slot {
+        let state = self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.now);
+        if let Some(Some(node)) = state {
             if self.shows_a_link(node, seen) {
-                let link = self.split_off_link(place, node, seen);
+                let link = self.split_off_link(dir_entry, node, seen);
                 self.observe(link, seen);
                 return link;
             }
@@ -200,12 +205,12 @@ impl Names {
                     && self.node(node).id.is_none()
                     && self.node(node).initial == self.node(k).initial
             }) {
-                self.remove_name(node, place);
-                self.attach(place, other, false);
+                self.remove_name(node, dir_entry);
+                self.attach(dir_entry, other, false);
                 if let Some(entry) = self
-                    .node_mut(place.dir)
+                    .node_mut(dir_entry.dir)
                     .entries
-                    .get_mut(&place.name)
+                    .get_mut(&dir_entry.name)
                     .filter(|e| e.first == Some(node))
                 {
                     entry.first = Some(other);
@@ -215,25 +220,25 @@ impl Names {
             }
             // Something that we did not see put another file here.
             if let Some(other) = known.filter(|&k| k != node) {
-                self.remove_name(node, place);
-                self.attach(place, other, false);
+                self.remove_name(node, dir_entry);
+                self.attach(dir_entry, other, false);
                 return other;
             }
             self.observe(node, seen);
             return node;
         }
-        let initial = slot.is_none() && self.node(place.dir).initial;
+        let initial = state.is_none() && self.node(dir_entry.dir).initial;
         if let Some(node) = known {
             let there = initial && self.node(node).initial;
-            self.attach(place, node, there);
+            self.attach(dir_entry, node, there);
             self.observe(node, seen);
             return node;
         }
         let mut seen = seen.clone();
         if seen.kind == FileType::Unknown
             && initial
-            && !self.node(place.dir).is_virtual
-            && let Some(old) = self.older(place.dir, &place.name)
+            && !self.node(dir_entry.dir).is_virtual
+            && let Some(old) = self.older(dir_entry.dir, &dir_entry.name)
             && !(seen.leaf && old.kind == FileType::Directory)
         {
             seen.kind = old.kind;
@@ -242,18 +247,17 @@ impl Names {
         // It exists after all, and following it led nowhere.
         if seen.kind == FileType::Unknown
             && initial
-            && self.node(place.dir).missing.contains(&place.name)
+            && self.node(dir_entry.dir).missing.contains(&dir_entry.name)
         {
             seen.kind = FileType::Link;
         }
         let id = self.add_nameless(initial, &seen);
-        self.attach(place, id, initial);
+        self.attach(dir_entry, id, initial);
         id
     }
 
-    /// What stands under `name` on the live file system now, if it is as it was when the recording
-    /// began. What lies below a directory that was moved may not have been there, for all that its
-    /// own times say.
+    /// Returns what is at `name` on the live file system, if it has not changed since the recording
+    /// began. Not for names below a directory that was moved, as they may have been elsewhere.
     fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path[..path.len() - name.len()]) {
@@ -263,37 +267,39 @@ impl Names {
         }
     }
 
-    /// What stands under `name` on the live file system now, if it is older than the recording and
-    /// stood there as far as one knows.
+    /// Returns what is at `name` on the live file system, if it is older than the recording and
+    /// probably was there.
     fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path) { None } else { self.live.older(&path) }
     }
 
+    /// Returns whether a rename may have brought a component of this path to its place.
     fn may_have_come_late(&self, path: &[u8]) -> bool {
         walk::split(path).any(|part| self.moved.contains(&part))
     }
 
-    /// The name was in a listing of its directory.
-    pub fn listed(&mut self, place: &Place, kind: FileType) {
-        match self.look_up(place.dir, &place.name) {
-            Slot::Unknown => {
-                let node = self.note_exists(place, &Observed::kind(kind));
+    /// Notes that the name was in a listing of its directory.
+    pub fn listed(&mut self, dir_entry: &DirEntry, kind: FileType) {
+        match self.look_up(dir_entry.dir, &dir_entry.name) {
+            EntryState::Unknown => {
+                let node = self.note_exists(dir_entry, &Observed::kind(kind));
                 self.node_mut(node).confirmed = kind != FileType::Unknown;
             }
-            Slot::Node(node)
+            EntryState::Node(node)
                 if kind == FileType::Link || self.node(node).kind == FileType::Unknown =>
             {
-                let node = self.note_exists(place, &Observed::kind(kind));
+                let node = self.note_exists(dir_entry, &Observed::kind(kind));
                 self.node_mut(node).confirmed |= kind != FileType::Unknown;
             }
-            Slot::Node(_) | Slot::Absent => {}
+            EntryState::Node(_) | EntryState::Absent => {}
         }
     }
 
-    /// Whether the file under `place` is `dir` or holds it.
-    pub fn is_above(&self, place: &Place, mut dir: NodeId) -> bool {
-        let Some(Some(node)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) else {
+    /// Returns whether the file at `dir_entry` is the directory `dir` or one above it.
+    pub fn is_above(&self, dir_entry: &DirEntry, mut dir: NodeId) -> bool {
+        let Some(Some(node)) = self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.now)
+        else {
             return false;
         };
         for _ in 0..4096 {
@@ -308,70 +314,78 @@ impl Names {
         false
     }
 
-    /// Something stood under a name at first that is gone, and of which nothing was known.
-    pub fn add_initial(&mut self, place: &Place, seen: &Observed) -> NodeId {
+    /// Adds a file that was initially at a name and is gone, and of which nothing was known.
+    pub fn add_initial(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let id = self.add_nameless(true, seen);
-        self.node_mut(id).stood.push((place.dir, place.name.clone()));
-        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
+        self.node_mut(id).stood.push((dir_entry.dir, dir_entry.name.clone()));
+        if let Some(entry) = self.node_mut(dir_entry.dir).entries.get_mut(&dir_entry.name) {
             entry.first = Some(id);
         }
         id
     }
 
-    /// The name was made now, with a new file.
-    pub fn create(&mut self, place: &Place, seen: &Observed) -> NodeId {
+    /// Notes that the name was created now, with a new file. Returns the file.
+    pub fn create(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let id = self.add_nameless(false, seen);
-        self.link(place, id);
+        self.link(dir_entry, id);
         id
     }
 
-    /// What stands under the name was made in the recording, although a call that returned earlier
-    /// has found it.
-    pub fn mark_new(&mut self, place: &Place, node: NodeId) {
-        if let Some(entry) =
-            self.node_mut(place.dir).entries.get_mut(&place.name).filter(|e| e.first == Some(node))
+    /// Notes that the file at this name was created during the recording, although a call that
+    /// returned earlier has found it.
+    pub fn mark_new(&mut self, dir_entry: &DirEntry, node: NodeId) {
+        if let Some(entry) = self
+            .node_mut(dir_entry.dir)
+            .entries
+            .get_mut(&dir_entry.name)
+            .filter(|e| e.first == Some(node))
         {
             entry.first = None;
             self.node_mut(node).was_new();
         }
     }
 
-    /// The name was made now, and leads to `node`.
-    pub fn link(&mut self, place: &Place, node: NodeId) {
-        if let Some(Some(old)) = self.node(place.dir).entries.get(&place.name).map(|e| e.now) {
+    /// Notes that the name was created now, as another name of `node`.
+    pub fn link(&mut self, dir_entry: &DirEntry, node: NodeId) {
+        if let Some(Some(old)) =
+            self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.now)
+        {
             if old == node {
                 return;
             }
-            self.remove_name(old, place);
+            self.remove_name(old, dir_entry);
         }
-        self.attach(place, node, false);
+        self.attach(dir_entry, node, false);
     }
 
-    /// The name does not exist: a call found nothing.
-    pub fn note_absent(&mut self, place: &Place) {
+    /// Notes that the name does not exist, as a call found nothing.
+    pub fn note_absent(&mut self, dir_entry: &DirEntry) {
         let clock = self.clock;
-        let dir = self.node_mut(place.dir);
-        if !dir.entries.contains_key(&place.name) {
+        let dir = self.node_mut(dir_entry.dir);
+        if !dir.entries.contains_key(&dir_entry.name) {
             let entry = Entry { first: None, now: None, since: clock, last: clock };
-            dir.entries.insert(place.name.clone(), entry);
+            dir.entries.insert(dir_entry.name.clone(), entry);
         }
     }
 
-    /// The name went now. One that no call had seen before stood there at first, and was what
-    /// `seen` says.
-    pub fn remove(&mut self, place: &Place, seen: &Observed) -> NodeId {
-        let node = self.note_exists(place, seen);
-        self.detach(place, node);
+    /// Notes that the name was removed now. If no call had seen it before, it existed initially,
+    /// and was what `seen` says. Returns the file.
+    pub fn remove(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
+        let node = self.note_exists(dir_entry, seen);
+        self.detach(dir_entry, node);
         node
     }
 
-    fn remove_name(&mut self, node: NodeId, place: &Place) {
+    /// Removes a name from a file.
+    fn remove_name(&mut self, node: NodeId, dir_entry: &DirEntry) {
         let node = self.node_mut(node);
-        node.names.retain(|(d, n)| *d != place.dir || *n != place.name);
+        node.names.retain(|(d, n)| *d != dir_entry.dir || *n != dir_entry.name);
         node.relinked = true;
     }
 
-    fn attach(&mut self, place: &Place, node: NodeId, initial: bool) {
+    /// Adds a name to a file. `initial` is whether it had this name initially. A directory loses
+    /// its former name.
+    fn attach(&mut self, dir_entry: &DirEntry, node: NodeId, initial: bool) {
         if self.node(node).kind == FileType::Directory {
             // A directory has one name; a trace that says otherwise must not make a loop.
             for (dir, name) in std::mem::take(&mut self.node_mut(node).names) {
@@ -383,30 +397,33 @@ impl Names {
         self.node_mut(node).relinked |= !initial;
         let first = initial.then_some(node);
         let clock = self.clock;
-        let entry = self.node_mut(place.dir).entries.entry(place.name.clone()).or_insert(Entry {
-            first,
-            now: None,
-            since: clock,
-            last: clock,
-        });
+        let entry = self
+            .node_mut(dir_entry.dir)
+            .entries
+            .entry(dir_entry.name.clone())
+            .or_insert(Entry { first, now: None, since: clock, last: clock });
         entry.now = Some(node);
         entry.last = clock;
-        self.node_mut(node).names.push((place.dir, place.name.clone()));
+        self.node_mut(node).names.push((dir_entry.dir, dir_entry.name.clone()));
         if initial
-            && self.node(place.dir).entries.get(&place.name).is_some_and(|e| e.first == Some(node))
+            && self
+                .node(dir_entry.dir)
+                .entries
+                .get(&dir_entry.name)
+                .is_some_and(|e| e.first == Some(node))
         {
-            self.node_mut(node).stood.push((place.dir, place.name.clone()));
+            self.node_mut(node).stood.push((dir_entry.dir, dir_entry.name.clone()));
         }
         if self.node(node).names.len() == 1 && !self.mounts.is_empty() {
             let path = self.path(node);
-            let inherited = self.node(place.dir).is_virtual;
+            let inherited = self.node(dir_entry.dir).is_virtual;
             self.node_mut(node).is_virtual =
                 path.and_then(|p| self.mounts.get(&p).copied()).unwrap_or(inherited);
         }
     }
 
-    /// Visits all names that stood there at first, or that stand there now, parents before
-    /// children.
+    /// Calls `visitor` with all paths that existed initially (`first`), or exist now, and their
+    /// files; parents before children.
     pub fn visit(&self, first: bool, visitor: &mut dyn FnMut(&[u8], NodeId)) {
         let mut stack: Vec<(Vec<u8>, NodeId)> = vec![(b"/".to_vec(), ROOT)];
         let mut entered = HashSet::default();

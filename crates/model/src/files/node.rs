@@ -49,12 +49,12 @@ impl Attributes {
 }
 
 impl Observed {
-    /// Nothing but that it exists, and perhaps its type.
+    /// Returns an observation that shows only that the file exists, and perhaps its type.
     pub fn kind(kind: FileType) -> Self {
         Self { kind, ..Self::default() }
     }
 
-    /// Nothing but that the name exists and is no directory.
+    /// Returns an observation that shows only that the name exists and is no directory.
     pub fn leaf() -> Self {
         Self { leaf: true, ..Self::kind(FileType::Unknown) }
     }
@@ -184,29 +184,31 @@ pub struct Node {
 }
 
 impl Node {
-    /// A file of which nothing is known.
+    /// Creates a file of which nothing is known but perhaps its type. `initial` is whether it
+    /// existed initially.
     pub fn new(kind: FileType, initial: bool) -> Self {
         Self { kind, guess: kind, initial, ..Self::default() }
     }
 
-    /// How many names of a directory are known to have been there at first.
+    /// Returns how many names of a directory are known to have existed initially.
     pub fn first_names(&self) -> usize {
         self.entries.values().filter(|e| e.first.is_some()).count()
     }
 
-    /// The type, proven or guessed.
+    /// Returns the type, proven or guessed.
     pub fn likely_kind(&self) -> FileType {
         if self.kind == FileType::Unknown { self.guess } else { self.kind }
     }
 
-    /// Takes it for this, if neither a call nor a guess says what it is.
+    /// Guesses the type, if neither a call nor an earlier guess shows it.
     pub fn guess(&mut self, kind: FileType) {
         if self.likely_kind() == FileType::Unknown {
             self.guess = kind;
         }
     }
 
-    /// Takes in what is observed of it now. What the trace has not changed was so at first.
+    /// Adds what is observed of the file now. What the trace has not changed was the same
+    /// initially.
     pub fn observe(&mut self, seen: &Observed) {
         if self.kind == FileType::Unknown {
             if seen.kind == FileType::Link && seen.target.is_some() {
@@ -258,7 +260,8 @@ impl Node {
         }
     }
 
-    /// It was made in the recording after all: nothing of it was there at first.
+    /// Notes that the file was created during the recording, so that nothing of it existed
+    /// initially.
     pub fn was_new(&mut self) {
         self.initial = false;
         self.first = Attributes::default();
@@ -271,7 +274,7 @@ impl Node {
         }
     }
 
-    /// Its size is this.
+    /// Notes that the file has this size.
     pub fn observe_size(&mut self, size: u64) {
         if self.now.size.is_some_and(|now| now != size) {
             self.unexplained.size = Some(size);
@@ -284,7 +287,7 @@ impl Node {
         }
     }
 
-    /// The content. That of a new file is settled from the start.
+    /// Returns what is known of the content. All bytes of a new file are known from the start.
     pub fn bytes_mut(&mut self) -> &mut Bytes {
         let initial = self.initial || self.appeared;
         self.bytes.get_or_insert_with(|| {
@@ -296,8 +299,8 @@ impl Node {
         })
     }
 
-    /// Bytes `start..start + len` were seen: which of them were there at first and had not been
-    /// seen before.
+    /// Notes that the bytes `start..start + len` were seen. Returns the ranges of initial bytes
+    /// that had not been seen before.
     pub fn read(&mut self, start: u64, len: u64) -> Vec<(u64, u64)> {
         let end = start.saturating_add(len);
         let bytes = self.bytes_mut();
@@ -306,8 +309,8 @@ impl Node {
         fresh
     }
 
-    /// Where the bytes `start..end`, which no call had seen before, came from: with which number
-    /// each part counts as an origin. `own`: the file's own.
+    /// Returns where the bytes `start..end`, which no call had seen before, came from: for each
+    /// part the number of the file that it was copied from. `own` is the number of this file.
     pub fn origins_of(&self, own: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
         let mut parts = vec![(own, start, end)];
         for &(from, number) in self.came.iter().filter(|(from, _)| *from < end) {
@@ -321,7 +324,8 @@ impl Node {
         parts
     }
 
-    /// A call read up to `end`, from `start`: what it did not write had that length at first.
+    /// Notes that a call read from `start` to `end`: unless it was written, the file had that
+    /// length initially.
     pub fn reached(&mut self, start: u64, end: u64) {
         if self.initial
             && let Some((_, last)) = self.bytes_mut().written.gaps(start, end).last()
@@ -330,7 +334,8 @@ impl Node {
         }
     }
 
-    /// `len` bytes were written from `start`; the trace holds the first `held` of them.
+    /// Notes that `len` bytes were written from `start` on, of which the trace holds the first
+    /// `held`.
     pub fn write(&mut self, start: u64, len: u64, held: u64) {
         let end = start.saturating_add(len);
         let bytes = self.bytes_mut();
@@ -341,8 +346,8 @@ impl Node {
         self.extend(end);
     }
 
-    /// `start..end` was shown to be a hole, or data. Only what the trace has not written tells how
-    /// the file was at first.
+    /// Notes that `start..end` is a hole, or data. It was the same initially, where the trace has
+    /// not written.
     pub fn lay_out(&mut self, start: u64, end: u64, hole: bool) {
         if !self.initial {
             return;
@@ -358,7 +363,7 @@ impl Node {
         }
     }
 
-    /// It reaches at least to `end`.
+    /// Notes that the file is at least as long as `end`.
     pub fn extend(&mut self, end: u64) {
         match self.now.size {
             Some(size) if size >= end => {}
@@ -370,7 +375,7 @@ impl Node {
         }
     }
 
-    /// Its size is set: what lies beyond is zero from now on.
+    /// Sets the size. Bytes beyond it are zero from now on.
     pub fn truncate(&mut self, size: u64) {
         let bytes = self.bytes_mut();
         bytes.settled.insert(size, u64::MAX);
@@ -380,7 +385,7 @@ impl Node {
         self.changed.2 = true;
     }
 
-    /// Which of `size` bytes the trace determines.
+    /// Returns which bytes of a file of `size` bytes the trace determines.
     pub fn known(&self, size: u64) -> Known {
         let Some(bytes) = &self.bytes else {
             return if size == 0 || !(self.initial || self.appeared) {

@@ -7,21 +7,21 @@ use rangemap::RangeSet;
 pub struct Ranges(RangeSet<u64>);
 
 impl Ranges {
-    /// Adds `start..end`.
+    /// Adds the range `start..end`.
     pub fn insert(&mut self, start: u64, end: u64) {
         if start < end {
             self.0.insert(start..end);
         }
     }
 
-    /// Takes `start..end` out.
+    /// Removes the range `start..end`.
     pub fn remove(&mut self, start: u64, end: u64) {
         if start < end {
             self.0.remove(start..end);
         }
     }
 
-    /// The parts of `start..end` that are not in the set, in order.
+    /// Returns the parts of `start..end` that are not in the set, in order.
     pub fn gaps(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
         if start >= end {
             return Vec::new();
@@ -29,7 +29,7 @@ impl Ranges {
         self.0.gaps(&(start..end)).map(|gap| (gap.start, gap.end)).collect()
     }
 
-    /// The parts of `start..end` that are in the set, in order.
+    /// Returns the parts of `start..end` that are in the set, in order.
     pub fn within(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
         if start >= end {
             return Vec::new();
@@ -38,7 +38,7 @@ impl Ranges {
         parts.map(|part| (part.start.max(start), part.end.min(end))).collect()
     }
 
-    /// Whether all of `start..end` is in the set.
+    /// Returns whether all of `start..end` is in the set.
     pub fn covers(&self, start: u64, end: u64) -> bool {
         start >= end || self.0.gaps(&(start..end)).next().is_none()
     }

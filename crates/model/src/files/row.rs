@@ -24,7 +24,7 @@ pub enum FileType {
 }
 
 impl FileType {
-    /// The type in bits 12 to 15 of a `st_mode`; also `d_type << 12`.
+    /// Returns the type in bits 12 to 15 of a `st_mode`, or of `d_type << 12`.
     pub const fn of_mode(mode: u32) -> Self {
         match (mode >> 12) & 15 {
             1 => Self::Fifo,
@@ -37,7 +37,7 @@ impl FileType {
             _ => Self::Unknown,
         }
     }
-    /// The word for it in tables and messages.
+    /// Returns the word for the type in tables and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -50,7 +50,7 @@ impl FileType {
             Self::Socket => "socket",
         }
     }
-    /// The type with this name.
+    /// Returns the type with this name.
     pub fn by_name(name: &str) -> Self {
         [
             Self::Fifo,
@@ -65,7 +65,7 @@ impl FileType {
         .find(|t| t.name() == name)
         .unwrap_or(Self::Unknown)
     }
-    /// Whether replay can make it again: devices are not replayed.
+    /// Returns whether replay can create it. Devices are not replayed.
     pub const fn performed(self) -> bool {
         matches!(self, Self::Regular | Self::Directory | Self::Link | Self::Fifo | Self::Socket)
     }
@@ -95,7 +95,7 @@ pub struct State {
 }
 
 impl State {
-    /// A file of this type, of which nothing else is known.
+    /// Creates the state of a file of this type, of which nothing else is known.
     pub fn of(kind: FileType) -> Self {
         Self {
             kind,
@@ -182,7 +182,7 @@ pub struct Unnamed {
 }
 
 impl Unnamed {
-    /// The path by which the table means the file.
+    /// Returns the path that stands for a nameless file in the table.
     pub(super) fn path(key: (u64, u64)) -> Vec<u8> {
         format!("/{}.{}", key.0, key.1).into_bytes()
     }

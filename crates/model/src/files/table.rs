@@ -41,7 +41,7 @@ pub(super) type Columns = Vec<(String, ArrayRef)>;
 /// Rows of a table whose length is not known before.
 pub(super) const MANY: usize = 1 << 20;
 
-/// Of a table of about so many rows.
+/// Returns the properties for a table of about this many rows.
 pub(super) fn properties(rows: usize) -> WriterProperties {
     WriterProperties::builder()
         .set_compression(trace::compression((rows * ROW) as u64))
@@ -49,11 +49,13 @@ pub(super) fn properties(rows: usize) -> WriterProperties {
         .build()
 }
 
+/// Converts an error of the Parquet or Arrow library to an I/O error.
 pub(super) fn trouble(e: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, e)
 }
 
-/// A failure of writing keeps its kind: a full disk must be told.
+/// Converts an error of the Parquet writer. The kind of an I/O error is kept, so that a full disk
+/// is recognised.
 pub(super) fn written(e: ParquetError) -> io::Error {
     match e {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
@@ -64,11 +66,12 @@ pub(super) fn written(e: ParquetError) -> io::Error {
     }
 }
 
+/// Returns the error for a damaged manifest.
 pub(super) fn wrong(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the manifest is damaged: {what}"))
 }
 
-/// Writes the manifest. Rows are in the order of their paths.
+/// Writes the manifest. The rows must be in the order of their paths.
 pub fn write_rows(file: Box<dyn Sink>, rows: &[Row]) -> io::Result<()> {
     let mut writer = None;
     let mut file = Some(file);
@@ -91,6 +94,7 @@ pub fn write_rows(file: Box<dyn Sink>, rows: &[Row]) -> io::Result<()> {
     file.sync()
 }
 
+/// Returns the columns of the manifest.
 fn columns(rows: &[Row]) -> Columns {
     let path: ArrayRef = Arc::new(rows.iter().map(|r| Some(&r.path[..])).collect::<BinaryArray>());
     let file: ArrayRef = Arc::new(rows.iter().map(|r| r.file).collect::<UInt32Array>());
@@ -143,6 +147,7 @@ fn columns(rows: &[Row]) -> Columns {
     all
 }
 
+/// Adds the columns of a state, whose names begin with `prefix`.
 pub(super) fn state_columns<'a>(
     prefix: &str,
     states: &(impl Iterator<Item = Option<&'a State>> + Clone),
@@ -172,6 +177,7 @@ pub(super) fn state_columns<'a>(
     all.extend(columns.into_iter().map(|(name, array)| (format!("{prefix}_{name}"), array)));
 }
 
+/// Returns a column of lists of structs with these fields.
 fn list<'a, T: 'a>(
     lists: impl Iterator<Item = Option<&'a [T]>> + Clone,
     fields: Fields,
@@ -188,6 +194,7 @@ fn list<'a, T: 'a>(
     ))
 }
 
+/// Returns a column of lists of ranges.
 fn ranges<'a>(lists: impl Iterator<Item = Option<&'a [(u64, u64)]>> + Clone) -> ArrayRef {
     let fields = Fields::from(vec![
         Field::new("offset", DataType::UInt64, false),
@@ -201,6 +208,7 @@ fn ranges<'a>(lists: impl Iterator<Item = Option<&'a [(u64, u64)]>> + Clone) -> 
     list(lists, fields, children)
 }
 
+/// Returns a column of lists of extended attributes.
 fn attributes<'a>(
     lists: impl Iterator<Item = Option<&'a [(Vec<u8>, Vec<u8>)]>> + Clone,
 ) -> ArrayRef {
@@ -216,6 +224,7 @@ fn attributes<'a>(
     list(lists, fields, children)
 }
 
+/// Opens a table for reading.
 pub(super) fn reader(file: File) -> io::Result<ParquetRecordBatchReader> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(trouble)?;
     if builder.metadata().row_groups().iter().any(|g| g.total_byte_size() > GROUP_BYTES) {
@@ -224,7 +233,7 @@ pub(super) fn reader(file: File) -> io::Result<ParquetRecordBatchReader> {
     builder.with_batch_size(BATCH).build().map_err(trouble)
 }
 
-/// Reads the manifest.
+/// Reads the manifest. Fails if it is damaged, or a path is not plain.
 pub fn read_rows(file: File) -> io::Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for batch in reader(file)? {
@@ -241,7 +250,7 @@ pub fn read_rows(file: File) -> io::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Absolute, and made of names only.
+/// Returns whether a path is absolute and made of names only: no `.`, `..`, empty names or NULs.
 pub(super) fn plain(path: &[u8]) -> bool {
     let parts = |p: &[u8]| {
         p.split(|&b| b == b'/')
@@ -255,6 +264,7 @@ pub(super) struct Table<'a> {
 }
 
 impl Table<'_> {
+    /// Returns the column of this name. Fails if it is missing or has another type.
     fn column(&self, name: &str, kind: &DataType) -> io::Result<&ArrayRef> {
         let column = self.batch.column_by_name(name).ok_or_else(|| wrong("a column is missing"))?;
         if column.data_type() == kind {
@@ -279,7 +289,7 @@ impl Table<'_> {
         let column = self.column(name, &DataType::Utf8)?;
         Ok(column.is_valid(i).then(|| column.as_string::<i32>().value(i)))
     }
-    /// The two columns of one row's list of pairs.
+    /// Returns the two columns of the list of pairs in row `i`.
     fn pairs(
         &self,
         name: &str,
@@ -302,6 +312,8 @@ impl Table<'_> {
         let pair = pair.ok_or_else(|| wrong("a list column has another type"))?;
         Ok(Some((pair.column(0).clone(), pair.column(1).clone())))
     }
+    /// Returns the list of ranges in row `i` of a column. Fails if they overlap or are out of
+    /// order.
     fn ranges(&self, name: &str, i: usize) -> io::Result<Option<Vec<(u64, u64)>>> {
         let Some((offsets, lens)) = self.pairs(name, i, &DataType::UInt64)? else {
             return Ok(None);
@@ -319,6 +331,7 @@ impl Table<'_> {
         }
         Ok(Some(ranges))
     }
+    /// Decodes the state in row `i`. Returns `None` if the file is not there.
     pub(super) fn state(&self, prefix: &str, i: usize) -> io::Result<Option<State>> {
         let Some(kind) = self.text(&format!("{prefix}_type"), i)? else { return Ok(None) };
         let number = |what: &str| self.u32(&format!("{prefix}_{what}"), i);
@@ -339,6 +352,7 @@ impl Table<'_> {
             xattrs,
         }))
     }
+    /// Decodes row `i`.
     fn row(&self, i: usize) -> io::Result<Row> {
         let reason = self.text("not_compared", i)?.map(str::to_owned);
         let last = match (self.text("final", i)?, self.state("final", i)?) {

@@ -39,7 +39,7 @@ fn told(calls: Vec<Call>) -> Vec<Item> {
     let mut items = vec![event(RecordKind::Start, Vec::new()), event(RecordKind::State, vec![cwd])];
     for (mut call, seq) in calls.into_iter().zip(1..) {
         (call.seq, call.entered) = (seq, call.entered.max(seq * 10));
-        call.left = call.left.or(Some(call.entered + 5));
+        call.exited = call.exited.or(Some(call.entered + 5));
         items.push(Item::Call(call));
     }
     items
@@ -55,7 +55,7 @@ fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
     Call {
         seq: 0,
         entered: 0,
-        left: None,
+        exited: None,
         pid: 1,
         tid: 1,
         nr,
@@ -119,7 +119,7 @@ fn what_the_kernel_says_of_an_open_counts_for_more_than_births() {
 fn an_open_that_found_what_an_overlapping_one_made() {
     let mut makes =
         open(O_CREAT, 3, Identity { created: CREATED_KNOWN | CREATED, ..Identity::default() });
-    makes.left = Some(100);
+    makes.exited = Some(100);
     let finds =
         open(O_CREAT, 4, Identity { created: CREATED_KNOWN, size: 3, ..Identity::default() });
     let mut reads = call("pread64", [4, 1, 3, 0, 0, 0], 3, &[]);

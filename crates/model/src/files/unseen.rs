@@ -17,6 +17,8 @@ pub struct Unseen {
 }
 
 impl Unseen {
+    /// Collects the files whose final state is unknown as they could change without a recorded
+    /// call.
     pub(super) fn of(unrecorded: &Unrecorded, rows: &[Row]) -> Self {
         let left = |why| {
             let of = rows.iter().filter(move |row| is_left(&row.last, why));
@@ -30,7 +32,7 @@ impl Unseen {
         }
     }
 
-    /// What of it is missing in the trace, a sentence each.
+    /// Returns what is missing in the trace because of that, one sentence each.
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         let reached = match few(&self.reached) {
@@ -60,7 +62,7 @@ impl Unseen {
     }
 }
 
-/// The first of some files, and how many more there are.
+/// Returns the first of some paths, and how many more there are.
 fn few(files: &[Vec<u8>]) -> String {
     match files {
         [] => String::new(),
@@ -69,6 +71,7 @@ fn few(files: &[Vec<u8>]) -> String {
     }
 }
 
+/// Returns whether the final state is unknown for the reason `why`.
 fn is_left(last: &Final, why: &str) -> bool {
     matches!(last, Final::Present(_, Content::Not(reason)) if reason == why)
 }

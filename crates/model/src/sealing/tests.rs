@@ -85,7 +85,7 @@ fn header_of(item: &Item) -> Header {
             tid: c.tid,
             nr: c.nr,
             entered: c.entered,
-            left: c.left.unwrap_or(0),
+            left: c.exited.unwrap_or(0),
             ret: c.ret,
             args: c.args,
             fd_snapshot: c.fd_snapshot,
@@ -191,7 +191,7 @@ fn item() -> impl Strategy<Value = Item> {
             Item::Call(Call {
                 seq: 0,
                 entered,
-                left,
+                exited: left,
                 pid,
                 tid,
                 nr,
@@ -207,7 +207,7 @@ fn item() -> impl Strategy<Value = Item> {
 
 fn made(item: &Item) -> u64 {
     match item {
-        Item::Call(c) => c.left.unwrap_or(c.entered),
+        Item::Call(c) => c.exited.unwrap_or(c.entered),
         Item::Event(e) => e.time,
     }
 }
@@ -293,7 +293,7 @@ fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
     Item::Call(Call {
         seq: 0,
         entered,
-        left: Some(left),
+        exited: Some(left),
         pid: 1,
         tid,
         nr: 0,

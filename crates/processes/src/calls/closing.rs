@@ -44,33 +44,37 @@ impl<T> Default for Closings<T> {
     }
 }
 
+/// Returns the range of all closes of `fd` in a table that have found a descriptor, or that have
+/// not.
 const fn numbered(table: u32, fd: i32, found: bool) -> RangeInclusive<ByNumber> {
     (table, fd, found, 0)..=(table, fd, found, u64::MAX - 1)
 }
 
 impl<T> Closings<T> {
-    fn step(&self) {
+    /// Counts a close that was looked at, which only tests use.
+    fn count_step(&self) {
         #[cfg(test)]
         self.steps.set(self.steps.get() + 1);
     }
 
-    /// Thread `tid` closes `fd`.
+    /// Notes that thread `tid` begins to close `fd`, and which descriptor the close has found.
     pub fn begin(&mut self, tid: u32, table: u32, fd: i32, found: Option<Arc<Descriptor<T>>>) {
         self.next += 1;
         self.of.insert((tid, fd, self.next), (table, found.is_some()));
         self.held.insert((table, fd, found.is_some(), self.next), (tid, found));
     }
 
-    /// The close of `fd` by thread `tid` returns: its table, and what it has found.
+    /// Notes that the close of `fd` by thread `tid` returns. Returns its descriptor table, and the
+    /// descriptor that it has found.
     pub fn end(&mut self, tid: u32, fd: i32) -> Option<(u32, Option<Arc<Descriptor<T>>>)> {
-        self.step();
+        self.count_step();
         let (&by, _) = self.of.range((tid, fd, 0)..=(tid, fd, u64::MAX - 1)).next()?;
         let (table, found) = self.of.remove(&by)?;
         let (_, found) = self.held.remove(&(table, fd, found, by.2))?;
         Some((table, found))
     }
 
-    /// Thread `tid` is gone.
+    /// Forgets the close that thread `tid` had under way, as the thread has ended.
     pub fn forget(&mut self, tid: u32) {
         while let Some((&(_, fd, _), _)) =
             self.of.range((tid, i32::MIN, 0)..=(tid, i32::MAX, u64::MAX - 1)).next()
@@ -79,44 +83,46 @@ impl<T> Closings<T> {
         }
     }
 
-    /// Whether the close of `fd` by thread `tid` has found it open.
+    /// Returns whether the close of `fd` by thread `tid` has found it open.
     pub fn has_found(&self, tid: u32, fd: i32) -> bool {
         self.of.range((tid, fd, 0)..=(tid, fd, u64::MAX - 1)).any(|(_, (_, found))| {
-            self.step();
+            self.count_step();
             *found
         })
     }
 
-    /// What the latest close of `fd` has found there.
-    pub fn found(&self, table: u32, fd: i32) -> Option<Arc<Descriptor<T>>> {
-        self.step();
+    /// Returns the descriptor that the latest close of `fd` has found.
+    pub fn latest_found(&self, table: u32, fd: i32) -> Option<Arc<Descriptor<T>>> {
+        self.count_step();
         self.held.range(numbered(table, fd, true)).next_back()?.1.1.clone()
     }
 
-    /// Takes what a close has found: it has another one coming.
-    pub fn take(&mut self, table: u32, fd: i32) -> Option<Arc<Descriptor<T>>> {
-        self.exchange(table, fd, None)
+    /// Takes a descriptor from a close that has found one, as the close turned out to have closed
+    /// another one.
+    pub fn take_found(&mut self, table: u32, fd: i32) -> Option<Arc<Descriptor<T>>> {
+        self.swap_found(table, fd, None)
     }
 
-    /// A close that has found nothing has found this after all; given back if there is no such one.
+    /// Gives a descriptor to a close that has found none, as that one must have closed it. Returns
+    /// the descriptor if there is no such close.
     pub fn give(
         &mut self,
         table: u32,
         fd: i32,
         descriptor: Arc<Descriptor<T>>,
     ) -> Option<Arc<Descriptor<T>>> {
-        self.exchange(table, fd, Some(descriptor))
+        self.swap_found(table, fd, Some(descriptor))
     }
 
-    /// Puts `new` in place of what the first close holds that has none where this is one, and one
-    /// where this is none. Returns what is left over.
-    fn exchange(
+    /// Sets what the first close of `fd` has found: with a new descriptor, the first close without
+    /// one; with `None`, the first close with one. Returns the descriptor that is left over.
+    fn swap_found(
         &mut self,
         table: u32,
         fd: i32,
         new: Option<Arc<Descriptor<T>>>,
     ) -> Option<Arc<Descriptor<T>>> {
-        self.step();
+        self.count_step();
         let found = new.is_some();
         let Some((&by, _)) = self.held.range(numbered(table, fd, !found)).next() else {
             return new;
@@ -139,8 +145,11 @@ mod tests {
             let mut closings = Closings::<()>::default();
             (0..n).for_each(|tid| closings.begin(tid, 7, fd(tid), None));
             for tid in 0..n {
-                assert!(closings.found(7, fd(tid)).is_none() && !closings.has_found(tid, fd(tid)));
-                assert!(closings.take(7, fd(tid)).is_none());
+                assert!(
+                    closings.latest_found(7, fd(tid)).is_none()
+                        && !closings.has_found(tid, fd(tid))
+                );
+                assert!(closings.take_found(7, fd(tid)).is_none());
             }
             (0..n).for_each(|tid| assert!(closings.end(tid, fd(tid)).is_some()));
             (0..n).for_each(|tid| closings.forget(tid));

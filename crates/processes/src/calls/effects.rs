@@ -1,14 +1,14 @@
 //! What a call did, applied when it returns.
 
-use crate::World;
-use crate::arguments::Bound;
-use crate::calls::enter::position;
+use crate::Processes;
+use crate::arguments::Operands;
+use crate::calls::enter::explicit_position;
 use crate::calls::mounting::ReadLink;
 use crate::events::CLONE_FILES;
 use crate::state::file::{Descriptor, Inode};
 use crate::state::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
-use abi::{Arg, Class, Effect, Kind, Replay, Ret, Shape, argument_indices};
+use abi::{Arg, CallSpec, Class, Effect, Kind, Replay, Ret, argument_indices};
 use linux_raw_sys::general::{FASYNC, O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, S_IFIFO};
 use linux_raw_sys::{errno, general};
 use std::sync::Arc;
@@ -20,124 +20,133 @@ pub(crate) const O_CLOEXEC: u32 = general::O_CLOEXEC;
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
 
-impl<T: Default> World<T> {
-    /// Applies what a call did that returns now, and completes `bound`.
-    pub fn leave(&mut self, call: &Call, bound: &mut Bound<T>) {
-        self.leave_with(call, bound, &mut |_| None);
+impl<T: Default> Processes<T> {
+    /// Applies the effects of a call that returns now, and completes `operands`.
+    pub fn leave(&mut self, call: &Call, operands: &mut Operands<T>) {
+        self.leave_with(call, operands, &mut |_| None);
     }
 
-    /// The same where `links` says where links lead: the paths of mounts are followed through them.
-    pub fn leave_with(&mut self, call: &Call, bound: &mut Bound<T>, links: ReadLink<'_>) {
-        let alone = bound.moment == self.moment;
-        self.moment += 1;
-        let Some(shape) = call.shape().filter(|_| call.was_executed()) else { return };
-        if let Effect::Close { fd } = shape.effect {
-            self.closed(call, bound, fd);
+    /// Applies a return as [`Self::leave`] does, where `links` returns the targets of symbolic
+    /// links: the paths of mounts are followed through them.
+    pub fn leave_with(&mut self, call: &Call, operands: &mut Operands<T>, links: ReadLink<'_>) {
+        let alone = operands.step == self.step;
+        self.step += 1;
+        let Some(spec) = call.spec().filter(|_| call.was_executed()) else { return };
+        if let Effect::Close { fd } = spec.effect {
+            self.finish_close(call, operands, fd);
         }
         // Descriptors that an overlapping call opened are there by now; offsets are as the calls
         // that returned before left them.
         if !alone {
             let bad = call.errno() == Some(EBADF);
             if bad {
-                self.unbind(call, shape, bound);
+                self.unbind_free_numbers(call, spec, operands);
             }
-            self.bind(call, shape, bound, !bad);
+            self.bind_operands(call, spec, operands, !bad);
         }
         if !call.succeeded() {
             return;
         }
-        bound.cut = is_cut(call, shape, bound);
-        if bound.paths.any() {
-            self.relink(call, shape, bound);
+        operands.cut = ended_early(call, spec, operands);
+        if operands.paths.has_any() {
+            self.apply_to_links(call, spec, operands);
         }
-        self.advance(call, shape, bound);
-        self.change_credentials(call, shape);
-        self.apply(call, shape, bound, links);
-        self.close_rings(&mut bound.closed);
+        self.advance_offsets(call, spec, operands);
+        self.change_credentials(call, spec);
+        self.apply_effect(call, spec, operands, links);
+        self.close_rings(&mut operands.closed);
     }
 
-    /// A close has ended.
-    fn closed(&mut self, call: &Call, bound: &mut Bound<T>, fd: u8) {
+    /// Completes the operands of a close that has returned.
+    fn finish_close(&mut self, call: &Call, operands: &mut Operands<T>, fd: u8) {
         let number = call.args[fd as usize] as i32;
         if let Some((table, descriptor)) = self.closing.end(call.tid, number) {
             // If the number was free, it closed what an overlapping call had put there; or what
             // another close has taken, which then has another one coming.
             let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
             let found = descriptor.or_else(|| call.succeeded().then(there)?);
-            let taken = || self.closing.take(table, number);
+            let taken = || self.closing.take_found(table, number);
             let found = found.or_else(|| call.succeeded().then(taken)?);
-            if bound.fds[fd as usize].is_none() {
-                bound.fds[fd as usize].clone_from(&found);
+            if operands.fds[fd as usize].is_none() {
+                operands.fds[fd as usize].clone_from(&found);
             }
-            bound.closed.extend(found);
+            operands.closed.extend(found);
         }
     }
 
-    /// Applies what a call that succeeded did.
-    fn apply(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, links: ReadLink<'_>) {
-        match shape.effect {
-            Effect::None if shape.ret == Ret::Fd => {
-                self.opened(call, shape, bound);
-                self.ring_created(call, bound);
+    /// Applies the effect of a call that succeeded, as the table of system calls describes it.
+    fn apply_effect(
+        &mut self,
+        call: &Call,
+        spec: &CallSpec,
+        operands: &mut Operands<T>,
+        links: ReadLink<'_>,
+    ) {
+        match spec.effect {
+            Effect::None if spec.ret == Ret::Fd => {
+                self.apply_open(call, spec, operands);
+                self.note_created_ring(call, operands);
             }
-            Effect::RegisterFiles => self.register_files(call, bound),
-            Effect::Dup { old } => self.duplicate(call, shape, bound, old, call.ret as i32),
+            Effect::RegisterFiles => self.register_files(call, operands),
+            Effect::Dup { old } => self.apply_dup(call, spec, operands, old, call.ret as i32),
             Effect::DupTo { old, new }
                 if call.args[old as usize] as i32 != call.args[new as usize] as i32 =>
             {
-                self.duplicate(call, shape, bound, old, call.args[new as usize] as i32);
+                self.apply_dup(call, spec, operands, old, call.args[new as usize] as i32);
             }
-            Effect::CloseRange => self.close_range(call, bound),
-            Effect::Chdir | Effect::Fchdir => self.change_directory(call, bound),
-            Effect::Chroot => self.change_root(call, bound),
+            Effect::CloseRange => self.apply_close_range(call, operands),
+            Effect::Chdir | Effect::Fchdir => self.change_directory(call, operands),
+            Effect::Chroot => self.change_root(call, operands),
             Effect::Umask => {
                 if let Some(fs) = self.fs(call.tid) {
                     fs.umask = call.args[0] as u32 & 0o777;
                 }
             }
             Effect::Seek => {
-                if let Some(d) = &bound.fds[0] {
+                if let Some(d) = &operands.fds[0] {
                     d.file.set_offset(call.ret as u64);
                 }
             }
             Effect::Cloexec { on } => {
-                self.with_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on);
+                self.change_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on);
             }
-            Effect::SetFdFlags => self.with_slot(call.tid, call.args[0] as i32, |slot| {
+            Effect::SetFdFlags => self.change_slot(call.tid, call.args[0] as i32, |slot| {
                 slot.cloexec = call.args[2] & 1 != 0;
             }),
-            Effect::SetStatusFlags => set_status_flags(call, bound),
-            Effect::SetNonblocking => set_nonblocking(call, bound),
-            Effect::Pair { fds, flags } => self.pair(call, shape, bound, fds, flags),
-            Effect::Receive => self.receive(call, bound),
-            Effect::Fetch { process, fd } => self.fetch(call, shape, bound, process, fd),
+            Effect::SetStatusFlags => set_status_flags(call, operands),
+            Effect::SetNonblocking => set_nonblocking(call, operands),
+            Effect::Pair { fds, flags } => self.install_pair(call, spec, operands, fds, flags),
+            Effect::Receive => self.install_received(call, operands),
+            Effect::Fetch { process, fd } => {
+                self.apply_pidfd_getfd(call, spec, operands, process, fd)
+            }
             Effect::Unshare => {
                 if call.args[0] & CLONE_FILES != 0 {
-                    self.own_table(call.tid);
+                    self.unshare_table(call.tid);
                 }
-                self.unshare_space(call.tid, call.args[0]);
+                self.apply_unshare(call.tid, call.args[0]);
             }
             Effect::Truncate => {
-                let length = shape.args.iter().position(|a| a.kind == Kind::Length);
-                if let (Some(d), Some(length)) = (&bound.fds[0], length) {
+                let length = spec.args.iter().position(|a| a.kind == Kind::Length);
+                if let (Some(d), Some(length)) = (&operands.fds[0], length) {
                     d.file.inode.set_size(call.args[length]);
                 }
             }
             Effect::Allocate => {
-                if let Some(d) = &bound.fds[0] {
-                    allocate(&d.file.inode, call.args[1], call.args[2], call.args[3]);
+                if let Some(d) = &operands.fds[0] {
+                    apply_allocate(&d.file.inode, call.args[1], call.args[2], call.args[3]);
                 }
             }
             Effect::OpenTree | Effect::MakeMount => {
-                self.opened(call, shape, bound);
-                self.remount(call, shape, bound, links);
+                self.apply_open(call, spec, operands);
+                self.apply_mount_change(call, spec, operands, links);
             }
             Effect::Mount
             | Effect::Unmount
             | Effect::PivotRoot
             | Effect::MoveMount
             | Effect::Configure
-            | Effect::EnterSpace => self.remount(call, shape, bound, links),
+            | Effect::EnterSpace => self.apply_mount_change(call, spec, operands, links),
             Effect::None
             | Effect::Sync
             | Effect::Bind
@@ -149,11 +158,12 @@ impl<T: Default> World<T> {
         }
     }
 
-    fn change_root(&mut self, call: &Call, bound: &Bound<T>) {
+    /// Sets the root directory of the thread's process after a chroot(2).
+    fn change_root(&mut self, call: &Call, operands: &Operands<T>) {
         let view = call
             .identity(ROOT_DIRECTORY)
             .map(|(_, p)| p.to_vec())
-            .or_else(|| bound.paths[0].as_deref().map(crate::lexical));
+            .or_else(|| operands.paths[0].as_deref().map(crate::lexical));
         if let Some(view) = view {
             let root = (view != b"/").then(|| self.directory_at(call.tid, &view));
             if let Some(fs) = self.fs(call.tid) {
@@ -162,24 +172,24 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// EBADF from a number that lost its meaning while the call was under way: it found the number
-    /// free.
-    fn unbind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
-        for i in argument_indices(shape.uses.fd_args) {
-            if let Some(meant) = &bound.fds[i]
+    /// Removes descriptors from the operands of a call that failed with EBADF: if a number was
+    /// closed while the call was under way, the call found it free.
+    fn unbind_free_numbers(&self, call: &Call, spec: &CallSpec, operands: &mut Operands<T>) {
+        for i in argument_indices(spec.uses.fd_args) {
+            if let Some(meant) = &operands.fds[i]
                 && !self
                     .descriptor(call.tid, call.args[i] as i32)
                     .is_some_and(|now| Arc::ptr_eq(now, meant))
             {
-                bound.fds[i] = None;
+                operands.fds[i] = None;
             }
         }
     }
 
     /// Applies a change of user, group or supplementary groups. Saved ids are not kept: they only
     /// allow what the recording shows to have happened.
-    fn change_credentials(&mut self, call: &Call, shape: &Shape) {
-        if shape.replay != Replay::Skip(Class::Credentials) || shape.ret == Ret::Host {
+    fn change_credentials(&mut self, call: &Call, spec: &CallSpec) {
+        if spec.replay != Replay::Skip(Class::Credentials) || spec.ret == Ret::Host {
             return;
         }
         let Some(known) = self.threads.get(&call.tid).and_then(|t| t.credentials.as_deref()) else {
@@ -187,12 +197,12 @@ impl<T: Default> World<T> {
         };
         let mut new = known.clone();
         let privileged = new.euid == 0;
-        match shape.args {
+        match spec.args {
             [Arg { kind: Kind::Uid, .. }, ..] => {
-                change_ids(call, shape, privileged, &mut new.uid, &mut new.euid);
+                change_ids(call, spec, privileged, &mut new.uid, &mut new.euid);
             }
             [Arg { kind: Kind::Gid, .. }, ..] => {
-                change_ids(call, shape, privileged, &mut new.gid, &mut new.egid);
+                change_ids(call, spec, privileged, &mut new.gid, &mut new.egid);
             }
             [Arg { kind: Kind::Int, .. }, Arg { kind: Kind::In(..), .. }] => {
                 let list = call.payload(1, PayloadKind::Bytes);
@@ -206,58 +216,72 @@ impl<T: Default> World<T> {
         }
     }
 
+    /// Returns the working directory, root and umask of a thread, to change them.
     pub(crate) fn fs(&mut self, tid: u32) -> Option<&mut crate::state::table::Fs<T>> {
         let fs = self.threads.get(&tid)?.fs;
         self.groups.get_mut(&fs)
     }
 
-    fn with_slot(&mut self, tid: u32, fd: i32, change: impl FnOnce(&mut Slot<T>)) {
+    /// Changes the entry of `fd` in the thread's descriptor table, if there is one.
+    fn change_slot(&mut self, tid: u32, fd: i32, change: impl FnOnce(&mut Slot<T>)) {
         let Some(table) = self.threads.get(&tid).map(|t| t.table) else { return };
         if let Some(slot) = self.tables.get_mut(&table).and_then(|t| t.slots.get_mut(&fd)) {
             change(slot);
         }
     }
 
-    pub(crate) fn install(
+    /// Puts a new descriptor into the thread's table under the number `fd`. What it replaces counts
+    /// as closed.
+    pub(crate) fn install_descriptor(
         &mut self,
         call: &Call,
-        bound: &mut Bound<T>,
+        operands: &mut Operands<T>,
         fd: i32,
         descriptor: Arc<Descriptor<T>>,
         cloexec: bool,
     ) {
         let Some(table) = self.threads.get(&call.tid).map(|t| t.table) else { return };
-        if let Some(number) = self.opened_into_ring(call, &descriptor, bound) {
-            bound.opened.push((number, descriptor));
+        if let Some(number) = self.put_into_ring(call, &descriptor, operands) {
+            operands.opened.push((number, descriptor));
             return;
         }
         if fd < 0 {
             return;
         }
-        bound.opened.push((fd, descriptor.clone()));
+        operands.opened.push((fd, descriptor.clone()));
         let old = self
             .tables
             .get_mut(&table)
             .and_then(|t| t.slots.insert(fd, Slot { descriptor, cloexec }))
             .map(|s| s.descriptor);
         // What it took the place of may have been closed before, by a call that is still under way.
-        bound.closed.extend(old.and_then(|old| self.closing.give(table, fd, old)));
+        operands.closed.extend(old.and_then(|old| self.closing.give(table, fd, old)));
     }
 
-    fn duplicate(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>, old: u8, new: i32) {
-        let file = match &bound.fds[old as usize] {
+    /// Applies a dup(2) or a similar call: the number `new` refers to the same open file as
+    /// argument `old`.
+    fn apply_dup(
+        &mut self,
+        call: &Call,
+        spec: &CallSpec,
+        operands: &mut Operands<T>,
+        old: u8,
+        new: i32,
+    ) {
+        let file = match &operands.fds[old as usize] {
             Some(d) => d.file.clone(),
-            None => self.file(b"", Identity::default(), 0, false),
+            None => self.new_open_file(b"", Identity::default(), 0, false),
         };
-        let descriptor = self.describe(file);
-        self.install(call, bound, new, descriptor, asks_cloexec(call, shape));
+        let descriptor = self.new_descriptor(file);
+        self.install_descriptor(call, operands, new, descriptor, asks_cloexec(call, spec));
     }
 
-    fn close_range(&mut self, call: &Call, bound: &mut Bound<T>) {
+    /// Applies a close_range(2): closes the descriptors of a range, or marks them close-on-exec.
+    fn apply_close_range(&mut self, call: &Call, operands: &mut Operands<T>) {
         let [first, last, flags, ..] = call.args;
         let (first, last) = (first as u32, last as u32);
         if flags & CLOSE_RANGE_UNSHARE != 0 {
-            self.own_table(call.tid);
+            self.unshare_table(call.tid);
         }
         let Some(table) = self.threads.get(&call.tid).and_then(|t| self.tables.get_mut(&t.table))
         else {
@@ -274,72 +298,79 @@ impl<T: Default> World<T> {
         }
         table.slots.retain(|fd, slot| {
             if in_range(*fd) {
-                bound.closed.push(slot.descriptor.clone());
+                operands.closed.push(slot.descriptor.clone());
             }
             !in_range(*fd)
         });
     }
 
-    fn change_directory(&mut self, call: &Call, bound: &mut Bound<T>) {
+    /// Sets the working directory after a chdir(2) or fchdir(2).
+    fn change_directory(&mut self, call: &Call, operands: &mut Operands<T>) {
         let view = match call.identity(WORKING_DIRECTORY) {
             Some((_, path)) if path.starts_with(b"/") => path.to_vec(),
-            _ => match (bound.viewed[0].as_ref().or(bound.paths[0].as_ref()), &bound.fds[0]) {
-                (Some(path), _) => crate::lexical(path),
-                (None, Some(d)) if !d.file.path.is_empty() => {
-                    self.view_of(call.tid, &d.file).into()
+            _ => {
+                match (operands.viewed[0].as_ref().or(operands.paths[0].as_ref()), &operands.fds[0])
+                {
+                    (Some(path), _) => crate::lexical(path),
+                    (None, Some(d)) if !d.file.path.is_empty() => {
+                        self.path_seen_by(call.tid, &d.file).into()
+                    }
+                    // The target is unknown: most likely back to where it was.
+                    _ => return,
                 }
-                // The target is unknown: most likely back to where it was.
-                _ => return,
-            },
+            }
         };
         let directory = self.directory_at(call.tid, &view);
         if let Some(fs) = self.fs(call.tid) {
             fs.cwd = directory.clone();
-            bound.directory = Some(directory);
+            operands.directory = Some(directory);
         }
     }
 
-    fn pair(
+    /// Installs the two descriptors of a pipe(2) or socketpair(2), whose numbers the kernel wrote
+    /// to argument `fds`. `flags` is the argument with flags, if the call has one.
+    fn install_pair(
         &mut self,
         call: &Call,
-        shape: &Shape,
-        bound: &mut Bound<T>,
+        spec: &CallSpec,
+        operands: &mut Operands<T>,
         fds: u8,
         flags: Option<u8>,
     ) {
         let Some(payload) = call.payload(fds, PayloadKind::Bytes) else { return };
         let bytes = payload.bytes.as_slice();
         let cloexec = flags.is_some_and(|f| call.args[f as usize] as u32 & O_CLOEXEC != 0)
-            || asks_cloexec(call, shape);
+            || asks_cloexec(call, spec);
         for number in bytes.chunks_exact(4).take(2) {
             let fd = i32::from_le_bytes(number.try_into().expect("chunks of four"));
-            let file = self.file(
+            let file = self.new_open_file(
                 b"pipe or socket",
                 Identity { mode: S_IFIFO, ..Identity::default() },
                 0,
                 false,
             );
-            let descriptor = self.describe(file);
-            self.install(call, bound, fd, descriptor, cloexec);
+            let descriptor = self.new_descriptor(file);
+            self.install_descriptor(call, operands, fd, descriptor, cloexec);
         }
     }
 
-    /// Moves the offsets and sizes of the files that data moved in.
-    fn advance(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
-        if let (Effect::Clone { .. }, Some(copies)) = (shape.effect, shape.copies) {
-            if let Some(d) = &bound.fds[usize::from(copies.to.fd)] {
+    /// Advances the offsets of the open files that data moved through, and the sizes of files that
+    /// grew.
+    fn advance_offsets(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<T>) {
+        if let (Effect::Clone { .. }, Some(copies)) = (spec.effect, spec.copies) {
+            if let Some(d) = &operands.fds[usize::from(copies.to.fd)] {
                 let due = saturating_sum(call.copied_payloads(&copies).map(|p| p.wanted));
                 d.file.inode.grow(call.copy_offset(copies.to.at).unwrap_or(0).saturating_add(due));
             }
             return;
         }
-        if shape.ret != Ret::Bytes || call.ret <= 0 {
+        if spec.ret != Ret::Bytes || call.ret <= 0 {
             return;
         }
         let moved = call.ret as u64;
-        if let Some(copies) = shape.copies {
+        if let Some(copies) = spec.copies {
             for (end, target) in [(copies.from, false), (copies.to, true)] {
-                let Some(d) = &bound.fds[usize::from(end.fd)] else { continue };
+                let Some(d) = &operands.fds[usize::from(end.fd)] else { continue };
                 let own = call.copy_offset(end.at).is_none();
                 let after = call
                     .copy_offset(end.at)
@@ -354,26 +385,26 @@ impl<T: Default> World<T> {
             }
             return;
         }
-        let Some(start) = bound.offset else { return };
-        let Some(d) = shape.uses.fd.and_then(|i| bound.fds[usize::from(i)].as_ref()) else {
+        let Some(start) = operands.offset else { return };
+        let Some(d) = spec.uses.fd.and_then(|i| operands.fds[usize::from(i)].as_ref()) else {
             return;
         };
         let end = start.saturating_add(moved);
-        if position(call, shape).is_none() {
+        if explicit_position(call, spec).is_none() {
             d.file.set_offset(end);
         }
-        if shape.uses.writes_data {
+        if spec.uses.writes_data {
             d.file.inode.grow(end);
         }
     }
 }
 
-/// Sets a real and an effective id as a call does that names one or several of them. -1 leaves an
-/// id as it is. A call that names one id sets both if the process is privileged.
-fn change_ids(call: &Call, shape: &Shape, privileged: bool, real: &mut u32, effective: &mut u32) {
+/// Sets a real and an effective id as a call does that takes one or several ids. -1 leaves an id
+/// unchanged. A call that takes one id sets both if the process is privileged.
+fn change_ids(call: &Call, spec: &CallSpec, privileged: bool, real: &mut u32, effective: &mut u32) {
     const SAME: u32 = u32::MAX;
     let [first, second, ..] = call.args.map(|value| value as u32);
-    let (to_real, to_effective) = match shape.args.len() {
+    let (to_real, to_effective) = match spec.args.len() {
         1 if privileged => (first, first),
         1 => (SAME, first),
         _ => (first, second),
@@ -385,17 +416,19 @@ fn change_ids(call: &Call, shape: &Shape, privileged: bool, real: &mut u32, effe
     }
 }
 
-fn set_status_flags<T>(call: &Call, bound: &Bound<T>) {
-    if let Some(d) = &bound.fds[0] {
+/// Applies an `F_SETFL` of fcntl(2) to the open file.
+fn set_status_flags<T>(call: &Call, operands: &Operands<T>) {
+    if let Some(d) = &operands.fds[0] {
         // Access mode and creation flags stay (fcntl(2)).
         const CHANGES: u32 = O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME;
         d.file.set_status(d.file.status() & !CHANGES | call.args[2] as u32 & CHANGES);
     }
 }
 
-fn set_nonblocking<T>(call: &Call, bound: &Bound<T>) {
+/// Applies an `FIONBIO` of ioctl(2) to the open file.
+fn set_nonblocking<T>(call: &Call, operands: &Operands<T>) {
     if let (Some(d), Some(payload)) =
-        (&bound.fds[0], call.payload(2, PayloadKind::Bytes).filter(|p| p.len >= 4))
+        (&operands.fds[0], call.payload(2, PayloadKind::Bytes).filter(|p| p.len >= 4))
     {
         let on = payload.bytes.as_slice().iter().take(4).any(|b| *b != 0);
         let bit = if on { O_NONBLOCK } else { 0 };
@@ -403,8 +436,8 @@ fn set_nonblocking<T>(call: &Call, bound: &Bound<T>) {
     }
 }
 
-/// What fallocate does to a file's size.
-fn allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
+/// Updates a file's size after a fallocate(2).
+fn apply_allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
     const KEEP_SIZE: u64 = general::FALLOC_FL_KEEP_SIZE as u64;
     const COLLAPSE_RANGE: u64 = general::FALLOC_FL_COLLAPSE_RANGE as u64;
     const INSERT_RANGE: u64 = general::FALLOC_FL_INSERT_RANGE as u64;
@@ -417,24 +450,26 @@ fn allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
     }
 }
 
-/// Whether a read ended before the file did.
-fn is_cut<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> bool {
+/// Returns whether a read ended before the end of the file.
+fn ended_early<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> bool {
     let reads =
-        shape.ret == Ret::Bytes && shape.uses.moves_data && !shape.uses.writes_data && call.ret > 0;
-    let (true, Some(start), Some(fd)) = (reads, bound.offset, shape.uses.fd) else { return false };
+        spec.ret == Ret::Bytes && spec.uses.moves_data && !spec.uses.writes_data && call.ret > 0;
+    let (true, Some(start), Some(fd)) = (reads, operands.offset, spec.uses.fd) else {
+        return false;
+    };
     // Direct reads go by blocks.
-    if bound.status[usize::from(fd)] & O_DIRECT != 0 && call.ret % 512 != 0 {
+    if operands.status[usize::from(fd)] & O_DIRECT != 0 && call.ret % 512 != 0 {
         return false;
     }
-    bound.fds[usize::from(fd)]
+    operands.fds[usize::from(fd)]
         .as_ref()
         .is_some_and(|d| start.saturating_add(call.ret as u64) < d.file.inode.size())
 }
 
-/// Whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), asks for close-on-exec.
-pub(crate) fn asks_cloexec(call: &Call, shape: &Shape) -> bool {
-    shape.name.ends_with("_CLOEXEC")
-        || shape
+/// Returns whether a flag, or the call itself (`F_DUPFD_CLOEXEC`), requests close-on-exec.
+pub(crate) fn asks_cloexec(call: &Call, spec: &CallSpec) -> bool {
+    spec.name.ends_with("_CLOEXEC")
+        || spec
             .args
             .iter()
             .zip(call.args)

@@ -1,13 +1,13 @@
 //! What a call's arguments mean when it is entered.
 
-use crate::World;
-use crate::arguments::Bound;
+use crate::Processes;
+use crate::arguments::Operands;
 use crate::mounts::namespace::View;
 use crate::paths::join;
 use crate::procfs_links::{To, Way};
 use crate::state::file::Descriptor;
 use crate::state::table::Fs;
-use abi::{AT_FDCWD, Effect, FieldKind, Kind, Role, Shape, argument_indices, registered_index};
+use abi::{AT_FDCWD, CallSpec, Effect, FieldKind, Kind, Role, argument_indices, registered_index};
 use linux_raw_sys::errno;
 use std::sync::Arc;
 use trace::call::Call;
@@ -15,24 +15,24 @@ use trace::record::PayloadKind;
 
 const EBADF: i32 = errno::EBADF as i32;
 
-impl<T: Default> World<T> {
-    /// Says what the arguments of a call that is being entered mean. A close takes its descriptor
-    /// out of the table now.
-    pub fn enter(&mut self, call: &Call) -> Bound<T> {
-        self.know(call.pid, call.tid);
-        self.moment += 1;
-        let mut bound = Bound { moment: self.moment, umask: 0o022, ..Bound::default() };
-        let Some(shape) = call.shape() else { return bound };
-        self.bind(call, shape, &mut bound, true);
+impl<T: Default> Processes<T> {
+    /// Returns what the arguments of a call that is being entered refer to. A close removes its
+    /// descriptor from the table now.
+    pub fn enter(&mut self, call: &Call) -> Operands<T> {
+        self.ensure_thread(call.pid, call.tid);
+        self.step += 1;
+        let mut operands = Operands { step: self.step, umask: 0o022, ..Operands::default() };
+        let Some(spec) = call.spec() else { return operands };
+        self.bind_operands(call, spec, &mut operands, true);
         if !call.was_executed() {
-            return bound;
+            return operands;
         }
-        if shape.uses.sends_messages {
-            self.send(call);
+        if spec.uses.sends_messages {
+            self.note_sent(call);
         }
-        if let Effect::Close { fd } = shape.effect {
+        if let Effect::Close { fd } = spec.effect {
             let number = call.args[fd as usize] as i32;
-            let Some(thread) = self.threads.get(&call.tid) else { return bound };
+            let Some(thread) = self.threads.get(&call.tid) else { return operands };
             if let (Some(index), Some(word)) = (registered_index(number), call.sqe_word()) {
                 let found = self.rings.remove(word.ring(), index);
                 self.closing.begin(call.tid, thread.table, number, found);
@@ -45,55 +45,69 @@ impl<T: Default> World<T> {
                 self.closing.begin(call.tid, thread.table, number, found);
             }
         }
-        bound
+        operands
     }
 
-    /// Fills in what is still missing: descriptors (where `numbers` may still mean something), then
-    /// the paths that start from them.
-    pub(crate) fn bind(&self, call: &Call, shape: &Shape, bound: &mut Bound<T>, numbers: bool) {
+    /// Fills in operands that are still missing: descriptors, if their `numbers` may still mean the
+    /// same, then the paths that start from them.
+    pub(crate) fn bind_operands(
+        &self,
+        call: &Call,
+        spec: &CallSpec,
+        operands: &mut Operands<T>,
+        numbers: bool,
+    ) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
-        for i in argument_indices(shape.uses.fd_args).filter(|_| numbers) {
-            if bound.fds[i].is_none() {
-                let found = self.find(thread.table, call, call.args[i] as i32);
+        for i in argument_indices(spec.uses.fd_args).filter(|_| numbers) {
+            if operands.fds[i].is_none() {
+                let found = self.find_descriptor(thread.table, call, call.args[i] as i32);
                 // Where the engine saw another file behind the number, it has changed its meaning
                 // without our knowing.
-                bound.fds[i] = found
-                    .filter(|d| shape.uses.fd != Some(i as u8) || d.file.may_be(call.fd_snapshot));
+                operands.fds[i] = found.filter(|d| {
+                    spec.uses.fd != Some(i as u8) || d.file.may_match(call.fd_snapshot)
+                });
             }
-            bound.status[i] = bound.fds[i].as_ref().map_or(0, |d| d.file.status());
+            operands.status[i] = operands.fds[i].as_ref().map_or(0, |d| d.file.status());
         }
-        if bound.inner.is_empty() {
-            argument_indices(shape.uses.struct_fd_args).for_each(|i| {
-                self.bind_inner(thread.table, call, shape.args[i].kind, i as u8, bound);
+        if operands.inner.is_empty() {
+            argument_indices(spec.uses.struct_fd_args).for_each(|i| {
+                self.bind_struct_descriptors(
+                    thread.table,
+                    call,
+                    spec.args[i].kind,
+                    i as u8,
+                    operands,
+                );
             });
         }
-        bound.offset = offset(call, shape, bound);
+        operands.offset = data_offset(call, spec, operands);
         let Some(fs) = self.groups.get(&thread.fs) else { return };
-        bound.umask = fs.umask;
-        if bound.cwd.is_none() && (shape.uses.path_args != 0 || !shape.uses.moves_data) {
-            bound.cwd = Some(fs.cwd.clone());
-            bound.root.clone_from(&fs.root);
+        operands.umask = fs.umask;
+        if operands.cwd.is_none() && (spec.uses.path_args != 0 || !spec.uses.moves_data) {
+            operands.cwd = Some(fs.cwd.clone());
+            operands.root.clone_from(&fs.root);
         }
-        let view = self.view(thread, fs);
-        if view.is_some() && bound.view.is_none() {
-            bound.view.clone_from(&view);
+        let view = self.view_of_thread(thread, fs);
+        if view.is_some() && operands.view.is_none() {
+            operands.view.clone_from(&view);
         }
-        for i in argument_indices(shape.uses.path_args) {
-            self.bind_path(call, shape, bound, i, fs, view.as_ref());
+        for i in argument_indices(spec.uses.path_args) {
+            self.bind_path(call, spec, operands, i, fs, view.as_ref());
         }
     }
 
-    /// The path in argument `i`, for a thread with these directories and this view.
+    /// Sets the operands of the path in argument `i`, for a thread with these directories and this
+    /// view of mounts.
     fn bind_path(
         &self,
         call: &Call,
-        shape: &Shape,
-        bound: &mut Bound<T>,
+        spec: &CallSpec,
+        operands: &mut Operands<T>,
         i: usize,
         fs: &Fs<T>,
         view: Option<&View>,
     ) {
-        let Some(way) = shape.args[i].kind.path_use().filter(|_| bound.paths[i].is_none()) else {
+        let Some(way) = spec.args[i].kind.path_use().filter(|_| operands.paths[i].is_none()) else {
             return;
         };
         let Some(recorded) = call.path(i as u8) else { return };
@@ -101,9 +115,9 @@ impl<T: Default> World<T> {
         let seen;
         let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
             None => &*fs.cwd.view,
-            Some(d) => match &bound.fds[d as usize] {
+            Some(d) => match &operands.fds[d as usize] {
                 Some(descriptor) if view.is_some() => {
-                    seen = self.view_of(call.tid, &descriptor.file);
+                    seen = self.path_seen_by(call.tid, &descriptor.file);
                     &*seen
                 }
                 Some(descriptor) => &*descriptor.file.path,
@@ -114,8 +128,8 @@ impl<T: Default> World<T> {
         let joined = join(root, base, recorded);
         // An empty path means the descriptor, be it that of a link.
         if recorded.is_empty() {
-            let (path, _) = self.place_of(call.tid, &joined);
-            bound.paths.put(i, path);
+            let (path, _) = self.recorded_path(call.tid, &joined);
+            operands.paths.put(i, path);
             return;
         }
         let flags = match way.role {
@@ -123,7 +137,7 @@ impl<T: Default> World<T> {
             _ => None,
         };
         let (path, through) =
-            self.through(call, root, joined, way.follows_symlink(&call.args, flags));
+            self.follow_procfs_links(call, root, joined, way.follows_symlink(&call.args, flags));
         let leads = |way: &Way<T>| {
             matches!(way.to, To::Virtual) || way.rest.is_empty() && way.descriptor().is_some()
         };
@@ -131,30 +145,37 @@ impl<T: Default> World<T> {
             && !through.as_ref().is_some_and(leads)
         {
             // Where a detached file system was mounted is unknown.
-            let base = way.dir.and_then(|d| bound.fds[usize::from(d)].as_ref());
+            let base = way.dir.and_then(|d| operands.fds[usize::from(d)].as_ref());
             let lost =
                 recorded.first() != Some(&b'/') && base.is_some_and(|d| d.file.is_elsewhere());
             let found = view.resolve(&path, false, &mut |_| None);
             match found.path.filter(|_| !lost) {
                 Some(place) => {
-                    bound.paths.put(i, place.into());
-                    bound.viewed.put(i, path);
+                    operands.paths.put(i, place.into());
+                    operands.viewed.put(i, path);
                 }
                 None => {
-                    bound.paths.put(i, found.view.into());
-                    bound.through.put(i, Way { to: To::Elsewhere, rest: Box::default() });
+                    operands.paths.put(i, found.view.into());
+                    operands.through.put(i, Way { to: To::Elsewhere, rest: Box::default() });
                 }
             }
             return;
         }
-        bound.paths.put(i, path);
+        operands.paths.put(i, path);
         if let Some(through) = through {
-            bound.through.put(i, through);
+            operands.through.put(i, through);
         }
     }
 
-    /// The descriptors in a struct.
-    fn bind_inner(&self, table: u32, call: &Call, kind: Kind, i: u8, bound: &mut Bound<T>) {
+    /// Sets the operands for descriptors inside a struct.
+    fn bind_struct_descriptors(
+        &self,
+        table: u32,
+        call: &Call,
+        kind: Kind,
+        i: u8,
+        operands: &mut Operands<T>,
+    ) {
         let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
         for field in layout.fields.iter().filter(|f| f.kind == FieldKind::Fd) {
             let bytes = call.payload(i, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
@@ -162,17 +183,22 @@ impl<T: Default> World<T> {
                 .get(field.at as usize..field.at as usize + 4)
                 .and_then(|b| b.try_into().ok())
                 .map(i32::from_le_bytes);
-            if let Some(descriptor) = number.and_then(|n| self.find(table, call, n)) {
-                bound.inner.push((i, field.at, descriptor));
+            if let Some(descriptor) = number.and_then(|n| self.find_descriptor(table, call, n)) {
+                operands.inner.push((i, field.at, descriptor));
             }
         }
     }
 
-    /// A descriptor in the table, or one that a call under way is closing, unless the result says
-    /// that there was none.
-    pub(crate) fn find(&self, table: u32, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
+    /// Returns the descriptor with this number in the table, or one that a call under way is
+    /// closing. Returns `None` if the result of the call says that there was none.
+    pub(crate) fn find_descriptor(
+        &self,
+        table: u32,
+        call: &Call,
+        number: i32,
+    ) -> Option<Arc<Descriptor<T>>> {
         if number < 0 {
-            return self.registered(call, number);
+            return self.find_registered(call, number);
         }
         if let Some(descriptor) = self.tables.get(&table).and_then(|t| t.get(number)) {
             return Some(descriptor.clone());
@@ -180,26 +206,26 @@ impl<T: Default> World<T> {
         if call.errno() == Some(EBADF) {
             return None;
         }
-        self.closing.found(table, number)
+        self.closing.latest_found(table, number)
     }
 }
 
-/// The position that the call names, if it takes one.
-pub(crate) fn position(call: &Call, shape: &Shape) -> Option<u64> {
-    shape.uses.pos.map(|i| call.args[usize::from(i)]).filter(|&at| at as i64 != -1)
+/// Returns the position in the file that the call takes as an argument, if it takes one.
+pub(crate) fn explicit_position(call: &Call, spec: &CallSpec) -> Option<u64> {
+    spec.uses.pos.map(|i| call.args[usize::from(i)]).filter(|&at| at as i64 != -1)
 }
 
-/// Where the call's data move: its own position, or the offset of its first descriptor if the call
-/// moves data. Writes to a descriptor that appends go to the end, whatever position they name
-/// (pwrite(2), BUGS).
-fn offset<T>(call: &Call, shape: &Shape, bound: &Bound<T>) -> Option<u64> {
-    let named = position(call, shape);
-    let Some(file) = bound.fds[usize::from(shape.uses.fd?)].as_ref().map(|d| &d.file) else {
+/// Returns the offset in the file at which the call moves data: its position argument, or the
+/// offset of its first descriptor. Writes to a descriptor with `O_APPEND` go to the end, whatever
+/// position they take (pwrite(2), BUGS).
+fn data_offset<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> Option<u64> {
+    let named = explicit_position(call, spec);
+    let Some(file) = operands.fds[usize::from(spec.uses.fd?)].as_ref().map(|d| &d.file) else {
         return named;
     };
-    let moves = shape.uses.pos.is_some() || shape.uses.moves_data;
+    let moves = spec.uses.pos.is_some() || spec.uses.moves_data;
     match moves && file.file_type() == 0o100_000 {
-        true if shape.uses.writes_data && file.appends() => Some(file.inode.size()),
+        true if spec.uses.writes_data && file.appends() => Some(file.inode.size()),
         true => Some(named.unwrap_or_else(|| file.offset())),
         false => named,
     }

@@ -1,12 +1,12 @@
 //! What calls do to mount namespaces: mounts, and exchanged roots.
 
-use crate::arguments::Bound;
+use crate::arguments::Operands;
 use crate::events::{CLONE_FS, CLONE_NEWNS};
 use crate::mounts::namespace::{Mount, Space, View};
 use crate::state::file::{Directory, OpenFile};
 use crate::state::table::Fs;
-use crate::{Thread, World};
-use abi::{AT_FDCWD, Effect, Shape};
+use crate::{Processes, Thread};
+use abi::{AT_FDCWD, CallSpec, Effect};
 use linux_raw_sys::general;
 use std::sync::Arc;
 use trace::call::Call;
@@ -28,37 +28,43 @@ const WRITTEN: [&[u8]; 2] = [b"upperdir", b"workdir"];
 /// Where a link leads that stands under a path; `None`: it is none, or that is unknown.
 pub type ReadLink<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>;
 
-impl<T: Default> World<T> {
-    /// The namespace of a thread.
-    pub(crate) fn space(&self, tid: u32) -> Option<&Arc<Space>> {
+impl<T: Default> Processes<T> {
+    /// Returns the mount namespace of a thread.
+    pub(crate) fn mount_namespace(&self, tid: u32) -> Option<&Arc<Space>> {
         self.spaces.get(&self.threads.get(&tid)?.space)
     }
 
-    fn space_mut(&mut self, tid: u32) -> Option<&mut Space> {
+    /// Returns the mount namespace of a thread, to change it.
+    fn mount_namespace_mut(&mut self, tid: u32) -> Option<&mut Space> {
         let space = self.threads.get(&tid)?.space;
         self.spaces.get_mut(&space).map(Arc::make_mut)
     }
 
-    /// What a thread's names mean, unless they mean what they did at the start.
-    pub(crate) fn view(&self, thread: &Thread, fs: &Fs<T>) -> Option<View> {
+    /// Returns what a thread's paths mean. Returns `None` if they mean what they did when the
+    /// recording began.
+    pub(crate) fn view_of_thread(&self, thread: &Thread, fs: &Fs<T>) -> Option<View> {
         let space = self.spaces.get(&thread.space)?;
         let root = fs.root.as_ref();
-        (root.is_some() || !space.is_plain()).then(|| View {
+        (root.is_some() || !space.is_unchanged()).then(|| View {
             space: space.clone(),
             root: root.map_or_else(|| Box::from(*b"/"), |root| root.view.clone()),
         })
     }
 
-    /// A directory by a view path.
+    /// Returns the directory at a path as the thread sees it.
     pub(crate) fn directory_at(&self, tid: u32, view: &[u8]) -> Arc<Directory<T>> {
-        let (path, elsewhere) = self.place_of(tid, view);
+        let (path, elsewhere) = self.recorded_path(tid, view);
         Arc::new(Directory { path, view: view.into(), elsewhere, real: T::default() })
     }
 
-    /// What a view path stands for; if for nothing, itself, and that it is so.
-    pub(crate) fn place_of(&self, tid: u32, view: &[u8]) -> (Box<[u8]>, bool) {
-        match self.space(tid).filter(|space| !space.is_plain() && view.first() == Some(&b'/')) {
-            Some(space) => match space.stands_for(view) {
+    /// Returns the path in the first namespace for a path as the thread sees it. If there is none,
+    /// returns the path itself, and true.
+    pub(crate) fn recorded_path(&self, tid: u32, view: &[u8]) -> (Box<[u8]>, bool) {
+        match self
+            .mount_namespace(tid)
+            .filter(|space| !space.is_unchanged() && view.first() == Some(&b'/'))
+        {
+            Some(space) => match space.original_path(view) {
                 Some(path) => (path.into(), false),
                 None => (view.into(), true),
             },
@@ -66,90 +72,95 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// The view path of an open file.
-    pub(crate) fn view_of(&self, tid: u32, file: &OpenFile) -> Box<[u8]> {
-        match self.space(tid).filter(|space| !space.is_plain() && !file.is_elsewhere()) {
-            Some(space) => space.view_of(&file.path).into(),
+    /// Returns the path of an open file as the thread sees it.
+    pub(crate) fn path_seen_by(&self, tid: u32, file: &OpenFile) -> Box<[u8]> {
+        match self
+            .mount_namespace(tid)
+            .filter(|space| !space.is_unchanged() && !file.is_elsewhere())
+        {
+            Some(space) => space.path_here(&file.path).into(),
             None => file.path.clone(),
         }
     }
 
-    /// Where something is mounted in the namespace that the recording began in and was not before.
-    pub fn mounted(&self) -> Vec<Vec<u8>> {
+    /// Returns where something is mounted in the first namespace that was not mounted when the
+    /// recording began.
+    pub fn mount_points(&self) -> Vec<Vec<u8>> {
         let space = self.spaces.get(&0);
-        space.into_iter().flat_map(|space| space.points()).map(<[u8]>::to_vec).collect()
+        space.into_iter().flat_map(|space| space.mount_points()).map(<[u8]>::to_vec).collect()
     }
 
-    /// A namespace that is a copy of a thread's.
-    pub(crate) fn copy_space(&mut self, space: u32) -> u32 {
-        let id = self.fresh() as u32;
+    /// Adds a copy of a mount namespace, and returns its number.
+    pub(crate) fn copy_mount_namespace(&mut self, space: u32) -> u32 {
+        let id = self.next_id() as u32;
         let copy = self.spaces.get(&space).cloned().unwrap_or_default();
         self.spaces.insert(id, copy);
         id
     }
 
-    /// unshare(2).
-    pub(crate) fn unshare_space(&mut self, tid: u32, flags: u64) {
+    /// Applies an unshare(2) to the thread's mount namespace.
+    pub(crate) fn apply_unshare(&mut self, tid: u32, flags: u64) {
         if flags & (CLONE_FS | CLONE_NEWNS) != 0 {
-            self.own_fs(tid);
+            self.unshare_fs(tid);
         }
         if let Some(space) = self.threads.get(&tid).map(|t| t.space)
             && flags & CLONE_NEWNS != 0
         {
-            let own = self.copy_space(space);
+            let own = self.copy_mount_namespace(space);
             if let Some(thread) = self.threads.get_mut(&tid) {
                 thread.space = own;
             }
-            self.sweep_spaces();
+            self.remove_unused_namespaces();
         }
     }
 
-    /// Forgets the namespaces that no thread is in.
-    pub(crate) fn sweep_spaces(&mut self) {
+    /// Removes the mount namespaces that no thread is in.
+    pub(crate) fn remove_unused_namespaces(&mut self) {
         if self.spaces.len() >= 64 && self.spaces.len().is_power_of_two() {
             let used: Vec<u32> = self.threads.values().map(|t| t.space).collect();
             self.spaces.retain(|id, _| *id == 0 || used.contains(id));
         }
     }
 
-    /// A call that changes what is mounted, or whose namespace is which, succeeded.
-    pub(crate) fn remount(
+    /// Applies a call that succeeded and changed what is mounted, or the namespace of a thread.
+    pub(crate) fn apply_mount_change(
         &mut self,
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<T>,
+        spec: &CallSpec,
+        operands: &Operands<T>,
         links: ReadLink<'_>,
     ) {
         let tid = call.tid;
         let args = call.args;
-        match shape.effect {
-            Effect::Mount => self.mount(call, bound, links),
+        match spec.effect {
+            Effect::Mount => self.apply_mount(call, operands, links),
             Effect::Unmount => {
-                if let Some(place) = self.led(call, bound, 0, links)
-                    && let Some(space) = self.space_mut(tid)
+                if let Some(place) = self.resolve_argument(call, operands, 0, links)
+                    && let Some(space) = self.mount_namespace_mut(tid)
                 {
                     space.unmount(&place, args[1] & MNT_DETACH != 0);
                 }
             }
             Effect::PivotRoot => {
-                if let (Some(new), Some(old)) =
-                    (self.led(call, bound, 0, links), self.led(call, bound, 1, links))
-                {
-                    self.pivot(tid, &new, &old);
+                if let (Some(new), Some(old)) = (
+                    self.resolve_argument(call, operands, 0, links),
+                    self.resolve_argument(call, operands, 1, links),
+                ) {
+                    self.apply_pivot_root(tid, &new, &old);
                 }
             }
             Effect::MoveMount => {
-                let Some(to) = self.led(call, bound, 3, links) else { return };
-                let detached = bound.fds[0].as_ref().and_then(|d| self.trees.get(&d.file.id));
+                let Some(to) = self.resolve_argument(call, operands, 3, links) else { return };
+                let detached = operands.fds[0].as_ref().and_then(|d| self.trees.get(&d.file.id));
                 match detached.filter(|_| call.path(1).is_none_or(<[u8]>::is_empty)).cloned() {
                     Some(tree) => {
-                        if let Some(space) = self.space_mut(tid) {
-                            space.mount(&to, tree);
+                        if let Some(space) = self.mount_namespace_mut(tid) {
+                            space.attach_tree(&to, tree);
                         }
                     }
                     None => {
-                        if let Some(from) = self.led(call, bound, 1, links)
-                            && let Some(space) = self.space_mut(tid)
+                        if let Some(from) = self.resolve_argument(call, operands, 1, links)
+                            && let Some(space) = self.mount_namespace_mut(tid)
                         {
                             space.move_mount(&from, &to);
                         }
@@ -157,90 +168,101 @@ impl<T: Default> World<T> {
                 }
             }
             Effect::OpenTree => {
-                let tree = match self.led(call, bound, 1, links) {
-                    Some(view) if args[2] & OPEN_TREE_CLONE != 0 => {
-                        self.space(tid).map(|space| space.tree(&view, args[2] & AT_RECURSIVE != 0))
-                    }
+                let tree = match self.resolve_argument(call, operands, 1, links) {
+                    Some(view) if args[2] & OPEN_TREE_CLONE != 0 => self
+                        .mount_namespace(tid)
+                        .map(|space| space.copy_tree(&view, args[2] & AT_RECURSIVE != 0)),
                     _ => return,
                 };
-                self.detached(bound, tree.unwrap_or_else(unknown));
+                self.add_detached_tree(operands, tree.unwrap_or_else(unknown_tree));
             }
-            Effect::MakeMount => self.detached(bound, unknown()),
+            Effect::MakeMount => self.add_detached_tree(operands, unknown_tree()),
             Effect::Configure => {
                 let value = call.string(3).or_else(|| call.path(3));
                 if let Some((name, value)) = call.string(2).zip(value)
                     && WRITTEN.contains(&name)
                 {
-                    self.write_to(call, value, links);
+                    self.hide_overlay_directory(call, value, links);
                 }
             }
-            Effect::EnterSpace => self.enter_space(call, bound),
+            Effect::EnterSpace => self.apply_setns(call, operands),
             _ => {}
         }
     }
 
-    fn detached(&mut self, bound: &Bound<T>, tree: Vec<Mount>) {
-        if let Some((_, descriptor)) = bound.opened.first() {
+    /// Remembers a tree of mounts that is attached nowhere, by the descriptor that refers to it.
+    fn add_detached_tree(&mut self, operands: &Operands<T>, tree: Vec<Mount>) {
+        if let Some((_, descriptor)) = operands.opened.first() {
             self.trees.insert(descriptor.file.id, tree);
         }
     }
 
-    fn mount(&mut self, call: &Call, bound: &Bound<T>, links: ReadLink<'_>) {
+    /// Applies a mount(2): a new mount, a bind mount, or a move.
+    fn apply_mount(&mut self, call: &Call, operands: &Operands<T>, links: ReadLink<'_>) {
         let [_, _, _, flags, ..] = call.args;
         if flags & MS_REMOUNT != 0 || flags & (MS_BIND | MS_MOVE) == 0 && flags & PROPAGATION != 0 {
             return;
         }
-        let Some(to) = self.led(call, bound, 1, links) else { return };
+        let Some(to) = self.resolve_argument(call, operands, 1, links) else { return };
         if flags & (MS_BIND | MS_MOVE) == 0 && call.string(2) == Some(b"overlay") {
-            for (name, value) in call.string(4).into_iter().flat_map(settings) {
+            for (name, value) in call.string(4).into_iter().flat_map(split_options) {
                 if WRITTEN.contains(&&name[..]) {
-                    self.write_to(call, &value, links);
+                    self.hide_overlay_directory(call, &value, links);
                 }
             }
         }
         let source = if flags & (MS_BIND | MS_MOVE) != 0 {
-            call.string(0).and_then(|name| self.leads(call, None, name, links))
+            call.string(0).and_then(|name| self.resolve_from(call, None, name, links))
         } else {
             None
         };
-        let Some(space) = self.space_mut(call.tid) else { return };
+        let Some(space) = self.mount_namespace_mut(call.tid) else { return };
         match source {
             Some(from) if flags & MS_MOVE != 0 => space.move_mount(&from, &to),
             Some(from) => {
-                let tree = space.tree(&from, flags & MS_REC != 0);
-                space.mount(&to, tree);
+                let tree = space.copy_tree(&from, flags & MS_REC != 0);
+                space.attach_tree(&to, tree);
             }
-            None => space.mount(&to, unknown()),
+            None => space.attach_tree(&to, unknown_tree()),
         }
     }
 
-    /// An overlay writes to this directory: from now on it holds what no call put there, and in
-    /// every namespace it stands for nothing that is known.
-    fn write_to(&mut self, call: &Call, directory: &[u8], links: ReadLink<'_>) {
-        let Some(view) = self.leads(call, None, directory, links) else { return };
-        let (place, elsewhere) = self.place_of(call.tid, &view);
+    /// Applies that an overlay writes to this directory: it then has files that no call created, so
+    /// that in all namespaces its path refers to nothing known.
+    fn hide_overlay_directory(&mut self, call: &Call, directory: &[u8], links: ReadLink<'_>) {
+        let Some(view) = self.resolve_from(call, None, directory, links) else { return };
+        let (place, elsewhere) = self.recorded_path(call.tid, &view);
         if elsewhere {
             return;
         }
         for space in self.spaces.values_mut().map(Arc::make_mut) {
-            let view = space.view_of(&place);
-            space.mount(&view, unknown());
+            let view = space.path_here(&place);
+            space.attach_tree(&view, unknown_tree());
         }
     }
 
-    /// The view path that argument `arg` leads to.
-    fn led(&self, call: &Call, bound: &Bound<T>, arg: u8, links: ReadLink<'_>) -> Option<Vec<u8>> {
-        let way = call.shape()?.args[usize::from(arg)].kind.path_use()?;
+    /// Returns the path, as the thread sees it, that argument `arg` leads to.
+    fn resolve_argument(
+        &self,
+        call: &Call,
+        operands: &Operands<T>,
+        arg: u8,
+        links: ReadLink<'_>,
+    ) -> Option<Vec<u8>> {
+        let way = call.spec()?.args[usize::from(arg)].kind.path_use()?;
         let dir = way.dir.filter(|dir| call.args[usize::from(*dir)] as i32 != AT_FDCWD);
         let base = match dir {
-            Some(dir) => Some(self.view_of(call.tid, &bound.fds[usize::from(dir)].as_ref()?.file)),
+            Some(dir) => {
+                Some(self.path_seen_by(call.tid, &operands.fds[usize::from(dir)].as_ref()?.file))
+            }
             None => None,
         };
-        self.leads(call, base.as_deref(), call.path(arg)?, links)
+        self.resolve_from(call, base.as_deref(), call.path(arg)?, links)
     }
 
-    /// The same of a path from a directory, or from the working directory.
-    fn leads(
+    /// Returns the path, as the thread sees it, that `path` leads to from the directory `base`, or
+    /// from the working directory.
+    fn resolve_from(
         &self,
         call: &Call,
         base: Option<&[u8]>,
@@ -253,19 +275,21 @@ impl<T: Default> World<T> {
         let view = View { space: self.spaces.get(&thread.space)?.clone(), root: root.into() };
         let joined = view.join(base.unwrap_or(&fs.cwd.view), path);
         let inner = fs.root.as_ref().map(|root| &*root.view);
-        let (path, way) = self.through(call, inner, joined, true);
+        let (path, way) = self.follow_procfs_links(call, inner, joined, true);
         let descriptor =
             way.as_ref().filter(|way| way.rest.is_empty()).and_then(|w| w.descriptor());
         if let Some(descriptor) = descriptor {
-            return Some(self.view_of(call.tid, &descriptor.file).into());
+            return Some(self.path_seen_by(call.tid, &descriptor.file).into());
         }
         Some(view.resolve(&path, true, links).view)
     }
 
-    fn pivot(&mut self, tid: u32, new: &[u8], old: &[u8]) {
+    /// Applies a pivot_root(2): changes the mounts, and the root and working directories of threads
+    /// that were at the old root.
+    fn apply_pivot_root(&mut self, tid: u32, new: &[u8], old: &[u8]) {
         let Some(space) = self.threads.get(&tid).map(|t| t.space) else { return };
         let Some(changed) = self.spaces.get_mut(&space).map(Arc::make_mut) else { return };
-        let became = changed.pivot(new, old);
+        let became = changed.pivot_root(new, old);
         let mut groups: Vec<(u32, u32)> = self
             .threads
             .iter()
@@ -290,17 +314,18 @@ impl<T: Default> World<T> {
                 }),
             };
             let root = root.map(|root| at(&root.view)).filter(|view| view != b"/");
-            let root = root.map(|view| self.directory_at(tid, &view));
+            let root = root.map(|view_of_thread| self.directory_at(tid, &view_of_thread));
             if let Some(group) = self.groups.get_mut(&fs) {
                 (group.cwd, group.root) = (cwd, root);
             }
         }
     }
 
-    /// setns(2): into the namespace of a process; of another one nothing is known.
-    fn enter_space(&mut self, call: &Call, bound: &Bound<T>) {
+    /// Applies a setns(2): the thread enters the mount namespace of another process. If that is not
+    /// recorded, nothing is known of its mounts.
+    fn apply_setns(&mut self, call: &Call, operands: &Operands<T>) {
         let [_, kind, ..] = call.args;
-        let file = bound.fds[0].as_ref().map(|d| &d.file);
+        let file = operands.fds[0].as_ref().map(|d| &d.file);
         let of_mounts = file.is_none_or(|f| f.path.starts_with(b"mnt:") || f.process().is_some());
         if kind & CLONE_NEWNS == 0 && !(kind == 0 && of_mounts) {
             return;
@@ -312,14 +337,14 @@ impl<T: Default> World<T> {
         let space = match other {
             Some(space) => space,
             None => {
-                let space = self.copy_space(0);
+                let space = self.copy_mount_namespace(0);
                 if let Some(space) = self.spaces.get_mut(&space) {
-                    Arc::make_mut(space).lose();
+                    Arc::make_mut(space).forget_all();
                 }
                 space
             }
         };
-        self.own_fs(call.tid);
+        self.unshare_fs(call.tid);
         let Some(thread) = self.threads.get_mut(&call.tid) else { return };
         thread.space = space;
         // It is at the root there.
@@ -330,9 +355,9 @@ impl<T: Default> World<T> {
     }
 }
 
-/// The settings of a mount, `name=value` with commas between, in which a backslash takes the
-/// meaning from what follows it.
-fn settings(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// Splits the options of a mount, `name=value` with commas between. A backslash escapes the
+/// character after it.
+fn split_options(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let (mut all, mut one, mut taken) = (Vec::new(), Vec::new(), false);
     for &b in text.iter().chain(b",") {
         match b {
@@ -352,8 +377,8 @@ fn settings(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     all
 }
 
-/// A tree that stands for nothing.
-fn unknown() -> Vec<Mount> {
+/// Returns a mounted tree of which nothing is known.
+fn unknown_tree() -> Vec<Mount> {
     vec![Mount { point: Vec::new(), source: None }]
 }
 
@@ -362,7 +387,7 @@ mod tests {
     #[test]
     fn settings_of_a_mount() {
         let read = |text: &str| {
-            let pairs = super::settings(text.as_bytes()).into_iter();
+            let pairs = super::split_options(text.as_bytes()).into_iter();
             pairs.map(|(n, v)| [n, v].map(|b| String::from_utf8(b).unwrap()).join("=")).collect()
         };
         let of: Vec<String> = read("lowerdir=a:b,upperdir=/x\\,y\\\\z,index,workdir=w");

@@ -1,29 +1,30 @@
 //! Descriptors that come into being: what they lead to, and by which path.
 
-use crate::World;
-use crate::arguments::Bound;
+use crate::Processes;
+use crate::arguments::Operands;
 use crate::calls::effects::{O_CLOEXEC, asks_cloexec};
 use crate::procfs_links::{To, Way};
 use abi::plan::RESULT;
-use abi::{Effect, Kind, Role, Shape};
+use abi::{CallSpec, Effect, Kind, Role};
 use linux_raw_sys::general::S_IFREG;
 use trace::call::Call;
 use trace::record::Identity;
 
-impl<T: Default> World<T> {
-    pub(crate) fn opened(&mut self, call: &Call, shape: &Shape, bound: &mut Bound<T>) {
+impl<T: Default> Processes<T> {
+    /// Installs the descriptor that a call opened, with what the recorder found out about the file.
+    pub(crate) fn apply_open(&mut self, call: &Call, spec: &CallSpec, operands: &mut Operands<T>) {
         let (mut identity, shown) = call.identity(RESULT).unwrap_or_default();
         let mut status = 0;
         let mut named = None;
-        for (i, arg) in shape.args.iter().enumerate() {
+        for (i, arg) in spec.args.iter().enumerate() {
             if let Kind::Path(way) = arg.kind
                 && let Role::Open(flags) = way.role
             {
                 status = call.open_flags(flags);
                 if call.identity(RESULT).is_some() {
-                    self.came_to(call, i, &identity, shown, bound);
+                    self.correct_link_target(call, i, &identity, shown, operands);
                 }
-                named = bound.paths[i].as_deref().map(|named| (i, named));
+                named = operands.paths[i].as_deref().map(|named| (i, named));
                 // A name that a call opened and the recorder could not look at is most likely a
                 // file; of an unknown one, nothing is known.
                 if named.is_some() && identity.mode == 0 && call.identity(RESULT).is_none() {
@@ -31,71 +32,77 @@ impl<T: Default> World<T> {
                 }
             }
         }
-        let cloexec = status & O_CLOEXEC != 0 || asks_cloexec(call, shape);
-        let tree = matches!(shape.effect, Effect::OpenTree | Effect::MakeMount);
+        let cloexec = status & O_CLOEXEC != 0 || asks_cloexec(call, spec);
+        let tree = matches!(spec.effect, Effect::OpenTree | Effect::MakeMount);
         let (path, elsewhere) = match named {
             // The kernel shows where the name led, unless the file lost its name meanwhile.
             Some((i, named)) if !shown.starts_with(b"/") || identity.lost_name(shown).is_some() => {
                 let elsewhere =
-                    bound.through[i].as_ref().is_some_and(|way| matches!(way.to, To::Elsewhere));
+                    operands.through[i].as_ref().is_some_and(|way| matches!(way.to, To::Elsewhere));
                 (crate::lexical(named).into(), elsewhere)
             }
-            _ => self.place_of(call.tid, shown),
+            _ => self.recorded_path(call.tid, shown),
         };
         identity.offset = 0;
-        let file = self.file(&path, identity, status, elsewhere || tree);
-        if let Some(of) = shape.args.iter().position(|a| a.kind == Kind::Pid) {
+        let file = self.new_open_file(&path, identity, status, elsewhere || tree);
+        if let Some(of) = spec.args.iter().position(|a| a.kind == Kind::Pid) {
             file.set_process(call.args[of] as u32);
         }
-        let descriptor = self.describe(file);
-        self.install(call, bound, call.ret as i32, descriptor, cloexec);
+        let descriptor = self.new_descriptor(file);
+        self.install_descriptor(call, operands, call.ret as i32, descriptor, cloexec);
     }
 
-    /// A descriptor that another process has open: it is that one, if the kernel says the same.
-    pub(crate) fn fetch(
+    /// Installs a copy of a descriptor of another process. It is the same open file, if the kernel
+    /// shows the same identity.
+    pub(crate) fn apply_pidfd_getfd(
         &mut self,
         call: &Call,
-        shape: &Shape,
-        bound: &mut Bound<T>,
+        spec: &CallSpec,
+        operands: &mut Operands<T>,
         process: u8,
         fd: u8,
     ) {
-        let of = bound.fds[usize::from(process)].as_ref().and_then(|d| d.file.process());
+        let of = operands.fds[usize::from(process)].as_ref().and_then(|d| d.file.process());
         let found = of
             .and_then(|task| self.descriptor_of(task, call.args[usize::from(fd)] as i32))
-            .filter(|d| call.identity(RESULT).is_none_or(|(identity, _)| d.file.is_of(&identity)))
+            .filter(|d| {
+                call.identity(RESULT).is_none_or(|(identity, _)| d.file.matches_identity(&identity))
+            })
             .cloned();
         match found {
             // It is close-on-exec in any case (pidfd_getfd(2)).
-            Some(descriptor) => self.install(call, bound, call.ret as i32, descriptor, true),
-            None => self.opened(call, shape, bound),
+            Some(descriptor) => {
+                self.install_descriptor(call, operands, call.ret as i32, descriptor, true)
+            }
+            None => self.apply_open(call, spec, operands),
         }
     }
 
-    /// Where the kernel shows what an open came to by links of procfs, it counts: nothing else
-    /// knows where the links of other processes lead.
-    fn came_to(
+    /// Corrects what the path of an open refers to by the file that the kernel shows. Where links
+    /// of procfs of other processes lead is known in no other way.
+    fn correct_link_target(
         &self,
         call: &Call,
         i: usize,
         identity: &Identity,
         shown: &[u8],
-        bound: &mut Bound<T>,
+        operands: &mut Operands<T>,
     ) {
-        let another = match bound.through[i].as_ref().map(|way| (&way.to, &*way.rest)) {
-            Some((To::File(descriptor), b"")) => !descriptor.file.is_of(identity),
+        let another = match operands.through[i].as_ref().map(|way| (&way.to, &*way.rest)) {
+            Some((To::File(descriptor), b"")) => !descriptor.file.matches_identity(identity),
             // A link there may have led out of what the program mounted.
             Some((To::Elsewhere, _)) | None => true,
             Some(_) => return,
         };
         let named = shown.starts_with(b"/") && !shown.ends_with(b" (deleted)");
-        let magic =
-            bound.paths[i].as_deref().is_some_and(|path| crate::procfs_links::is_link(path, call));
-        if named && another && (magic || bound.through[i].is_some()) {
-            let (path, elsewhere) = self.place_of(call.tid, shown);
+        let magic = operands.paths[i]
+            .as_deref()
+            .is_some_and(|path| crate::procfs_links::has_procfs_link(path, call));
+        if named && another && (magic || operands.through[i].is_some()) {
+            let (path, elsewhere) = self.recorded_path(call.tid, shown);
             let to = if elsewhere { To::Elsewhere } else { To::Name };
-            bound.paths.put(i, path);
-            bound.through.put(i, Way { to, rest: Box::default() });
+            operands.paths.put(i, path);
+            operands.through.put(i, Way { to, rest: Box::default() });
         }
     }
 }

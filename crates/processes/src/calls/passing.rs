@@ -4,8 +4,8 @@
 //! several that passed the same files and had the same data, it is taken for the oldest: sockets
 //! keep the order of what is sent to them.
 
-use crate::World;
-use crate::arguments::Bound;
+use crate::Processes;
+use crate::arguments::Operands;
 use crate::state::file::Descriptor;
 use abi::layout::control::received_descriptors;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,25 +23,26 @@ pub(crate) struct Sent<T> {
     descriptors: Vec<Option<Arc<Descriptor<T>>>>,
 }
 
-impl<T: Default> World<T> {
-    /// A call that may send descriptors begins.
-    pub(crate) fn send(&mut self, call: &Call) {
+impl<T: Default> Processes<T> {
+    /// Notes the descriptors in a message that a call begins to send.
+    pub(crate) fn note_sent(&mut self, call: &Call) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
         let table = self.tables.get(&thread.table);
         let descriptors: Vec<_> =
-            passed(call).map(|fd| table.and_then(|t| t.get(fd)).cloned()).collect();
+            sent_descriptors(call).map(|fd| table.and_then(|t| t.get(fd)).cloned()).collect();
         if descriptors.is_empty() || !call.succeeded() {
             return;
         }
         if self.sent.len() >= MOST {
             self.sent.pop_front();
         }
-        self.sent.push_back(Sent { data: data(call), descriptors });
+        self.sent.push_back(Sent { data: hash_message(call), descriptors });
     }
 
-    /// A call that received descriptors returned.
-    pub(crate) fn receive(&mut self, call: &Call, bound: &mut Bound<T>) {
-        let numbers: Vec<i32> = passed(call).collect();
+    /// Installs the descriptors that a call received in a message. Each is the same open file as
+    /// the one that was sent.
+    pub(crate) fn install_received(&mut self, call: &Call, operands: &mut Operands<T>) {
+        let numbers: Vec<i32> = sent_descriptors(call).collect();
         if numbers.is_empty() {
             return;
         }
@@ -49,9 +50,9 @@ impl<T: Default> World<T> {
             .payloads
             .iter()
             .filter(|p| p.kind == PayloadKind::Identity)
-            .map(|p| inode(p.bytes.as_slice()))
+            .map(|p| parse_inode(p.bytes.as_slice()))
             .collect();
-        let data = data(call);
+        let data = hash_message(call);
         let same = |d: &Option<Arc<Descriptor<T>>>, file: &(u64, u64)| {
             d.as_ref().is_none_or(|d| {
                 [d.file.inode.key, *file].contains(&(0, 0)) || d.file.inode.key == *file
@@ -67,28 +68,30 @@ impl<T: Default> World<T> {
         descriptors.resize_with(numbers.len(), || None);
         for (fd, descriptor) in numbers.into_iter().zip(descriptors) {
             let descriptor = descriptor.unwrap_or_else(|| {
-                let file = self.file(b"received", Identity::default(), 0, false);
-                self.describe(file)
+                let file = self.new_open_file(b"received", Identity::default(), 0, false);
+                self.new_descriptor(file)
             });
-            self.install(call, bound, fd, descriptor, false);
+            self.install_descriptor(call, operands, fd, descriptor, false);
         }
     }
 }
 
-/// The descriptors in a message.
-fn passed(call: &Call) -> impl Iterator<Item = i32> + '_ {
+/// Returns the numbers of the descriptors in a message.
+fn sent_descriptors(call: &Call) -> impl Iterator<Item = i32> + '_ {
     call.payloads
         .iter()
         .filter(|p| p.kind == PayloadKind::Control)
         .flat_map(|p| received_descriptors(p.bytes.as_slice()))
 }
 
-/// Device and inode; zeros: not known.
-fn inode(payload: &[u8]) -> (u64, u64) {
+/// Returns the device and inode number; zeros mean that they are not known.
+fn parse_inode(payload: &[u8]) -> (u64, u64) {
     Identity::read_from_prefix(payload).map_or((0, 0), |(identity, _)| (identity.dev, identity.ino))
 }
 
-fn data(call: &Call) -> u64 {
+/// Returns a hash of a message's data, by which the sender and the receiver of descriptors are
+/// matched.
+fn hash_message(call: &Call) -> u64 {
     let mut hasher = DefaultHasher::new();
     call.payloads
         .iter()

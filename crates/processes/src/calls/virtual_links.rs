@@ -4,10 +4,10 @@
 //!
 //! They are found by their paths as written; a path to one through another link does not find it.
 
-use crate::World;
-use crate::arguments::Bound;
+use crate::Processes;
+use crate::arguments::Operands;
 use crate::paths::{join, lexical, parent};
-use abi::{Kind, Role, Shape};
+use abi::{CallSpec, Kind, Role};
 use linux_raw_sys::general;
 use std::collections::BTreeMap;
 use trace::call::Call;
@@ -21,21 +21,22 @@ const RENAME_EXCHANGE: u64 = general::RENAME_EXCHANGE as u64;
 /// Where each link leads, clean paths both.
 pub(crate) type Links = BTreeMap<Vec<u8>, Vec<u8>>;
 
-impl<T: Default> World<T> {
-    /// Tells of links that were there at the start, with their targets. Those that lead into
-    /// virtual file systems are remembered.
-    pub fn know_links(&mut self, links: &[(&[u8], &[u8])]) {
+impl<T: Default> Processes<T> {
+    /// Adds symbolic links that existed when the recording began, with their targets. Those that
+    /// lead into virtual file systems are remembered.
+    pub fn add_links(&mut self, links: &[(&[u8], &[u8])]) {
         // One may lead to another that comes later.
         for _ in 0..LINKS {
             let before = self.links.len();
-            links.iter().for_each(|(path, target)| self.linked(None, path, target));
+            links.iter().for_each(|(path, target)| self.add_link(None, path, target));
             if self.links.len() == before {
                 break;
             }
         }
     }
 
-    fn linked(&mut self, root: Option<&[u8]>, path: &[u8], target: &[u8]) {
+    /// Remembers a symbolic link if it leads into a virtual file system.
+    fn add_link(&mut self, root: Option<&[u8]>, path: &[u8], target: &[u8]) {
         let path = lexical(path);
         let leads = lexical(&join(root, parent(&path), target));
         let leads = self.follow_links(&leads, true).unwrap_or(leads);
@@ -44,7 +45,8 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// The path that `path` leads to by such links; `None`: by none of them.
+    /// Returns the path that `path` leads to by remembered links. Returns `None` if no such link is
+    /// on it.
     pub(crate) fn follow_links(&self, path: &[u8], follow: bool) -> Option<Vec<u8>> {
         if self.links.is_empty() {
             return None;
@@ -65,38 +67,40 @@ impl<T: Default> World<T> {
         found.then_some(clean)
     }
 
-    /// What a call that succeeded did to such links.
-    pub(crate) fn relink(&mut self, call: &Call, shape: &Shape, bound: &Bound<T>) {
-        let text = shape.args.iter().position(|a| a.kind == Kind::Str);
+    /// Applies a call that succeeded to the remembered links: it may create, remove or rename them.
+    pub(crate) fn apply_to_links(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<T>) {
+        let text = spec.args.iter().position(|a| a.kind == Kind::Str);
         if self.links.is_empty() && text.is_none() {
             return;
         }
         let mut moved = None;
-        for (i, arg) in shape.args.iter().enumerate() {
-            let (Some(way), Some(path)) = (arg.kind.path_use(), &bound.paths[i]) else { continue };
+        for (i, arg) in spec.args.iter().enumerate() {
+            let (Some(way), Some(path)) = (arg.kind.path_use(), &operands.paths[i]) else {
+                continue;
+            };
             let path = lexical(path);
             match way.role {
                 Role::Create => match text.and_then(|text| call.string(text as u8)) {
                     Some(target) => {
-                        let root = bound.root.as_ref().map(|root| &*root.path);
-                        self.linked(root, &path, target);
+                        let root = operands.root.as_ref().map(|root| &*root.path);
+                        self.add_link(root, &path, target);
                     }
-                    None => self.extend(&path, moved.take().unwrap_or_default()),
+                    None => self.add_links_below(&path, moved.take().unwrap_or_default()),
                 },
-                Role::Remove | Role::RemoveDirectory => drop(self.below(&path)),
+                Role::Remove | Role::RemoveDirectory => drop(self.take_links_below(&path)),
                 Role::Lookup => {
                     moved = self.links.get(&path).map(|at| vec![(Vec::new(), at.clone())]);
                 }
-                Role::Source => moved = Some(self.below(&path)),
+                Role::Source => moved = Some(self.take_links_below(&path)),
                 Role::Target => {
-                    let there = self.below(&path);
-                    self.extend(&path, moved.take().unwrap_or_default());
-                    let flags = shape.args.iter().zip(call.args);
+                    let there = self.take_links_below(&path);
+                    self.add_links_below(&path, moved.take().unwrap_or_default());
+                    let flags = spec.args.iter().zip(call.args);
                     let exchange = flags
                         .filter(|(a, _)| matches!(a.kind, Kind::Flags(_)))
                         .any(|(_, value)| value & RENAME_EXCHANGE != 0);
-                    if let Some(from) = bound.paths.values().next().filter(|_| exchange) {
-                        self.extend(&lexical(from), there);
+                    if let Some(from) = operands.paths.values().next().filter(|_| exchange) {
+                        self.add_links_below(&lexical(from), there);
                     }
                 }
                 Role::Open(_) => {}
@@ -104,8 +108,9 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// Takes away the links at and below a path: what stands behind it of each, and where it leads.
-    fn below(&mut self, path: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    /// Removes the links at and below a path. Returns for each the rest of its path, and its
+    /// target.
+    fn take_links_below(&mut self, path: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let within = |link: &[u8]| {
             link.strip_prefix(path).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         };
@@ -124,7 +129,8 @@ impl<T: Default> World<T> {
         taken.collect()
     }
 
-    fn extend(&mut self, path: &[u8], links: Vec<(Vec<u8>, Vec<u8>)>) {
+    /// Adds links whose paths are relative to `path`.
+    fn add_links_below(&mut self, path: &[u8], links: Vec<(Vec<u8>, Vec<u8>)>) {
         let links = links.into_iter().map(|(rest, leads)| ([path, &rest[..]].concat(), leads));
         self.links.extend(links);
     }

@@ -52,14 +52,15 @@ pub struct Resolved {
     pub path: Option<Vec<u8>>,
 }
 
-/// What is behind `top` on a clean path: empty, or it begins with a slash.
-pub(crate) fn below<'a>(path: &'a [u8], top: &[u8]) -> Option<&'a [u8]> {
+/// Returns the rest of a clean path below `top`: empty, or with a slash at its beginning. Returns
+/// `None` if the path is not below `top`.
+pub(crate) fn strip_top<'a>(path: &'a [u8], top: &[u8]) -> Option<&'a [u8]> {
     let top = if top == b"/" { b"" } else { top };
     path.strip_prefix(top).filter(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
-/// A path from a top and what is behind it.
-pub(crate) fn under(top: &[u8], rest: &[u8]) -> Vec<u8> {
+/// Appends the rest of a path, as [`strip_top`] returns it, to a directory.
+pub(crate) fn append_rest(top: &[u8], rest: &[u8]) -> Vec<u8> {
     let top = if top == b"/" { b"" } else { top };
     let rest = if rest == b"/" { b"" } else { rest };
     match [top, rest].concat() {
@@ -69,32 +70,34 @@ pub(crate) fn under(top: &[u8], rest: &[u8]) -> Vec<u8> {
 }
 
 impl Space {
-    /// Whether names mean what they meant at the start.
-    pub(crate) fn is_plain(&self) -> bool {
+    /// Returns whether paths mean what they meant when the recording began.
+    pub(crate) fn is_unchanged(&self) -> bool {
         self.mounts.is_empty()
     }
 
-    /// What a view path stands for.
-    pub(crate) fn stands_for(&self, view: &[u8]) -> Option<Vec<u8>> {
-        let over = self.mounts.iter().filter_map(|m| Some((m, below(view, &m.point)?)));
+    /// Returns the path in the first namespace for a path in this one. Returns `None` if it is on
+    /// an unknown mount.
+    pub(crate) fn original_path(&self, view: &[u8]) -> Option<Vec<u8>> {
+        let over = self.mounts.iter().filter_map(|m| Some((m, strip_top(view, &m.point)?)));
         // Of equal ones the last is on top.
         match over.max_by_key(|(m, _)| m.point.len()) {
-            Some((mount, rest)) => Some(under(mount.source.as_deref()?, rest)),
+            Some((mount, rest)) => Some(append_rest(mount.source.as_deref()?, rest)),
             None => Some(view.to_vec()),
         }
     }
 
-    /// Where something is mounted.
-    pub(crate) fn points(&self) -> impl Iterator<Item = &[u8]> {
+    /// Returns where something is mounted.
+    pub(crate) fn mount_points(&self) -> impl Iterator<Item = &[u8]> {
         self.mounts.iter().map(|mount| &mount.point[..])
     }
 
-    /// A view path that stands for this one: that through the closest mount.
-    pub(crate) fn view_of(&self, path: &[u8]) -> Vec<u8> {
+    /// Returns a path in this namespace for a path in the first one: the one through the closest
+    /// mount.
+    pub(crate) fn path_here(&self, path: &[u8]) -> Vec<u8> {
         let through = |m: &Mount| {
             let source = m.source.as_deref()?;
-            let view = under(&m.point, below(path, source)?);
-            (self.stands_for(&view)? == path).then_some((source.len(), view))
+            let view = append_rest(&m.point, strip_top(path, source)?);
+            (self.original_path(&view)? == path).then_some((source.len(), view))
         };
         match self.mounts.iter().filter_map(through).max_by_key(|(len, _)| *len) {
             Some((_, view)) => view,
@@ -102,39 +105,40 @@ impl Space {
         }
     }
 
-    fn push(&mut self, mount: Mount) {
+    /// Adds a mount. If there are too many, all mounts become unknown.
+    fn add_mount(&mut self, mount: Mount) {
         if self.mounts.len() >= MOST {
-            return self.lose();
+            return self.forget_all();
         }
         self.mounts.push(mount);
     }
 
-    /// What is mounted here is unknown.
-    pub(crate) fn lose(&mut self) {
+    /// Makes everything that is mounted here unknown.
+    pub(crate) fn forget_all(&mut self) {
         self.mounts = vec![Mount { point: b"/".to_vec(), source: None }];
     }
 
-    /// A tree that was at `view`: its top and, if `all`, the mounts below, from that top.
-    pub(crate) fn tree(&self, view: &[u8], all: bool) -> Vec<Mount> {
-        let mut tree = vec![Mount { point: Vec::new(), source: self.stands_for(view) }];
+    /// Returns the mounts at `view`, relative to it: the mount there and, if `all`, those below.
+    pub(crate) fn copy_tree(&self, view: &[u8], all: bool) -> Vec<Mount> {
+        let mut tree = vec![Mount { point: Vec::new(), source: self.original_path(view) }];
         if all {
             tree.extend(self.mounts.iter().filter_map(|m| {
                 let rest =
-                    below(&m.point, view).filter(|rest| !rest.is_empty() && *rest != b"/")?;
+                    strip_top(&m.point, view).filter(|rest| !rest.is_empty() && *rest != b"/")?;
                 Some(Mount { point: rest.to_vec(), source: m.source.clone() })
             }));
         }
         tree
     }
 
-    /// A tree is mounted at `view`.
-    pub(crate) fn mount(&mut self, view: &[u8], tree: Vec<Mount>) {
+    /// Mounts a tree at `view`.
+    pub(crate) fn attach_tree(&mut self, view: &[u8], tree: Vec<Mount>) {
         for Mount { point, source } in tree {
-            self.push(Mount { point: under(view, &point), source });
+            self.add_mount(Mount { point: append_rest(view, &point), source });
         }
     }
 
-    /// What is mounted at `view` is no longer; nor, if `all`, what is mounted below.
+    /// Removes the mount at `view` and, if `all`, those below.
     pub(crate) fn unmount(&mut self, view: &[u8], all: bool) {
         if view == b"/" && self.covered {
             self.covered = false;
@@ -145,51 +149,56 @@ impl Space {
             self.mounts.remove(at);
         }
         if all && !self.mounts.iter().any(|m| m.point == view) {
-            self.mounts.retain(|m| below(&m.point, view).is_none());
+            self.mounts.retain(|m| strip_top(&m.point, view).is_none());
         }
         if found.is_none() {
             // It was there at the start: what was below is unknown.
-            self.push(Mount { point: view.to_vec(), source: None });
+            self.add_mount(Mount { point: view.to_vec(), source: None });
         }
     }
 
-    /// What is mounted at `from` is mounted at `to` instead.
+    /// Moves the mount at `from` to `to`.
     pub(crate) fn move_mount(&mut self, from: &[u8], to: &[u8]) {
-        let tree = self.tree(from, true);
+        let tree = self.copy_tree(from, true);
         self.unmount(from, true);
-        self.mount(to, tree);
+        self.attach_tree(to, tree);
     }
 
-    /// The mount at `new` becomes the root, and the old root is mounted at `old` there. Returns
-    /// what became of each view path.
-    pub(crate) fn pivot(&mut self, new: &[u8], old: &[u8]) -> impl Fn(&[u8]) -> Vec<u8> + use<> {
-        let place = below(old, new).map(<[u8]>::to_vec).unwrap_or_default();
-        let tree = self.tree(new, true);
-        let top = self.stands_for(b"/");
+    /// Makes the mount at `new` the root, and mounts the old root at `old` below it. Returns a
+    /// function from old paths to new ones.
+    pub(crate) fn pivot_root(
+        &mut self,
+        new: &[u8],
+        old: &[u8],
+    ) -> impl Fn(&[u8]) -> Vec<u8> + use<> {
+        let place = strip_top(old, new).map(<[u8]>::to_vec).unwrap_or_default();
+        let tree = self.copy_tree(new, true);
+        let top = self.original_path(b"/");
         let rest: Vec<Mount> = self
             .mounts
             .drain(..)
-            .filter(|m| below(&m.point, new).is_none() && m.point != b"/")
+            .filter(|m| strip_top(&m.point, new).is_none() && m.point != b"/")
             .collect();
-        self.mount(b"/", tree);
+        self.attach_tree(b"/", tree);
         self.covered = place.is_empty() || place == b"/";
         if !self.covered {
-            self.push(Mount { point: place.clone(), source: top });
+            self.add_mount(Mount { point: place.clone(), source: top });
             for Mount { point, source } in rest {
-                self.push(Mount { point: under(&place, &point), source });
+                self.add_mount(Mount { point: append_rest(&place, &point), source });
             }
         }
         let new = new.to_vec();
-        move |view| match below(view, &new) {
-            Some(rest) => under(b"/", rest),
-            None => under(&place, view),
+        move |view| match strip_top(view, &new) {
+            Some(rest) => append_rest(b"/", rest),
+            None => append_rest(&place, view),
         }
     }
 }
 
 impl View {
-    /// Follows an absolute `path` (joined to the root) as the kernel does: `..` ends at the root,
-    /// absolute links start there. `link` says where a link leads, given what its path stands for.
+    /// Follows an absolute `path` as the kernel does, from the root of this view: `..` ends at the
+    /// root, and absolute links start there. `link` returns the target of a symbolic link, given
+    /// its path in the first namespace.
     pub fn resolve(
         &self,
         path: &[u8],
@@ -201,7 +210,7 @@ impl View {
             path.split(|b| *b == b'/').filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect()
         };
         let slash = path.ends_with(b"/");
-        let (mut at, rest) = match below(path, root) {
+        let (mut at, rest) = match strip_top(path, root) {
             Some(rest) => (root.to_vec(), rest),
             None => (b"/".to_vec(), path),
         };
@@ -218,8 +227,8 @@ impl View {
                 }
                 _ => {}
             }
-            let next = under(&at, &[b"/", &name[..]].concat());
-            let target = match self.space.stands_for(&next) {
+            let next = append_rest(&at, &[b"/", &name[..]].concat());
+            let target = match self.space.original_path(&next) {
                 Some(place) if follow || slash || !parts.is_empty() => link(&place),
                 _ => None,
             };
@@ -235,19 +244,19 @@ impl View {
                 parts.push_front(part);
             }
         }
-        let mut path = self.space.stands_for(&at);
+        let mut path = self.space.original_path(&at);
         if let Some(path) = path.as_mut().filter(|path| slash && path.last() != Some(&b'/')) {
             path.push(b'/');
         }
         Resolved { view: at, path }
     }
 
-    /// What a view path stands for.
-    pub fn stands_for(&self, view: &[u8]) -> Option<Vec<u8>> {
-        self.space.stands_for(view)
+    /// Returns the path in the first namespace for a path in this view.
+    pub fn original_path(&self, view: &[u8]) -> Option<Vec<u8>> {
+        self.space.original_path(view)
     }
 
-    /// A path from a directory (a view path), or from the root.
+    /// Joins a path to a directory, or to the root if it is absolute.
     pub(crate) fn join(&self, base: &[u8], path: &[u8]) -> Box<[u8]> {
         join(Some(&self.root[..]).filter(|root| *root != b"/"), base, path)
     }
@@ -261,7 +270,7 @@ mod tests {
         let mut space = Space::default();
         for (point, source) in mounts {
             let source = source.map(|s| s.as_bytes().to_vec());
-            space.mount(point.as_bytes(), vec![Mount { point: Vec::new(), source }]);
+            space.attach_tree(point.as_bytes(), vec![Mount { point: Vec::new(), source }]);
         }
         View { space: Arc::new(space), root: root.as_bytes().into() }
     }
@@ -294,8 +303,8 @@ mod tests {
         ] {
             assert_eq!(leads(&view, path).as_deref(), place, "{path}");
         }
-        assert_eq!(view.space.view_of(b"/w/a/x"), b"/w/b/x");
-        assert_eq!(view.space.view_of(b"/w/z"), b"/w/z");
+        assert_eq!(view.space.path_here(b"/w/a/x"), b"/w/b/x");
+        assert_eq!(view.space.path_here(b"/w/z"), b"/w/z");
     }
 
     #[test]
@@ -316,42 +325,42 @@ mod tests {
     #[test]
     fn what_is_unmounted_shows_what_was_below() {
         let mut space = Space::default();
-        space.mount(b"/b", space.tree(b"/a", true));
-        space.mount(b"/b/c", vec![Mount { point: Vec::new(), source: None }]);
-        space.mount(b"/d", space.tree(b"/b", true));
-        assert_eq!(space.stands_for(b"/d/c/x"), None);
-        assert_eq!(space.stands_for(b"/d/x"), Some(b"/a/x".to_vec()));
+        space.attach_tree(b"/b", space.copy_tree(b"/a", true));
+        space.attach_tree(b"/b/c", vec![Mount { point: Vec::new(), source: None }]);
+        space.attach_tree(b"/d", space.copy_tree(b"/b", true));
+        assert_eq!(space.original_path(b"/d/c/x"), None);
+        assert_eq!(space.original_path(b"/d/x"), Some(b"/a/x".to_vec()));
         space.unmount(b"/b", true);
-        assert_eq!(space.stands_for(b"/b/c"), Some(b"/b/c".to_vec()));
+        assert_eq!(space.original_path(b"/b/c"), Some(b"/b/c".to_vec()));
         space.move_mount(b"/d", b"/e");
-        assert_eq!(space.stands_for(b"/d/x"), Some(b"/d/x".to_vec()));
-        assert_eq!(space.stands_for(b"/e/c/x"), None);
+        assert_eq!(space.original_path(b"/d/x"), Some(b"/d/x".to_vec()));
+        assert_eq!(space.original_path(b"/e/c/x"), None);
         // One that was there before the recording.
         space.unmount(b"/home", false);
-        assert_eq!(space.stands_for(b"/home/x"), None);
+        assert_eq!(space.original_path(b"/home/x"), None);
     }
 
     #[test]
     fn a_root_is_exchanged() {
         let mut space = Space::default();
-        space.mount(b"/n", vec![Mount { point: Vec::new(), source: None }]);
-        space.mount(b"/n/usr", space.tree(b"/usr", true));
-        let became = space.pivot(b"/n", b"/n/old");
+        space.attach_tree(b"/n", vec![Mount { point: Vec::new(), source: None }]);
+        space.attach_tree(b"/n/usr", space.copy_tree(b"/usr", true));
+        let became = space.pivot_root(b"/n", b"/n/old");
         assert_eq!(became(b"/n/usr/x"), b"/usr/x");
         assert_eq!(became(b"/home"), b"/old/home");
         assert_eq!(became(b"/n"), b"/");
-        assert_eq!(space.stands_for(b"/usr/x"), Some(b"/usr/x".to_vec()));
-        assert_eq!(space.stands_for(b"/old/home"), Some(b"/home".to_vec()));
-        assert_eq!(space.stands_for(b"/x"), None);
-        space.mount(b"/h", space.tree(b"/old/home", true));
+        assert_eq!(space.original_path(b"/usr/x"), Some(b"/usr/x".to_vec()));
+        assert_eq!(space.original_path(b"/old/home"), Some(b"/home".to_vec()));
+        assert_eq!(space.original_path(b"/x"), None);
+        space.attach_tree(b"/h", space.copy_tree(b"/old/home", true));
         space.unmount(b"/old", true);
-        assert_eq!(space.stands_for(b"/old/home"), None);
-        assert_eq!(space.stands_for(b"/h/x"), Some(b"/home/x".to_vec()));
+        assert_eq!(space.original_path(b"/old/home"), None);
+        assert_eq!(space.original_path(b"/h/x"), Some(b"/home/x".to_vec()));
         let mut space = Space::default();
-        space.mount(b"/n", space.tree(b"/n", false));
-        let became = space.pivot(b"/n", b"/n");
+        space.attach_tree(b"/n", space.copy_tree(b"/n", false));
+        let became = space.pivot_root(b"/n", b"/n");
         assert_eq!(became(b"/n/x"), b"/x");
         space.unmount(b"/", true);
-        assert_eq!(space.stands_for(b"/x"), Some(b"/n/x".to_vec()));
+        assert_eq!(space.original_path(b"/x"), Some(b"/n/x".to_vec()));
     }
 }

@@ -20,13 +20,14 @@ impl Inode {
     pub(crate) fn new(key: (u64, u64), size: u64) -> Self {
         Self { key, size: AtomicU64::new(size) }
     }
-    /// The size.
+    /// Returns the current size in bytes.
     pub fn size(&self) -> u64 {
         self.size.load(Relaxed)
     }
     pub(crate) fn set_size(&self, size: u64) {
         self.size.store(size, Relaxed);
     }
+    /// Sets the size if it is larger than the known one.
     pub(crate) fn grow(&self, size: u64) {
         self.size.fetch_max(size, Relaxed);
     }
@@ -36,7 +37,7 @@ impl Inode {
 /// share one, with its offset.
 #[derive(Debug)]
 pub struct OpenFile {
-    /// Unique in a world.
+    /// Unique within one [`crate::Processes`].
     pub id: u64,
     /// The path when it was opened, as the recorder saw it; `pipe:[1]` and the like for what has
     /// none.
@@ -54,6 +55,8 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
+    /// Creates an open file. `path` is the one that the recorder saw; `status` are the flags of the
+    /// open; `elsewhere` is whether it is on a file system that the program mounted.
     pub(crate) fn new(
         id: u64,
         path: &[u8],
@@ -80,55 +83,57 @@ impl OpenFile {
             elsewhere,
         }
     }
-    /// Whether a call can have seen this file behind its descriptor. Only what the kernel said
-    /// itself is held against it: `stat` of some file systems (overlayfs, btrfs) tells other
-    /// numbers than their inodes have.
-    pub fn may_be(&self, seen: FdSnapshot) -> bool {
+    /// Returns whether a call can have used this file through its descriptor, given the snapshot
+    /// from the kernel. Numbers that came from stat(2) are not compared, as some file systems
+    /// (overlayfs, btrfs) return others than their inodes have.
+    pub fn may_match(&self, seen: FdSnapshot) -> bool {
         let Identity { dev, ino, .. } = self.identity;
         seen.known().is_none_or(|seen| {
             self.identity.was_created().is_none() || (dev, ino) == (u64::from(seen.dev), seen.ino)
         })
     }
-    /// Whether the kernel says the same of both (device and inode), as far as it says anything.
-    pub fn is_of(&self, identity: &Identity) -> bool {
+    /// Returns whether the file has the device and inode of `identity`, as far as both are known.
+    pub fn matches_identity(&self, identity: &Identity) -> bool {
         let known = (identity.dev, identity.ino);
         [self.inode.key, known].contains(&(0, 0)) || self.inode.key == known
     }
-    /// The offset that calls without a position of their own use.
+    /// Returns the offset that calls without a position of their own use.
     pub fn offset(&self) -> u64 {
         self.offset.load(Relaxed)
     }
     pub(crate) fn set_offset(&self, offset: u64) {
         self.offset.store(offset, Relaxed);
     }
-    /// `O_*` flags as far as they are known: those of its open and of later `F_SETFL`.
+    /// Returns the status flags (`O_*`) as far as they are known: those of its open and of later
+    /// `F_SETFL`.
     pub fn status(&self) -> u32 {
         self.status.load(Relaxed)
     }
     pub(crate) fn set_status(&self, status: u32) {
         self.status.store(status, Relaxed);
     }
-    /// The process that it stands for, if it does.
+    /// Returns the process that the descriptor refers to, if it is a pidfd.
     pub(crate) fn process(&self) -> Option<u32> {
         Some(self.process.load(Relaxed)).filter(|pid| *pid != 0)
     }
     pub(crate) fn set_process(&self, pid: u32) {
         self.process.store(pid, Relaxed);
     }
-    /// Whether writes go to the file's end.
+    /// Returns whether writes go to the end of the file.
     pub fn appends(&self) -> bool {
         self.status() & O_APPEND != 0
     }
-    /// `S_IFREG`, `S_IFDIR`, ...; 0 if it is not known, or an anonymous inode.
+    /// Returns `S_IFREG`, `S_IFDIR` and so on; 0 if it is not known or an anonymous inode.
     pub fn file_type(&self) -> u32 {
         self.identity.mode & S_IFMT
     }
-    /// Whether it lies on a file system that the program mounted.
+    /// Returns whether the file is on a file system that the program mounted.
     pub fn is_elsewhere(&self) -> bool {
         self.elsewhere
     }
-    /// Whether it is a regular file, a directory or a symbolic link of a file system that keeps
-    /// them (not proc, sysfs and the like, nor memory): what a replay can perform calls on.
+    /// Returns whether it is a regular file, a directory or a symbolic link of a file system that
+    /// stores them (not procfs, sysfs and the like, nor in memory). Only on such files a replay can
+    /// perform calls.
     pub fn is_stored(&self) -> bool {
         self.stored
     }
@@ -156,21 +161,21 @@ mod tests {
         };
         let seen = |dev, ino| FdSnapshot { dev, ino, mode: 0o100_644, ..FdSnapshot::default() };
         let (told, asked) = (file(CREATED_KNOWN), file(0));
-        assert!(told.may_be(seen(0x801, 7)) && told.may_be(FdSnapshot::default()));
-        assert!(!told.may_be(seen(0x801, 8)) && !told.may_be(seen(0x802, 7)));
+        assert!(told.may_match(seen(0x801, 7)) && told.may_match(FdSnapshot::default()));
+        assert!(!told.may_match(seen(0x801, 8)) && !told.may_match(seen(0x802, 7)));
         // What `stat` said may be another number for the same file.
-        assert!(asked.may_be(seen(0x17, 8)));
+        assert!(asked.may_match(seen(0x17, 8)));
     }
 }
 
 /// One descriptor, from the call that made it until it is closed in all tables that inherited it.
 #[derive(Debug)]
 pub struct Descriptor<T> {
-    /// Unique in a world.
+    /// Unique within one [`crate::Processes`].
     pub id: u64,
     /// Where it leads.
     pub file: Arc<OpenFile>,
-    /// What the world's user attaches.
+    /// What the user of this crate attaches.
     pub real: T,
 }
 
@@ -183,6 +188,6 @@ pub struct Directory<T> {
     pub(crate) view: Box<[u8]>,
     /// It lies on a file system that the program mounted: `path` stands for nothing.
     pub elsewhere: bool,
-    /// What the world's user attaches.
+    /// What the user of this crate attaches.
     pub real: T,
 }

@@ -1,7 +1,7 @@
 //! Rings of io_uring: the files that are registered with each, which operations mean by an index.
 
-use crate::World;
-use crate::arguments::Bound;
+use crate::Processes;
+use crate::arguments::Operands;
 use crate::state::file::Descriptor;
 use abi::{registered_file, registered_index};
 use ahash::HashMap;
@@ -44,19 +44,20 @@ impl<T> Rings<T> {
     }
 }
 
-impl<T: Default> World<T> {
-    /// A call has created a ring, if it has: its descriptor is the last one that was opened.
-    pub(crate) fn ring_created(&mut self, call: &Call, bound: &Bound<T>) {
-        if let (Some(ring), Some((_, descriptor))) = (call.created_ring(), bound.opened.last()) {
+impl<T: Default> Processes<T> {
+    /// Notes the number of the ring that a call has created, if it has created one that is recorded.
+    /// Its descriptor is the last one that was opened.
+    pub(crate) fn note_created_ring(&mut self, call: &Call, operands: &Operands<T>) {
+        if let (Some(ring), Some((_, descriptor))) = (call.created_ring(), operands.opened.last()) {
             self.rings.numbers.insert(descriptor.file.id, ring);
         }
     }
 
-    /// The registered files of a ring become those of the descriptors that the call passes.
-    pub(crate) fn register_files(&mut self, call: &Call, bound: &mut Bound<T>) {
-        let of = bound.fds[0].as_ref().map(|ring| ring.file.id);
+    /// Makes the open files of the descriptors that the call passes the registered files of a ring.
+    pub(crate) fn register_files(&mut self, call: &Call, operands: &mut Operands<T>) {
+        let of = operands.fds[0].as_ref().map(|ring| ring.file.id);
         let Some(&ring) = of.and_then(|id| self.rings.numbers.get(&id)) else { return };
-        bound.closed.extend(self.rings.remove_all(ring));
+        operands.closed.extend(self.rings.remove_all(ring));
         let Some(payload) = call.payload(2, PayloadKind::Bytes) else { return };
         let (numbers, _) = payload.bytes.as_slice().as_chunks::<4>();
         for (index, number) in (0..).zip(numbers) {
@@ -67,24 +68,24 @@ impl<T: Default> World<T> {
         }
     }
 
-    /// An operation has opened a file into a slot of its ring, if it has. Returns the number that
-    /// means it.
-    pub(crate) fn opened_into_ring(
+    /// Registers the file that an operation has opened with its ring, if the operation asked for
+    /// that. Returns the number that means it, or `None` if it is an ordinary descriptor.
+    pub(crate) fn put_into_ring(
         &mut self,
         call: &Call,
         descriptor: &Arc<Descriptor<T>>,
-        bound: &mut Bound<T>,
+        operands: &mut Operands<T>,
     ) -> Option<i32> {
         let word = call.sqe_word()?;
         let index = word.slot()?.unwrap_or(call.ret as u32);
         let old = self.rings.files.insert((word.ring(), index), descriptor.clone());
-        bound.closed.extend(old);
+        operands.closed.extend(old);
         Some(registered_file(index))
     }
 
     /// Returns the registered file that `number` means for an operation, or `None` if it is an
     /// ordinary descriptor or the trace does not tell.
-    pub(crate) fn registered(&self, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
+    pub(crate) fn find_registered(&self, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
         let index = registered_index(number)?;
         let ring = call.sqe_word().map(|word| word.ring());
         if let Some(known) = ring.and_then(|ring| self.rings.file(ring, index)) {
@@ -98,7 +99,8 @@ impl<T: Default> World<T> {
         table.slots.values().map(|slot| &slot.descriptor).find(same).cloned()
     }
 
-    /// Descriptors are closed. The files of rings that nothing has open any more are closed too.
+    /// Adds to the descriptors that are being closed the registered files of rings that are not open
+    /// any more.
     pub(crate) fn close_rings(&mut self, closed: &mut Vec<Arc<Descriptor<T>>>) {
         if self.rings.numbers.is_empty() {
             return;

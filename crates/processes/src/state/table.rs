@@ -24,6 +24,7 @@ pub(crate) struct Table<T> {
 }
 
 impl<T> Table<T> {
+    /// Returns the descriptor with this number.
     pub fn get(&self, fd: i32) -> Option<&Arc<Descriptor<T>>> {
         self.slots.get(&fd).map(|s| &s.descriptor)
     }

@@ -13,11 +13,12 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
+    /// Returns the thread with this number.
     pub fn get(&self, tid: &u32) -> Option<&Thread> {
         self.all.get(tid)
     }
 
-    /// Its process must stay the same.
+    /// Returns the thread with this number, to change it. Its process must stay the same.
     pub fn get_mut(&mut self, tid: &u32) -> Option<&mut Thread> {
         self.all.get_mut(tid)
     }
@@ -30,12 +31,14 @@ impl Threads {
         self.all.len()
     }
 
+    /// Adds a thread, and removes an earlier one with this number.
     pub fn insert(&mut self, tid: u32, thread: Thread) {
         self.remove(&tid);
         self.of.entry(thread.pid).or_default().insert(tid);
         self.all.insert(tid, thread);
     }
 
+    /// Removes and returns the thread with this number.
     pub fn remove(&mut self, tid: &u32) -> Option<Thread> {
         let thread = self.all.remove(tid)?;
         if let Some(of) = self.of.get_mut(&thread.pid) {
@@ -47,18 +50,18 @@ impl Threads {
         Some(thread)
     }
 
-    /// All of them, by number.
+    /// Returns all threads with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (&u32, &Thread)> {
         self.all.iter()
     }
 
-    /// All of them.
+    /// Returns all threads.
     pub fn values(&self) -> impl Iterator<Item = &Thread> {
         self.all.values()
     }
 
-    /// The numbers of a process's threads, in order.
-    pub fn of(&self, pid: u32) -> impl Iterator<Item = u32> {
+    /// Returns the numbers of a process's threads, in order.
+    pub fn of_process(&self, pid: u32) -> impl Iterator<Item = u32> {
         self.of.get(&pid).into_iter().flatten().copied()
     }
 }

@@ -1,6 +1,6 @@
 //! How an executor waits until a call is due.
 
-use crate::report::{MAX_NANOSECONDS, histogram};
+use crate::report::{MAX_NANOSECONDS, new_histogram};
 use hdrhistogram::Histogram;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,6 +21,7 @@ pub(crate) enum Due {
 /// How often a sleeping thread checks whether the replay is to stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Sleeps until the time `at`, or until `stop` is set.
 fn sleep_until(at: Instant, stop: &AtomicBool) {
     loop {
         let left = at.saturating_duration_since(Instant::now());
@@ -42,17 +43,17 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock; `exact`: calls will be due at some time, so that this thread must not sleep longer
-    /// than it wants to.
+    /// Creates the clock of an executor. With `exact`, the thread asks the kernel not to prolong
+    /// its sleeps, as calls will be due at given times.
     pub fn new(exact: bool) -> Self {
         if exact {
             let _best = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         }
-        Self { last: None, overslept: Duration::ZERO, lateness: histogram() }
+        Self { last: None, overslept: Duration::ZERO, lateness: new_histogram() }
     }
 
-    /// Waits until a call of `tid` is due. `started`: when the replay of calls began. Returns early
-    /// once `stop` is set.
+    /// Waits until a call of thread `tid` is due. `started` is when the replay of calls began.
+    /// Returns early once `stop` is set.
     pub fn wait(&mut self, due: Due, tid: u32, started: Instant, stop: &AtomicBool) {
         let now = Instant::now();
         let at = match due {
@@ -84,7 +85,7 @@ impl Clock {
         );
     }
 
-    /// A call of `tid` is done.
+    /// Notes that a call of thread `tid` has ended, from which the next one's time may be counted.
     pub fn done(&mut self, due: Due, tid: u32) {
         if matches!(due, Due::After(_)) {
             self.last = Some((tid, Instant::now()));

@@ -73,7 +73,7 @@ struct ExecutorProgress {
 }
 
 impl ExecutorProgress {
-    /// Whether all calls below `number` that were handed over to it are done.
+    /// Returns whether all calls below `number` that were handed to this executor are done.
     fn has_passed(&self, number: u64) -> bool {
         let next = self.position.next.load(Acquire);
         next >= number || next >= self.handed_over.load(Acquire)
@@ -95,7 +95,8 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    /// `window`: calls that may be dispatched and not done; a power of two.
+    /// Creates the state without executors. `window` is the largest number of calls that may be
+    /// dispatched and not done, a power of two.
     pub fn new(window: u64) -> Self {
         let executors: Box<[ExecutorProgress]> =
             (0..MAX_EXECUTORS).map(|_| ExecutorProgress::default()).collect();
@@ -110,33 +111,34 @@ impl Completion {
         }
     }
 
-    /// The index of a call's number in an array of `window` entries.
+    /// Returns the index of a call's number in an array of `window` entries.
     pub fn index(&self, number: u64) -> usize {
         (number & (self.window - 1)) as usize
     }
 
-    /// How many calls may be dispatched and not done.
+    /// Returns how many calls may be dispatched and not done.
     pub fn window(&self) -> u64 {
         self.window
     }
 
-    /// Adds executor number `executor`; the numbers come in order.
+    /// Adds executor number `executor`. The numbers must come in order.
     pub fn add_executor(&self, executor: usize) {
         self.started.store(executor + 1, Release);
     }
 
-    /// Announces that calls up to `last` are handed over to `executor`. The dispatcher announces
-    /// the calls of all executors before it hands any of them over, as one may wait for another.
+    /// Announces that calls up to `last` are handed to `executor`. The dispatcher announces the
+    /// calls of all executors before it hands any over, as one may wait for another.
     pub fn hand_over(&self, executor: usize, last: u64) {
         self.executors[executor].handed_over.store(last + 1, Release);
     }
 
+    /// Returns the progress of the executors that were added.
     fn in_use(&self) -> &[ExecutorProgress] {
         &self.executors[..self.started.load(Acquire)]
     }
 
-    /// The number of the oldest call that is not done, given that exactly the calls below `number`
-    /// were handed over.
+    /// Returns the number of the oldest call that is not done, given that exactly the calls below
+    /// `number` were handed over.
     pub fn first_pending(&self, number: u64) -> u64 {
         let first = |executor: &ExecutorProgress| {
             if executor.has_passed(number) { number } else { executor.position.next.load(Acquire) }
@@ -144,12 +146,13 @@ impl Completion {
         self.in_use().iter().map(first).min().unwrap_or(number).min(number)
     }
 
-    /// Recorded bytes that the completed calls held.
+    /// Returns how many recorded bytes the completed calls held.
     pub fn bytes_freed(&self) -> u64 {
         self.in_use().iter().map(|executor| executor.position.bytes_freed.load(Relaxed)).sum()
     }
 
-    /// `executor` has done its calls below `next`, the last of which held `bytes`.
+    /// Notes that `executor` has done its calls below `next`, the last of which held `bytes`
+    /// recorded bytes, and wakes the threads that wait for them.
     pub fn advance(&self, executor: usize, next: u64, bytes: u64) {
         let executor = &self.executors[executor];
         let Position { next: position, bytes_freed } = &*executor.position;
@@ -160,7 +163,7 @@ impl Completion {
         self.notify(executor, next);
     }
 
-    /// `executor` has done all calls that were handed over to it.
+    /// Notes that `executor` has done all calls that were handed to it.
     pub fn idle(&self, executor: usize) {
         let executor = &self.executors[executor];
         if executor.has_passed(u64::MAX) {
@@ -181,6 +184,7 @@ impl Completion {
         }
     }
 
+    /// Wakes the threads that wait for one of an executor's calls below `next`.
     #[cold]
     fn wake(executor: &ExecutorProgress, next: u64) {
         let mut waiters = executor.waiters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,24 +196,24 @@ impl Completion {
         executor.lowest_awaited.store(waiters.peek().map_or(u64::MAX, |s| s.0.0), SeqCst);
     }
 
-    /// Waits until one call is done.
+    /// Waits until one call is done, or the replay is aborted.
     pub fn wait_for_call(&self, (executor, number): Dependency) {
         self.wait_for_executor(&self.executors[usize::from(executor)], number + 1, None);
     }
 
-    /// Waits until all calls below `number` are done.
+    /// Waits until all calls below `number` are done, or the replay is aborted.
     pub fn wait_below(&self, number: u64) {
         self.wait_below_until(number, None);
     }
 
-    /// Waits until all calls below `number` are done, until `end` at most. Returns whether they
-    /// are.
+    /// Waits until all calls below `number` are done, but no longer than until `end`. Returns
+    /// whether they are done.
     pub fn wait_below_until(&self, number: u64, end: Option<Instant>) -> bool {
         self.in_use().iter().all(|executor| self.wait_for_executor(executor, number, end))
     }
 
-    /// Waits until an executor's calls below `number` are done, until `end` at most. Returns
-    /// whether they are.
+    /// Waits until an executor's calls below `number` are done, but no longer than until `end`.
+    /// First spins for a short time, then sleeps. Returns whether they are done.
     fn wait_for_executor(
         &self,
         executor: &ExecutorProgress,
@@ -231,6 +235,8 @@ impl Completion {
         self.sleep(executor, number, end)
     }
 
+    /// Sleeps until an executor's calls below `number` are done, but no longer than until `end`.
+    /// Returns whether they are done.
     #[cold]
     fn sleep(&self, executor: &ExecutorProgress, number: u64, end: Option<Instant>) -> bool {
         loop {
@@ -258,12 +264,13 @@ impl Completion {
         }
     }
 
-    /// Ends all waiting: the replay failed with an internal error.
+    /// Ends all waiting, as the replay failed with an internal error.
     pub fn abort(&self) {
         self.aborted.store(true, SeqCst);
         self.in_use().iter().for_each(|executor| Self::wake(executor, u64::MAX));
     }
 
+    /// Returns whether the replay was aborted.
     pub fn is_aborted(&self) -> bool {
         self.aborted.load(Acquire)
     }

@@ -8,12 +8,11 @@ use crate::issue::prepared::{CallResult, PreparedCall};
 use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, procfs, raw};
 use crate::report::{Divergence, LatencyHistograms};
-use crate::sandbox::unshare;
 use crate::verify::Mismatch;
 use crate::{OnDivergence, Verify};
 use crossbeam_channel::{Receiver, Sender};
-use model::world::Descriptor;
-use rustix::thread::UnshareFlags;
+use model::processes::Descriptor;
+use sandbox::unshare_directory;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -80,7 +79,7 @@ impl Executor {
                 raw::close_all_descriptors();
             }
             shared.add_lateness(&this.clock.lateness);
-            shared.times.lock().unwrap_or_else(PoisonError::into_inner).add(this.times);
+            shared.times.lock().unwrap_or_else(PoisonError::into_inner).merge(this.times);
             Ok::<(), String>(())
         };
         let failed = match catch_unwind(AssertUnwindSafe(work)) {
@@ -99,7 +98,7 @@ impl Executor {
     /// own, or memory.
     fn new(shared: &Arc<Shared>, index: usize) -> Result<Self, String> {
         // A working directory and a umask of this thread alone.
-        unshare(UnshareFlags::FS).map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
+        unshare_directory().map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
         if !shared.privileges.any_user && !shared.privileges.capabilities {
             raw::drop_capabilities();
         }
@@ -120,7 +119,8 @@ impl Executor {
         })
     }
 
-    /// Performs jobs one after the other. Returns whether the replay was aborted.
+    /// Performs jobs one after the other. Returns whether the replay was aborted, so that the
+    /// remaining ones were not performed.
     fn batch(&mut self, shared: &Shared, batch: &mut [Job]) -> Result<bool, String> {
         let index = self.index;
         shared.completion.advance(index, batch.first().map_or(0, |job| job.number), 0);
@@ -197,7 +197,8 @@ impl Executor {
         result
     }
 
-    /// Performs a call, unless the replay is to end.
+    /// Performs a call with the descriptor that it uses. Returns `None` without performing it if
+    /// the replay is to end.
     #[inline(always)]
     fn call(&mut self, shared: &Shared, call: &mut PreparedCall) -> Option<CallResult> {
         // Most are only read: all of them together do not fit a cache.
@@ -215,7 +216,7 @@ impl Executor {
             shared.abort(why.to_owned());
         }
         if shared.options.timing {
-            self.record_latency(call.expected.shape.name);
+            self.record_latency(call.expected.spec.name);
         }
         Some(result)
     }
@@ -234,7 +235,7 @@ impl Executor {
             Ok(Some(difference)) => self.report(number, tid, call, difference),
             Err(why) => {
                 if let Some(handled) = call.as_handled() {
-                    shared.note_unperformed(&handled.call, &handled.bound, why);
+                    shared.note_unperformed(&handled.call, &handled.operands, why);
                 }
                 shared.count_refused(why);
             }
@@ -242,12 +243,15 @@ impl Executor {
         self.thread.scratch.clear();
     }
 
+    /// Adds the time that the call just performed took to the histogram of its name, if times are
+    /// measured.
     fn record_latency(&mut self, name: &'static str) {
         if let Some(took) = raw::take_elapsed().filter(|took| *took > 0) {
             self.times.record(name, took);
         }
     }
 
+    /// Adds a divergence of the call to the results. Stops the replay if the user wants that.
     #[cold]
     fn report(&self, number: u64, tid: u32, call: &PreparedCall, difference: Mismatch) {
         let mut divergences =
@@ -263,7 +267,7 @@ impl Executor {
         }
         let Mismatch { what, expected, got, failed } = difference;
         let file = trace::text::escape(call.path(self.descriptor.as_deref()));
-        let (seq, call) = (call.seq, call.expected.shape.name);
+        let (seq, call) = (call.seq, call.expected.spec.name);
         divergences
             .kept
             .push((number, Divergence { seq, tid, call, file, what, expected, got, failed }));

@@ -3,7 +3,7 @@
 use super::clock::Due;
 use super::completion::Dependency;
 use crate::issue::{PreparedCall, RealFd};
-use model::world::{Credentials, Descriptor};
+use model::processes::{Credentials, Descriptor};
 use std::sync::Arc;
 
 /// One thing to do, in the order of its number. Executors read many of them, so what most jobs do
@@ -31,7 +31,7 @@ pub(crate) struct JobExtras {
 }
 
 impl Job {
-    /// Recorded bytes that it keeps in memory.
+    /// Returns how many recorded bytes the job keeps in memory.
     pub fn bytes(&self) -> u64 {
         match &self.work {
             Work::Call(call) => call.bytes(),
@@ -39,7 +39,7 @@ impl Job {
         }
     }
 
-    /// When it is due.
+    /// Returns when the job is due.
     pub fn due(&self) -> Due {
         self.extras.as_ref().map_or(Due::Now, |extras| extras.due)
     }

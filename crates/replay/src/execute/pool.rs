@@ -11,7 +11,7 @@ use crate::issue::thread::FsContext;
 use crate::issue::{RealFd, raw, real_fd};
 use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use model::world::{Bound, Credentials, Descriptor};
+use model::processes::{Credentials, Descriptor, Operands};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -59,6 +59,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// Creates the pool without executors. They start with the first job of their thread.
     pub fn new(shared: Arc<Shared>) -> Self {
         let hands_over_at_once = shared.options.is_paced();
         let (returned_sender, returned) = unbounded();
@@ -89,16 +90,18 @@ impl Pool {
         }
     }
 
-    /// The descriptor that was opened first for this open file.
+    /// Returns the descriptor that was opened first for this inherited open file.
     pub fn inherited_fd(&self, file: u64) -> Option<i32> {
         self.inherited.get(&file).copied()
     }
 
+    /// Remembers the descriptor that was opened first for this inherited open file.
     pub fn remember_inherited(&mut self, file: u64, fd: i32) {
         self.inherited.insert(file, fd);
     }
 
-    /// The executor of thread `tid`.
+    /// Returns the number of the executor that performs the calls of thread `tid`. Starts one, or
+    /// reuses that of a thread that has ended.
     pub fn executor_of(&mut self, tid: u32) -> Result<usize, Error> {
         if let Some((known, executor)) = self.latest
             && known == tid
@@ -122,17 +125,22 @@ impl Pool {
         Ok(executor)
     }
 
-    /// The working directory and umask of a call, if they differ from those sent last.
-    pub fn changed_context(&mut self, executor: usize, bound: &Bound<RealFd>) -> Option<FsContext> {
+    /// Returns the working directory and umask of a call, or `None` if the executor has them
+    /// already.
+    pub fn changed_context(
+        &mut self,
+        executor: usize,
+        operands: &Operands<RealFd>,
+    ) -> Option<FsContext> {
         let known = &mut self.executors[executor].context;
-        if known.as_ref().is_some_and(|known| known.applies_to(bound)) {
+        if known.as_ref().is_some_and(|known| known.applies_to(operands)) {
             return None;
         }
-        *known = Some(FsContext::of(bound));
+        *known = Some(FsContext::of(operands));
         known.clone()
     }
 
-    /// Queues a job for an executor. `credentials`: the user that its thread acts as;
+    /// Queues a job for an executor. `credentials` is the user that its thread acts as.
     /// `before_change` runs before the executor becomes another user.
     pub fn send(
         &mut self,
@@ -175,7 +183,7 @@ impl Pool {
         }
     }
 
-    /// How many jobs are queued here and not handed over.
+    /// Returns how many jobs are queued here and not handed over yet.
     pub fn queued(&self) -> u64 {
         self.queued as u64
     }
@@ -207,6 +215,7 @@ impl Pool {
         self.queued = 0;
     }
 
+    /// Starts an executor thread, and returns its number. Fails if the thread cannot be created.
     fn start(&mut self) -> Result<usize, Error> {
         let executor = self.executors.len();
         self.shared.completion.add_executor(executor);
@@ -218,7 +227,7 @@ impl Pool {
             .name("executor".into())
             .stack_size(STACK_SIZE)
             .spawn(move || Executor::run(&shared, executor, &jobs, &returned_sender, own_table))
-            .map_err(|e| Error::Sandbox("cannot start a thread", e))?;
+            .map_err(|e| Error::Sandbox(sandbox::Error("cannot start a thread", e)))?;
         if own_table_signal.recv().is_ok() {
             // The executor's table has copies of these descriptors now.
             for fd in self.opened.drain(..) {
@@ -237,12 +246,12 @@ impl Pool {
         Ok(executor)
     }
 
-    /// Wakes executors that wait to begin.
+    /// Wakes executors that wait for the replay to begin.
     pub fn wake(&self) {
         self.executors.iter().for_each(|handle| handle.thread.thread().unpark());
     }
 
-    /// Thread `tid` has ended.
+    /// Notes that thread `tid` has ended, so that its executor can serve another one.
     pub fn thread_ended(&mut self, tid: u32) {
         self.latest = None;
         if let Some(context) = self.by_thread.remove(&tid)
@@ -252,7 +261,7 @@ impl Pool {
         }
     }
 
-    /// Waits for all executors to end: their queues are empty.
+    /// Ends all executors, whose queues must be empty, and waits for them.
     pub fn finish(&mut self) {
         self.hand_over();
         for ExecutorHandle { jobs, thread, .. } in self.executors.drain(..) {

@@ -6,10 +6,10 @@ use crate::Options;
 use crate::issue::RealFd;
 use crate::issue::thread::ReplayContext;
 use crate::report::LatencyHistograms;
-use crate::report::{Divergence, histogram};
-use crate::sandbox::Privileges;
+use crate::report::{Divergence, new_histogram};
 use hdrhistogram::Histogram;
-use model::world::{Bound, Mounts};
+use model::processes::{Mounts, Operands};
+use sandbox::Privileges;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -67,12 +67,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Whether executors may begin.
+    /// Returns whether executors may begin to perform calls.
     pub fn has_begun(&self) -> bool {
         self.may_begin.load(Relaxed)
     }
 
-    /// Whether the replay is to end before its last call.
+    /// Returns whether the replay is to end before its last call.
     pub fn stopping(&self) -> bool {
         self.stop.load(Relaxed)
     }
@@ -87,32 +87,35 @@ impl Shared {
         self.count_refused("the replay ended");
     }
 
+    /// Adds an executor's histogram of how late its calls began.
     pub fn add_lateness(&self, lateness: &Histogram<u64>) {
         if !lateness.is_empty() {
             let mut all = self.lateness.lock().unwrap_or_else(PoisonError::into_inner);
             // Both have the same bounds.
-            let _ = all.get_or_insert_with(histogram).add(lateness);
+            let _ = all.get_or_insert_with(new_histogram).add(lateness);
         }
     }
 
-    /// Ends the replay with an internal error.
+    /// Ends the replay with an internal error, whose message is `why`.
     pub fn abort(&self, why: String) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         self.completion.abort();
     }
 
-    /// Notes the files that an unperformed call changed in the recording.
-    pub fn note_unperformed(&self, call: &Call, bound: &Bound<RealFd>, why: &str) {
+    /// Notes the files that an unperformed call changed in the recording. `why` is the reason for
+    /// not performing it.
+    pub fn note_unperformed(&self, call: &Call, operands: &Operands<RealFd>, why: &str) {
         self.unperformed.lock().unwrap_or_else(PoisonError::into_inner).note(
             call,
-            bound,
+            operands,
             &self.mounts,
             why,
         );
     }
 }
 
-/// The kind of a difference, by which the report counts: without the position of the first byte.
+/// Returns the kind of a difference, by which the report counts: its description without the
+/// position of the first byte.
 pub(crate) fn divergence_kind(what: &str) -> &str {
     if what.starts_with("byte ") { "data" } else { what }
 }

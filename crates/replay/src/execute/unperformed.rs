@@ -1,8 +1,8 @@
 //! Files that calls changed in the recording, where the calls were not performed here: the report
 //! lists them, so that the final comparison does not silently call them equal.
 
-use abi::{Kind, Ret, Role, Shape};
-use model::world::{Bound, Mounts, To, Way, lexical};
+use abi::{CallSpec, Kind, Ret, Role};
+use model::processes::{Mounts, Operands, To, Way, lexical};
 use std::collections::BTreeMap;
 use trace::Call;
 
@@ -16,41 +16,43 @@ pub(crate) struct Unperformed {
 }
 
 impl Unperformed {
-    /// Notes the files that an unperformed call changed in the recording.
-    pub fn note<R>(&mut self, call: &Call, bound: &Bound<R>, mounts: &Mounts, why: &str) {
-        let Some(shape) = call.shape() else { return };
-        if !changed(call, shape) {
+    /// Notes the files that an unperformed call changed in the recording. `why` is the reason for
+    /// not performing it.
+    pub fn note<R>(&mut self, call: &Call, operands: &Operands<R>, mounts: &Mounts, why: &str) {
+        let Some(spec) = call.spec() else { return };
+        if !changed(call, spec) {
             return;
         }
-        for (i, arg) in shape.args.iter().enumerate() {
+        for (i, arg) in spec.args.iter().enumerate() {
             let path = match arg.kind {
-                Kind::Fd if shape.copies.is_some_and(|c| usize::from(c.from.fd) == i) => None,
-                Kind::Fd => bound.fds[i]
+                Kind::Fd if spec.copies.is_some_and(|c| usize::from(c.from.fd) == i) => None,
+                Kind::Fd => operands.fds[i]
                     .as_ref()
                     .filter(|d| d.file.is_stored())
                     .map(|d| d.file.path.to_vec()),
                 // An open that made or emptied a file is performed, unless what it found is none.
                 kind if kind.path_use().is_some_and(|way| !matches!(way.role, Role::Open(_))) => {
                     let here = |way: &Way<_>| !matches!(way.to, To::Elsewhere);
-                    let path = bound.paths[i].as_deref();
-                    path.filter(|_| bound.through[i].as_ref().is_none_or(here)).map(lexical)
+                    let path = operands.paths[i].as_deref();
+                    path.filter(|_| operands.through[i].as_ref().is_none_or(here)).map(lexical)
                 }
                 _ => None,
             };
             if let Some(path) = path.filter(|p| self.files.len() < MOST && !mounts.is_virtual(p)) {
                 self.files.entry(path.into()).or_insert_with(|| {
-                    format!("{} of call {} was not performed ({why})", shape.name, call.seq)
+                    format!("{} of call {} was not performed ({why})", spec.name, call.seq)
                 });
             }
         }
     }
 
-    /// All of them.
+    /// Returns the noted files, each with the reason.
     pub fn files(&self) -> impl Iterator<Item = (&[u8], &str)> {
         self.files.iter().map(|(path, why)| (&**path, &**why))
     }
 }
 
-fn changed(call: &Call, shape: &Shape) -> bool {
-    shape.changes && call.succeeded() && (shape.ret != Ret::Bytes || call.ret > 0)
+/// Returns whether the call changed files when it was recorded.
+fn changed(call: &Call, spec: &CallSpec) -> bool {
+    spec.changes && call.succeeded() && (spec.ret != Ret::Bytes || call.ret > 0)
 }

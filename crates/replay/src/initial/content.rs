@@ -14,7 +14,7 @@ use trace::record::PayloadKind;
 const OPEN_FILES: usize = 64;
 
 impl<'a> TreeBuilder<'a> {
-    /// Writes what the snapshot holds.
+    /// Writes the bytes that the snapshot holds into the files.
     pub fn write_snapshot(
         &mut self,
         copied: impl Iterator<Item = Result<Copied, Cause>>,
@@ -41,7 +41,8 @@ impl<'a> TreeBuilder<'a> {
         Ok(())
     }
 
-    /// Copies the initial content out of the trace: both come in the same order.
+    /// Writes the initial content that calls of the trace show into the files. `origins` and
+    /// `items` must be in the same order.
     pub fn write_origins(
         &mut self,
         origins: impl Iterator<Item = Result<Origin, Cause>>,
@@ -103,7 +104,7 @@ impl<'a> TreeBuilder<'a> {
         Ok(())
     }
 
-    /// Writes `bytes`, leaving out what must stay a hole.
+    /// Writes `bytes` at `offset` of a file, except where the file must have a hole.
     fn write_data(&mut self, row: &Row, file: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let index = match self.open.iter().position(|(f, _)| *f == file) {
             Some(index) => index,

@@ -1,14 +1,14 @@
 //! A root that holds the initial state already.
 
 use super::{CreatedFiles, PrepareError, create_error, links_elsewhere};
-use crate::sandbox::Tree;
 use model::files::Row;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
+use sandbox::Tree;
 use std::io;
 use std::path::Path;
 
-/// Inspects a root that holds the initial state: returns what `prepare` would return, and creates
-/// nothing.
+/// Inspects a root that already holds the initial state. Returns what [`super::prepare`] would
+/// return, and creates nothing.
 pub fn inspect(rows: &[Row], root: &Path) -> Result<CreatedFiles, PrepareError> {
     let mut tree =
         Tree::open(root).map_err(|e| PrepareError::Root(root.display().to_string(), e))?;
@@ -23,8 +23,8 @@ pub fn inspect(rows: &[Row], root: &Path) -> Result<CreatedFiles, PrepareError> 
     Ok(found)
 }
 
-/// Only its owner can enter a root that `prepare` made. In the sandbox it gets its recorded mode;
-/// when the replay has ended it is closed again.
+/// Gives the root its recorded mode. A root that `prepare` created can be entered only by its
+/// owner, and is closed again after the replay.
 fn restore_root_mode(tree: &Tree, rows: &[Row]) -> io::Result<()> {
     let root = rows.iter().find(|row| row.path == b"/").and_then(|row| row.initial.as_ref());
     let Some(known) = root.and_then(|state| state.mode) else { return Ok(()) };

@@ -1,7 +1,6 @@
 //! Makes names, and gives them their attributes when their content is there.
 
 use super::{CreateOptions, CreatedFiles, OutsideRanges, links_elsewhere};
-use crate::sandbox::{CAPABILITY, SET_ID, Tree};
 use ahash::HashMap;
 use model::files::{FileType, Row, State};
 use rustix::fd::OwnedFd;
@@ -9,6 +8,7 @@ use rustix::fs::{
     AtFlags, FileType as Type, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown,
     fsetxattr, ftruncate, linkat, mkdirat, mknodat, openat, symlinkat,
 };
+use sandbox::{CAPABILITY, SET_ID, Tree};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
@@ -27,7 +27,7 @@ pub(super) struct TreeBuilder<'a> {
 }
 
 impl<'a> TreeBuilder<'a> {
-    /// Makes a name.
+    /// Creates a name with a file of the right type and size, without attributes.
     pub fn make(&mut self, row: &'a Row, state: &State) -> Result<(), (&'static str, io::Error)> {
         if row.path == b"/" {
             return Ok(());
@@ -99,7 +99,7 @@ impl<'a> TreeBuilder<'a> {
         Ok(())
     }
 
-    /// Gives a name its attributes.
+    /// Sets the owner, mode, extended attributes and times of a name.
     pub fn set_attributes(
         &mut self,
         row: &'a Row,
@@ -166,7 +166,7 @@ impl<'a> TreeBuilder<'a> {
     }
 }
 
-/// A target of this size that does not exist, and cannot be created.
+/// Returns a target of this size for a symbolic link. It does not exist, and cannot be created.
 fn dangling_target(size: Option<u64>) -> Vec<u8> {
     let mut target = vec![b'?'; size.unwrap_or(3).clamp(1, 4095) as usize];
     if target.len() > 2 {
@@ -188,6 +188,7 @@ pub(crate) fn write_at(fd: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::R
     Ok(())
 }
 
+/// Writes zeros from `offset` to `end`.
 fn write_zeros(fd: &OwnedFd, zeros: &[u8], mut offset: u64, end: u64) -> io::Result<()> {
     while offset < end {
         let n = (end - offset).min(zeros.len() as u64);

@@ -164,7 +164,7 @@ impl Teller {
         self.items.push(Item::Call(Call {
             seq,
             entered,
-            left: Some(entered + 5),
+            exited: Some(entered + 5),
             pid: PID,
             tid: PID,
             nr,
@@ -221,6 +221,43 @@ fn run(before: &[Op], ops: &[Op], live: bool) -> Result<(), TestCaseError> {
     check(&staged.base, begin(), ops, live)
 }
 
+/// Infers the state at `began`, before `items`, and makes it in `root`. Returns its files.
+fn make_again(items: &[Item], began: u64, live: bool, root: &Path) -> Vec<Row> {
+    let trace = tempfile::tempdir().unwrap();
+    let dir = fs::open(trace.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let mut moved = RenamedNames::default();
+    for item in items {
+        if let Item::Call(call) = item {
+            moved.add(call);
+        }
+    }
+    let machine = live.then(|| Arc::new(ThisMachine) as Arc<dyn Machine>);
+    let about =
+        InferenceInput { began, machine, moved, final_state: live, ..InferenceInput::default() };
+    infer(&trace::storage::Disk, dir.as_fd(), items.iter().cloned().map(Ok), &about).unwrap();
+    let open = |name| std::fs::File::open(trace.path().join(name)).unwrap();
+    let rows = ::model::files::read_rows(open("files.parquet")).unwrap();
+    let origins: Vec<Origin> = ::model::files::Origins::open(open("initial.parquet"))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+
+    prepare_from(
+        &rows,
+        None,
+        Contents {
+            copied: std::iter::empty(),
+            origins: origins.into_iter().map(Ok),
+            items: || Ok(items.iter().cloned().map(Ok)),
+        },
+        root,
+        CreateOptions::default(),
+        &crate::Quiet,
+    )
+    .unwrap();
+    rows
+}
+
 /// Does the operations in a directory that was staged before `began`, infers how it was, makes
 /// that again and does them there.
 fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCaseError> {
@@ -233,40 +270,8 @@ fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCase
         outcomes.push(out);
     }
 
-    let trace = tempfile::tempdir().unwrap();
-    let dir = fs::open(trace.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    let mut moved = RenamedNames::default();
-    for item in &teller.items {
-        if let Item::Call(call) = item {
-            moved.add(call);
-        }
-    }
-    let machine = live.then(|| Arc::new(ThisMachine) as Arc<dyn Machine>);
-    let about =
-        InferenceInput { began, machine, moved, final_state: live, ..InferenceInput::default() };
-    infer(&trace::storage::Disk, dir.as_fd(), teller.items.iter().cloned().map(Ok), &about)
-        .unwrap();
-    let open = |name| std::fs::File::open(trace.path().join(name)).unwrap();
-    let rows = ::model::files::read_rows(open("files.parquet")).unwrap();
-    let origins: Vec<Origin> = ::model::files::Origins::open(open("initial.parquet"))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-
     let root = tempfile::tempdir().unwrap();
-    prepare_from(
-        &rows,
-        None,
-        Contents {
-            copied: std::iter::empty(),
-            origins: origins.into_iter().map(Ok),
-            items: || Ok(teller.items.iter().cloned().map(Ok)),
-        },
-        root.path(),
-        CreateOptions::default(),
-        &crate::Quiet,
-    )
-    .unwrap();
+    let rows = make_again(&teller.items, began, live, root.path());
     let mut here: PathBuf = root.path().to_owned();
     here.push(base.strip_prefix("/").unwrap());
     let mut here = Place::new(&here);
@@ -292,7 +297,7 @@ fn check(base: &Path, began: u64, ops: &[Op], live: bool) -> Result<(), TestCase
         prop_assert_eq!(got, expected, "{:?}", op);
     }
     if live {
-        let report = crate::verify::state::compare(
+        let report = crate::verify::state::compare_tree(
             &rows,
             root.path(),
             crate::verify::state::CompareOptions { owners: true, withhold: false },

@@ -8,7 +8,6 @@
 use super::OutsideRanges;
 use crate::Error;
 use crate::report::Others;
-use crate::sandbox::Tree;
 use ahash::HashMap;
 use model::files::{Change, ChangeKind, FileType, State};
 use rustix::fd::OwnedFd;
@@ -17,6 +16,7 @@ use rustix::fs::{
     fsetxattr, fstat, ftruncate, mkdirat, mknodat, openat, renameat, seek, statat, symlinkat,
     unlinkat,
 };
+use sandbox::Tree;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
@@ -46,7 +46,8 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    /// `bytes`: what came, as `outside_data` lays it out.
+    /// Creates the list of changes to make. `bytes` is the file with the data of the changes, at
+    /// the ranges in `outside_data`.
     pub fn new(changes: Vec<Change>, bytes: Option<OwnedFd>, outside_data: OutsideRanges) -> Self {
         let mut by_call: HashMap<u64, Vec<Change>> = HashMap::default();
         for change in changes {
@@ -55,12 +56,12 @@ impl Outside {
         Self { by_call, bytes, outside_data, ..Self::default() }
     }
 
-    /// Whether there are changes to make before this call.
+    /// Returns whether there are changes to make before this call.
     pub fn has_changes_before(&self, seq: u64) -> bool {
         !self.by_call.is_empty() && self.by_call.contains_key(&seq)
     }
 
-    /// Makes those that come before this call.
+    /// Makes the changes that come before this call.
     pub fn apply(&mut self, seq: u64, root: &Path) -> Result<(), Error> {
         for change in self.by_call.remove(&seq).unwrap_or_default() {
             let name = trace::text::escape(&change.path);
@@ -88,6 +89,7 @@ impl Outside {
         Ok(())
     }
 
+    /// Makes one change. Returns false if the tree is already in the state after it.
     fn apply_change(&self, tree: &mut Tree, change: &Change) -> io::Result<bool> {
         let (dir, name) = tree.parent(&change.path)?;
         let there = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -116,6 +118,7 @@ impl Outside {
         }
     }
 
+    /// Creates the file that an unrecorded process created, with its content and attributes.
     fn make(&self, dir: &OwnedFd, name: &OsStr, state: &State, change: &Change) -> io::Result<()> {
         let directory = state.kind == FileType::Directory;
         match state.kind {
@@ -154,7 +157,7 @@ impl Outside {
         Ok(fchmod(&file, Mode::from_raw_mode(state.mode.unwrap_or(default)))?)
     }
 
-    /// Copies what came with a change; the holes of it stay holes.
+    /// Copies the data of a change into a file. Holes stay holes.
     fn fill(&self, file: &OwnedFd, change: &Change) -> io::Result<()> {
         let part = change.file.and_then(|number| self.outside_data.get(&number));
         let (Some(from), Some(part)) = (&self.bytes, part) else { return Ok(()) };
@@ -181,7 +184,7 @@ impl Outside {
     }
 }
 
-/// Removes a name, and what is below it.
+/// Removes a name and everything below it.
 fn remove(dir: &OwnedFd, name: &OsStr, depth: usize) -> io::Result<()> {
     let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::of_mode(stat.st_mode) != FileType::Directory {

@@ -46,7 +46,7 @@ pub fn call(seq: u64, bytes: &[u8]) -> Call {
     Call {
         seq,
         entered: seq,
-        left: Some(seq),
+        exited: Some(seq),
         pid: 1,
         tid: 1,
         nr: 0,

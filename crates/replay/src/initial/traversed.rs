@@ -2,10 +2,10 @@
 //! owner's alone here. Where root replays and the program acts as another user as well, those must
 //! let that user pass.
 
-use crate::sandbox::{Privileges, Tree};
 use model::files::{FileType, Final, Row};
-use model::world::Credentials;
+use model::processes::Credentials;
 use rustix::fs::{Mode, OFlags, fchmod, fstat};
+use sandbox::{Privileges, Tree};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -19,7 +19,8 @@ pub struct CreateOptions {
 }
 
 impl CreateOptions {
-    /// The mode for a directory whose recorded mode is not known, and which has the mode `now`.
+    /// Returns the mode for a directory whose recorded mode is not known, and which now has the
+    /// mode `now`.
     pub(super) fn mode_or_default(self, now: u32) -> u32 {
         now | if self.other_users { 0o011 } else { 0 }
     }
@@ -30,7 +31,8 @@ impl CreateOptions {
 pub(crate) struct TraversedDirectories(Mutex<Vec<Vec<u8>>>);
 
 impl TraversedDirectories {
-    /// Those of a manifest, unless they are open anyway.
+    /// Collects the directories of a manifest whose modes are not known, unless the replay can
+    /// enter them anyway.
     pub fn new(rows: &[Row], privileges: Privileges) -> Self {
         if !privileges.any_user || privileges.other_users {
             return Self::default();
@@ -43,7 +45,7 @@ impl TraversedDirectories {
         Self(Mutex::new(rows.iter().filter(mode_or_default).map(|row| row.path.clone()).collect()))
     }
 
-    /// Lets the user `who`, as which a thread is about to act, pass the directories.
+    /// Lets the user `who` search the directories. Called before a thread acts as that user.
     pub fn open_for(&self, who: &Credentials) {
         if who.euid == 0 {
             return;

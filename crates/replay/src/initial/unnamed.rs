@@ -8,12 +8,12 @@
 use super::PrepareError;
 use crate::Error;
 use crate::issue::raw::{self, OPEN_FLAGS};
-use crate::sandbox::Tree;
 use crate::source::Source;
 use ahash::HashMap;
 use model::files::{FileType, Final, Row, State, Unnamed};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, fstat, unlinkat};
+use sandbox::Tree;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -23,7 +23,7 @@ use trace::record::{Identity, RecordKind};
 /// Device and inode.
 type FileKey = (u64, u64);
 
-/// The path of the staging directory: a name that no row has.
+/// Returns the path of the staging directory: a name that no row has.
 fn staging(rows: &[Row]) -> Vec<u8> {
     let mut name = b"/.open-without-name".to_vec();
     while rows.binary_search_by(|row| row.path.cmp(&name)).is_ok() {
@@ -36,6 +36,7 @@ fn staging(rows: &[Row]) -> Vec<u8> {
 /// ([`super::outside`]).
 const BROUGHT: &[u8] = b"/brought";
 
+/// Returns the row of a file in the staging directory.
 fn row(path: Vec<u8>, kind: FileType, size: Option<u64>) -> Row {
     let mode = if kind == FileType::Directory { 0o700 } else { 0o600 };
     let state = State { mode: Some(mode), size, ..State::of(kind) };
@@ -49,13 +50,14 @@ fn row(path: Vec<u8>, kind: FileType, size: Option<u64>) -> Row {
     }
 }
 
-/// The row of the file with the data that unrecorded processes wrote; `None` if there is no data.
+/// Returns the row of the file with the data that unrecorded processes wrote. Returns `None` if
+/// there are no data.
 pub(crate) fn outside_data_row(rows: &[Row], bytes: u64) -> Option<Row> {
     let path = || [&staging(rows)[..], BROUGHT].concat();
     (bytes > 0).then(|| row(path(), FileType::Regular, Some(bytes)))
 }
 
-/// The rows of the manifest, and those of the staging directory.
+/// Returns the rows of the manifest together with those of the staging directory.
 pub(crate) fn with_staging(
     rows: &[Row],
     unnamed: Vec<Unnamed>,
@@ -86,8 +88,8 @@ pub(crate) struct UnnamedFiles {
 }
 
 impl UnnamedFiles {
-    /// Opens the files of the staging directory, and removes the directory. `links_elsewhere`: of
-    /// each inode, the links that it had and does not have here.
+    /// Opens the files of the staging directory, and removes the directory. `links_elsewhere` gets,
+    /// for each inode, the links that the recorded file had and this one does not have.
     pub fn open(
         source: &dyn Source,
         rows: &[Row],
@@ -125,6 +127,8 @@ impl UnnamedFiles {
         Ok(unnamed_files)
     }
 
+    /// Opens the nameless file that an event of the start refers to: a descriptor, or a working
+    /// directory.
     fn open_from_event(&mut self, event: &Event, paths: &BTreeMap<FileKey, Vec<u8>>) {
         match event.kind {
             RecordKind::Descriptor if !event.is_mapping() => {
@@ -147,6 +151,8 @@ impl UnnamedFiles {
         }
     }
 
+    /// Removes the names of the staging directory and the directory itself, and counts the links
+    /// that files have lost.
     fn remove_staging(
         &self,
         unnamed: &[Unnamed],
@@ -184,14 +190,15 @@ impl UnnamedFiles {
         }
     }
 
-    /// The descriptor for an open file that a `Descriptor` event tells of; `None`: it has a name.
+    /// Returns the descriptor for the open file of a `Descriptor` event. Returns `None` if the file
+    /// has a name.
     pub fn file(&mut self, event: &Event) -> Option<i64> {
         nameless(event, 0)?;
         self.files.remove(&event.args[2])
     }
 
-    /// The descriptor for the working directory that a `State` event tells of; `None`: it has a
-    /// name.
+    /// Returns the descriptor for the working directory of a `State` event. Returns `None` if the
+    /// directory has a name.
     pub fn directory(&self, event: &Event) -> Option<i64> {
         let (identity, _) = nameless(event, abi::plan::WORKING_DIRECTORY)?;
         let fd = i32::try_from(*self.directories.get(&key(&identity))?).ok()?;
@@ -199,11 +206,12 @@ impl UnnamedFiles {
     }
 }
 
-/// What an event tells of a file that had lost its name.
+/// Returns the identity and path of the file of an event, if the file had lost its name.
 fn nameless(event: &Event, arg: u8) -> Option<(Identity, &[u8])> {
     event.identity(arg).filter(|(identity, path)| identity.lost_name(path).is_some())
 }
 
+/// Returns the device and inode by which the file is found.
 fn key(identity: &Identity) -> FileKey {
     (identity.dev, identity.ino)
 }

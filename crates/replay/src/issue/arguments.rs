@@ -8,8 +8,8 @@ pub(crate) use translation::{Deferred, MOUNTED_BY_PROGRAM, TranslateError, Trans
 
 use super::scratch::{MAX_RW_COUNT, ScratchBuffer};
 use super::{RealFd, Scratch, raw};
-use abi::{Effect, Kind, Shape};
-use model::world::{Bound, Descriptor};
+use abi::{CallSpec, Effect, Kind};
+use model::processes::{Descriptor, Operands};
 use std::sync::Arc;
 use trace::record::PayloadKind;
 use trace::{Call, Payload};
@@ -33,18 +33,19 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Translates the arguments of `call` and fills in what they lack.
+    /// Translates the arguments of `call` for this process, and allocates the buffers that they
+    /// point to in `scratch`.
     pub fn build(
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
         scratch: &mut Scratch,
     ) -> Result<Self, TranslateError> {
         let Translation { nr, values, deferred, faults, in_procfs } =
-            Translation::of(call, shape, bound)?;
+            Translation::of(call, spec, operands)?;
         let procfs_cwd = if in_procfs {
-            let cwd = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
-            let changes_cwd = shape.effect == Effect::Chdir;
+            let cwd = operands.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
+            let changes_cwd = spec.effect == Effect::Chdir;
             Some(procfs::ProcfsCwd::new(cwd, changes_cwd).ok_or(TranslateError::Procfs)?)
         } else {
             None
@@ -64,19 +65,21 @@ impl Arguments {
         for (i, deferred) in deferred.into_iter().enumerate() {
             match deferred {
                 Deferred::None | Deferred::Recorded => {}
-                Deferred::RealFd => this.values[i] = real(&bound.fds[i]),
+                Deferred::RealFd => this.values[i] = real(&operands.fds[i]),
                 Deferred::Viewed => {
-                    let path = Self::resolve_in_view(call, shape, bound, i)?.unwrap_or_default();
+                    let path = Self::resolve_in_view(call, spec, operands, i)?.unwrap_or_default();
                     this.add_string(&path, i, scratch)?;
                 }
                 Deferred::ThroughFd | Deferred::RelativePath => {
-                    let (real, rest) = paths::start(call, bound, i);
+                    let (real, rest) = paths::start(call, operands, i);
                     let path = procfs::path(real, rest);
                     this.add_string(&path, i, scratch)?;
                 }
                 Deferred::Buffer { len, zeroed } => this.add_output(i, len, zeroed, scratch)?,
-                Deferred::String => this.add_string(string(call, bound, i), i, scratch)?,
-                Deferred::Struct { len } => this.add_input(call, shape, bound, i, len, scratch)?,
+                Deferred::String => this.add_string(string(call, operands, i), i, scratch)?,
+                Deferred::Struct { len } => {
+                    this.add_input(call, spec, operands, i, len, scratch)?
+                }
                 Deferred::Data { len } => {
                     let buffer = scratch.alloc(len).ok_or(TranslateError::Size)?;
                     copy_data(call, i, scratch.bytes_mut(buffer));
@@ -86,7 +89,7 @@ impl Arguments {
                     this.add_iovecs_in(call, i, count as usize, scratch)?;
                 }
                 Deferred::IovecsOut { count } => {
-                    this.add_iovecs_out(call, i, count as usize, bound.cut, scratch)?;
+                    this.add_iovecs_out(call, i, count as usize, operands.cut, scratch)?;
                 }
             }
         }
@@ -98,7 +101,8 @@ impl Arguments {
         self.with_cwd(|| raw::perform(self.nr, self.values))
     }
 
-    /// Runs `make` in the working directory from which the translated paths lead.
+    /// Calls `make` in the working directory from which the translated paths lead. Returns its
+    /// result.
     pub fn with_cwd(&self, make: impl FnOnce() -> i64) -> i64 {
         match &self.procfs_cwd {
             None => make(),
@@ -106,31 +110,35 @@ impl Arguments {
         }
     }
 
-    /// Whether its paths are relative to procfs, and not to the working directory of the thread.
+    /// Returns whether the translated paths are relative to procfs, and not to the working
+    /// directory of the thread.
     pub fn runs_in_procfs(&self) -> bool {
         self.procfs_cwd.is_some()
     }
 
-    /// The real descriptor in an argument.
+    /// Returns the real descriptor in argument `i`.
     pub fn fd(&self, i: usize) -> i32 {
         self.values[i] as i32
     }
 
-    /// Whether an argument is an address that faults.
+    /// Returns whether an argument is an address that no process can access, as the recorded call
+    /// failed with EFAULT.
     pub fn faults(&self) -> bool {
         self.faults
     }
 
-    /// An argument as it is passed.
+    /// Returns argument `i` as it is passed to the kernel.
     pub fn value(&self, i: usize) -> usize {
         self.values[i]
     }
 
-    /// The buffers that argument `i` brought back, in order; of a string, where it stands.
+    /// Returns the buffers to which the kernel writes for argument `i`, in order. For a string,
+    /// this is the buffer that holds it.
     pub fn buffers(&self, i: usize) -> &[ScratchBuffer] {
         if i == self.iovec_argument { &self.iovec_buffers } else { self.buffers[i].as_slice() }
     }
 
+    /// Allocates a buffer of `len` bytes for the output in argument `i`, and clears it if `zeroed`.
     fn add_output(
         &mut self,
         i: usize,
@@ -147,6 +155,7 @@ impl Arguments {
         Ok(())
     }
 
+    /// Copies a string into a buffer, with a NUL, and passes its address as argument `i`.
     fn add_string(
         &mut self,
         text: &[u8],
@@ -162,11 +171,13 @@ impl Arguments {
         Ok(())
     }
 
+    /// Copies the captured input of argument `i` into a buffer of `len` bytes. Descriptors inside
+    /// it are replaced by the real ones.
     fn add_input(
         &mut self,
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
         i: usize,
         len: usize,
         scratch: &mut Scratch,
@@ -176,9 +187,9 @@ impl Arguments {
         let known = input_payload(call, i).map_or(&[][..], |p| p.bytes.as_slice());
         bytes[..known.len()].copy_from_slice(known);
         zeroed(&mut bytes[known.len()..]);
-        for (arg, at, descriptor) in bound.inner.iter().filter(|inner| inner.0 as usize == i) {
+        for (arg, at, descriptor) in operands.inner.iter().filter(|inner| inner.0 as usize == i) {
             debug_assert!(*arg as usize == i);
-            let size = shape.args[i].kind.field_size(*at);
+            let size = spec.args[i].kind.field_size(*at);
             let real = i64::from(descriptor.real.get()).to_le_bytes();
             if let Some(place) = bytes.get_mut(*at as usize..*at as usize + size) {
                 place.copy_from_slice(&real[..size]);
@@ -189,7 +200,8 @@ impl Arguments {
         Ok(())
     }
 
-    /// `iovec`s going in: one after the other in one room.
+    /// Copies the data of an array of input buffers into one buffer, and builds the array that
+    /// points into it.
     fn add_iovecs_in(
         &mut self,
         call: &Call,
@@ -219,7 +231,8 @@ impl Arguments {
         self.add_iovec_list(i, count, call, &list, scratch)
     }
 
-    /// `iovec`s coming out: a room each.
+    /// Allocates an output buffer for each recorded one, and builds the array that points to them.
+    /// With `cut`, all together have only as many bytes as the call returned.
     fn add_iovecs_out(
         &mut self,
         call: &Call,
@@ -250,6 +263,8 @@ impl Arguments {
         self.add_iovec_list(i, count, call, &list, scratch)
     }
 
+    /// Builds an array of `struct iovec` from addresses and lengths, and passes its address as
+    /// argument `i`.
     fn add_iovec_list(
         &mut self,
         i: usize,
@@ -274,16 +289,17 @@ impl Arguments {
     }
 }
 
-/// The string of argument `i` as it is passed here.
-pub(super) fn string<'a>(call: &'a Call, bound: &'a Bound<RealFd>, i: usize) -> &'a [u8] {
-    let through = bound.through[i].as_ref();
-    match (&bound.paths[i], through) {
+/// Returns the string of argument `i` as it is passed here: with its path replaced, if it leads
+/// through procfs or another view of mounts.
+pub(super) fn string<'a>(call: &'a Call, operands: &'a Operands<RealFd>, i: usize) -> &'a [u8] {
+    let through = operands.through[i].as_ref();
+    match (&operands.paths[i], through) {
         (Some(path), Some(_)) => path,
         _ => string_payload(call, i).unwrap_or_default(),
     }
 }
 
-/// Copies the captured data of argument `i`; the rest becomes zeros.
+/// Copies the captured data of argument `i` into `bytes`. What was not captured becomes zeros.
 fn copy_data(call: &Call, i: usize, bytes: &mut [u8]) {
     let mut at = 0;
     for payload in
@@ -299,17 +315,19 @@ fn copy_data(call: &Call, i: usize, bytes: &mut [u8]) {
     zeroed(&mut bytes[at..]);
 }
 
+/// Returns whether less was captured than the call used.
 fn is_cut(payload: &Payload) -> bool {
     (payload.bytes.len() as u64) < payload.len
 }
 
-/// Zeros what comes back, as far as it is looked at.
+/// Clears an output buffer, as far as its content is compared.
 pub(super) fn zero_buffer(bytes: &mut [u8]) {
     let stale = bytes.len().min(READ_SLACK);
     zeroed(&mut bytes[..stale]);
 }
 
-/// Zeros what may hold something of an earlier call, without touching pages that are zero already.
+/// Clears bytes that may hold data of an earlier call, without touching pages that are zero
+/// already.
 fn zeroed(bytes: &mut [u8]) {
     // Larger rooms are mappings of their own and fresh.
     if bytes.len() > MAX_LIST_BYTES {
@@ -322,7 +340,7 @@ fn zeroed(bytes: &mut [u8]) {
     }
 }
 
-/// The lengths of the recorded vectors.
+/// Returns the lengths of the recorded buffers in an array of `struct iovec`.
 fn lengths(call: &Call, i: usize, count: usize) -> Vec<usize> {
     let bytes = call.payload(i as u8, PayloadKind::Iovecs).map_or(&[][..], |p| p.bytes.as_slice());
     let length = |v: &[u8]| {
@@ -333,7 +351,7 @@ fn lengths(call: &Call, i: usize, count: usize) -> Vec<usize> {
     bytes.chunks_exact(16).take(count.min(MAX_IOVECS)).map(length).collect()
 }
 
-/// Shortens the last vectors so that all together have at most `total` bytes.
+/// Shortens the last lengths so that their sum is at most `total`.
 fn limit_total(lengths: &mut [usize], total: usize) {
     let mut left = total;
     for len in lengths {
@@ -348,6 +366,7 @@ trait FieldSize {
 }
 
 impl FieldSize for Kind {
+    /// Returns the size of the descriptor field at offset `at` of a struct.
     fn field_size(&self, at: u32) -> usize {
         match self {
             Kind::In(_, layout) | Kind::InOut(_, layout) => {

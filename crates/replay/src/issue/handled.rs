@@ -3,8 +3,8 @@
 use super::arguments::{Arguments, TranslateError};
 use super::{RealFd, Scratch};
 use crate::verify::{Expected, Mismatch};
-use abi::{Form, Kind, Shape};
-use model::world::{Bound, Descriptor};
+use abi::{CallSpec, Form, Kind};
+use model::processes::{Descriptor, Operands};
 use std::sync::Arc;
 use trace::Call;
 
@@ -16,17 +16,17 @@ pub(crate) const NO_WORKING_DIRECTORY: &str = "no working directory";
 /// why it was not performed.
 pub(crate) type Outcome = Result<Option<Mismatch>, &'static str>;
 
-/// Whether it tells where the process is (getcwd), which is a path of its own mounts and root.
-pub(crate) fn returns_a_path(shape: &Shape) -> bool {
+/// Returns whether the call returns a path of the process's own mounts and root (getcwd).
+pub(crate) fn returns_a_path(spec: &CallSpec) -> bool {
     let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
-    shape.uses.path_args == 0 && shape.uses.fd_args == 0 && shape.args.iter().any(|a| text(a.kind))
+    spec.uses.path_args == 0 && spec.uses.fd_args == 0 && spec.args.iter().any(|a| text(a.kind))
 }
 
 /// A call with all that its handler may need.
 pub(crate) struct HandledCall {
     pub call: Arc<Call>,
-    pub shape: &'static Shape,
-    pub bound: Bound<RealFd>,
+    pub spec: &'static CallSpec,
+    pub operands: Operands<RealFd>,
     /// For descriptor arguments whose number changed its meaning while the call was under way: the
     /// others that it may have meant.
     pub alternatives: Vec<(usize, Arc<Descriptor<RealFd>>)>,
@@ -45,29 +45,31 @@ pub(crate) struct HandledCall {
 impl HandledCall {
     /// Returns the recorded result, to compare with.
     pub fn expected(&self) -> Expected {
-        Expected { ret: self.call.ret, shape: self.shape, unseen_writes: self.unseen_writes }
+        Expected { ret: self.call.ret, spec: self.spec, unseen_writes: self.unseen_writes }
     }
 
-    /// Its arguments in this process; `Err` says why it cannot be performed.
+    /// Translates the arguments for this process. The error is the reason why the call cannot be
+    /// performed.
     pub fn translate(&self, scratch: &mut Scratch) -> Result<Arguments, &'static str> {
-        Arguments::build(&self.call, self.shape, &self.bound, scratch).map_err(TranslateError::why)
+        Arguments::build(&self.call, self.spec, &self.operands, scratch)
+            .map_err(TranslateError::why)
     }
 
-    /// The name of the file that it is about.
+    /// Returns the path of the call's file, for the report. Empty if it has none.
     pub fn path(&self) -> &[u8] {
-        let bound = &self.bound;
-        let named = bound.paths.values().map(|path| &**path).next();
-        let meant = || bound.fds.iter().flatten().chain(bound.closed.first()).next();
+        let operands = &self.operands;
+        let named = operands.paths.values().map(|path| &**path).next();
+        let meant = || operands.fds.iter().flatten().chain(operands.closed.first()).next();
         named.or_else(|| Some(&*meant()?.file.path)).unwrap_or_default()
     }
 
-    /// Drops all descriptors and directories: the call is done. A closed descriptor without another
-    /// owner may stay.
+    /// Releases all descriptors and directories, as the call is done. A closed descriptor without
+    /// another owner may stay open.
     pub fn let_go(&mut self) {
-        let mut closed = std::mem::take(&mut self.bound.closed);
+        let mut closed = std::mem::take(&mut self.operands.closed);
         closed.retain(|d| Arc::strong_count(d) == 1 && d.real.get() < 0);
-        self.bound.let_go();
-        self.bound.closed = closed;
+        self.operands.release();
+        self.operands.closed = closed;
         self.alternatives.clear();
     }
 }

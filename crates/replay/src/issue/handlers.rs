@@ -17,16 +17,16 @@ pub(crate) use descriptors::{close_if_last, set_opened};
 use super::handled::{HandledCall, NO_WORKING_DIRECTORY, Outcome};
 use super::refusal::{OUTSIDE, check_outside, may_be_outside};
 use super::thread::{ExecutorThread, open_directory, open_skipped_descriptors, uses_cwd};
-use abi::{Effect, Ret, Shape};
-use model::world::To;
+use abi::{CallSpec, Effect, Ret};
+use model::processes::To;
 
-/// Performs a call where its thread was, and compares what it brings. One whose error can have come
-/// from outside is performed if it cannot change anything; if it comes out differently, the error
-/// did.
+/// Performs a call in its thread's working directory, and compares its results. If its error can
+/// have come from outside the root, the call is performed only if it cannot change anything; a
+/// different result is then explained by that.
 #[inline(never)]
 pub(crate) fn perform(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
-    thread.enter_context(handled.bound.cwd.as_ref(), handled.bound.umask);
-    for way in handled.bound.through.values() {
+    thread.enter_context(handled.operands.cwd.as_ref(), handled.operands.umask);
+    for way in handled.operands.through.values() {
         if let To::Directory(directory) = &way.to {
             open_directory(directory);
         }
@@ -37,7 +37,7 @@ pub(crate) fn perform(thread: &mut ExecutorThread, handled: &mut HandledCall) ->
     if thread.cwd_unreachable && uses_cwd(handled) {
         return Err(NO_WORKING_DIRECTORY);
     }
-    if !may_be_outside(&handled.call, handled.shape) {
+    if !may_be_outside(&handled.call, handled.spec) {
         return run_handler(thread, handled);
     }
     if let Some(outcome) = check_outside(thread, handled) {
@@ -49,16 +49,17 @@ pub(crate) fn perform(thread: &mut ExecutorThread, handled: &mut HandledCall) ->
     }
 }
 
+/// Runs the handler for the effect of this call. Returns its outcome.
 fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
-    if let Some(copies) = handled.shape.copies
-        && let Some(file_end_found) = transfer::file_end(&handled.call, copies, &handled.bound)
+    if let Some(copies) = handled.spec.copies
+        && let Some(file_end_found) = transfer::file_end(&handled.call, copies, &handled.operands)
     {
         return transfer::transfer(thread, handled, copies, file_end_found);
     }
-    if is_plain(handled.shape) {
+    if is_plain(handled.spec) {
         return plain::plain(thread, handled);
     }
-    match handled.shape.effect {
+    match handled.spec.effect {
         Effect::Close { .. } => descriptors::close(handled),
         Effect::CloseRange => descriptors::close_range(handled),
         Effect::Dup { old } | Effect::DupTo { old, .. } => descriptors::duplicate(handled, old),
@@ -66,7 +67,7 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
         Effect::Bind => bind::bind(handled),
         Effect::Umask => cwd::umask(thread, handled),
         Effect::Seek => seek::seek(thread, handled),
-        Effect::None if handled.shape.uses.lists_directory => list::list(thread, handled),
+        Effect::None if handled.spec.uses.lists_directory => list::list(thread, handled),
         Effect::None => descriptors::open(thread, handled),
         Effect::Clone { .. } => transfer::clone(thread, handled),
         Effect::Allocate => allocate::allocate(thread, handled),
@@ -96,10 +97,10 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
     }
 }
 
-/// Whether such a call needs nothing but its kinds.
-pub(crate) fn is_plain(shape: &Shape) -> bool {
-    match shape.effect {
-        Effect::None => !shape.uses.lists_directory && shape.ret != Ret::Fd,
+/// Returns whether such a call can be performed from the kinds of its arguments alone.
+pub(crate) fn is_plain(spec: &CallSpec) -> bool {
+    match spec.effect {
+        Effect::None => !spec.uses.lists_directory && spec.ret != Ret::Fd,
         Effect::SetFdFlags
         | Effect::Cloexec { .. }
         | Effect::SetStatusFlags
@@ -109,7 +110,8 @@ pub(crate) fn is_plain(shape: &Shape) -> bool {
     }
 }
 
-/// Whether such a call needs only its kinds and a place for the descriptor that it opens.
-pub(crate) fn is_open(shape: &Shape) -> bool {
-    shape.effect == Effect::None && !shape.uses.lists_directory && shape.ret == Ret::Fd
+/// Returns whether such a call can be performed from the kinds of its arguments, if the descriptor
+/// that it opens is stored.
+pub(crate) fn is_open(spec: &CallSpec) -> bool {
+    spec.effect == Effect::None && !spec.uses.lists_directory && spec.ret == Ret::Fd
 }

@@ -15,7 +15,7 @@ use super::{RealFd, raw};
 use crate::Verify;
 use crate::verify::{Expected, Mismatch, RecordedBytes, compare_argument};
 use abi::Effect;
-use model::world::{Bound, Descriptor, Six};
+use model::processes::{Descriptor, Operands, Six};
 use std::sync::Arc;
 use trace::Call;
 use translated_call::TranslatedCall;
@@ -66,24 +66,24 @@ pub(crate) enum CallResult {
 }
 
 impl PreparedCall {
-    /// Translates a call beforehand and takes its descriptors out of `bound`. Returns `None` if the
-    /// call needs a handler.
+    /// Translates a call beforehand and takes its descriptors out of `operands`. Returns `None` if
+    /// the call needs a handler.
     pub fn translated(
         call: &Call,
         expected: Expected,
-        bound: &mut Bound<RealFd>,
+        operands: &mut Operands<RealFd>,
         early: bool,
         verify: Verify,
     ) -> Option<Self> {
-        let shape = expected.shape;
-        let opened = is_open(shape);
-        let closes = matches!(shape.effect, Effect::Close { .. }) && bound.closed.len() == 1;
-        if !(is_plain(shape) || opened || closes)
-            || shape.copies.is_some()
-            || !bound.inner.is_empty()
-            || bound.directory.is_some()
-            || bound.opened.len() > usize::from(opened)
-            || bound.closed.len() > usize::from(closes)
+        let spec = expected.spec;
+        let opened = is_open(spec);
+        let closes = matches!(spec.effect, Effect::Close { .. }) && operands.closed.len() == 1;
+        if !(is_plain(spec) || opened || closes)
+            || spec.copies.is_some()
+            || !operands.inner.is_empty()
+            || operands.directory.is_some()
+            || operands.opened.len() > usize::from(opened)
+            || operands.closed.len() > usize::from(closes)
         {
             return None;
         }
@@ -99,23 +99,23 @@ impl PreparedCall {
             })
         };
         if closes {
-            bound.fds = Default::default();
-            return this(Action::Close(bound.closed.pop()), None, None);
+            operands.fds = Default::default();
+            return this(Action::Close(operands.closed.pop()), None, None);
         }
         let compared = verify == Verify::Data && call.succeeded() && !early;
         let (translated, strings) =
-            TranslatedCall::of(call, shape, bound, compared, expected.unseen_writes)?;
-        let descriptor = translated.descriptor().and_then(|fd| bound.fds[fd].take());
+            TranslatedCall::of(call, spec, operands, compared, expected.unseen_writes)?;
+        let descriptor = translated.descriptor().and_then(|fd| operands.fds[fd].take());
         // What takes neither a descriptor nor a name is about where its thread is.
-        let here = shape.uses.fd_args == 0;
+        let here = spec.uses.fd_args == 0;
         let named =
-            (opened || here || shape.uses.path_args != 0 || !strings.is_empty()).then(|| {
-                let opened = bound.opened.pop().map(|(_, descriptor)| descriptor);
+            (opened || here || spec.uses.path_args != 0 || !strings.is_empty()).then(|| {
+                let opened = operands.opened.pop().map(|(_, descriptor)| descriptor);
                 Box::new(NamedArguments {
                     opened,
                     context: None,
                     strings,
-                    paths: std::mem::take(&mut bound.paths),
+                    paths: std::mem::take(&mut operands.paths),
                 })
             });
         this(Action::Call(translated), descriptor, named)
@@ -128,18 +128,19 @@ impl PreparedCall {
         Self { seq, expected, action, descriptor: None, same_descriptor: false, named: None, early }
     }
 
-    /// The working directory and umask to set before the call, for the dispatcher to fill in;
-    /// `None` if the call does not depend on them or its handler sets them.
+    /// Returns where the dispatcher stores the working directory and umask to set before the call.
+    /// Returns `None` if the call does not depend on them or its handler sets them.
     pub fn context(&mut self) -> Option<&mut Option<FsContext>> {
         self.named.as_mut().map(|named| &mut named.context)
     }
 
-    /// Whether a handler performs it, which may change the working directory and drop descriptors.
+    /// Returns whether a handler performs the call, which may change the working directory and
+    /// release descriptors.
     pub fn is_handled(&self) -> bool {
         matches!(self.action, Action::Handled(_))
     }
 
-    /// The recorded data that it holds.
+    /// Returns the recorded data that the call holds, to compare with.
     fn recorded_data(&self) -> Option<RecordedBytes<'_>> {
         match &self.action {
             Action::Call(translated) => translated.data(),
@@ -147,7 +148,7 @@ impl PreparedCall {
         }
     }
 
-    /// Recorded bytes that it holds.
+    /// Returns how many recorded bytes the call keeps in memory.
     pub fn bytes(&self) -> u64 {
         if let Action::Handled(handled) = &self.action {
             return handled.bytes_held;
@@ -156,7 +157,7 @@ impl PreparedCall {
         data + self.named.as_ref().map_or(0, |named| named.strings.len() as u64)
     }
 
-    /// Prefetches the start of the memory that it points to.
+    /// Prefetches the start of the memory that the call points to.
     pub fn prefetch(&self) {
         if let Action::Handled(handled) = &self.action {
             raw::prefetch(&raw const **handled);
@@ -176,8 +177,8 @@ impl PreparedCall {
         }
     }
 
-    /// The name of the file that it is about, or of the descriptor that it means and its executor
-    /// holds.
+    /// Returns the path of the call's file, for the report: the one of `has_descriptor` if its
+    /// executor holds the descriptor.
     pub fn path<'a>(&'a self, has_descriptor: Option<&'a Descriptor<RealFd>>) -> &'a [u8] {
         if let Action::Handled(handled) = &self.action {
             return handled.path();
@@ -191,17 +192,17 @@ impl PreparedCall {
         if let Action::Handled(handled) = &self.action { Some(handled) } else { None }
     }
 
-    /// Whether it is about its thread's working directory, or may name something from there, if it
-    /// takes no descriptor.
+    /// Returns whether the call depends on its thread's working directory, if it takes no
+    /// descriptor.
     fn uses_cwd(&self) -> bool {
         self.named.as_ref().is_some_and(|named| {
             let mut names = named.strings.split(|b| *b == 0).filter(|name| !name.is_empty());
-            returns_a_path(self.expected.shape) || names.any(|name| !name.starts_with(b"/"))
+            returns_a_path(self.expected.spec) || names.any(|name| !name.starts_with(b"/"))
         })
     }
 
-    /// Performs it as `thread`. `has_descriptor`: its executor holds the descriptor that it means,
-    /// and `fd` is the real one.
+    /// Performs the call as `thread`. `has_descriptor` is whether the executor holds the descriptor
+    /// that the call uses, and `fd` is the real one.
     #[inline(always)]
     pub fn perform(
         &mut self,
@@ -233,7 +234,7 @@ impl PreparedCall {
             Err(why) => return CallResult::Handled(Err(why.why())),
         };
         if let Some(named) = &mut self.named
-            && is_open(self.expected.shape)
+            && is_open(self.expected.spec)
         {
             set_opened(named.opened.take().as_ref(), got);
         }
@@ -260,7 +261,7 @@ impl PreparedCall {
             return Ok(None);
         }
         if verify == Verify::None {
-            return Ok(self.expected.failure(got));
+            return Ok(self.expected.compare_failure(got));
         }
         let bytes = || {
             let Action::Call(translated) = &self.action else { return None };
@@ -269,10 +270,10 @@ impl PreparedCall {
             let (i, rules) = (translated.buffer(), &thread.context.rules);
             compare_argument(self.expected, i, recorded, came, got, rules)
         };
-        Ok(self.expected.compare(got).or_else(bytes))
+        Ok(self.expected.compare_result(got).or_else(bytes))
     }
 
-    /// Drops all descriptors and directories: the call is done.
+    /// Releases all descriptors and directories, as the call is done.
     pub fn let_go(&mut self) {
         if let Action::Handled(handled) = &mut self.action {
             handled.let_go();

@@ -1,11 +1,10 @@
 //! System calls by number.
 
-use crate::sandbox::unshare;
 use linux_raw_sys::general as linux;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, makedev};
 use rustix::io::Errno;
-use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, unshare_unsafe};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -23,7 +22,8 @@ pub(crate) const OPEN_FLAGS: u32 = linux::O_ACCMODE
     | linux::O_PATH;
 const PATH_DIRECTORY: u32 = linux::O_PATH | linux::O_DIRECTORY | linux::O_CLOEXEC;
 
-/// This machine's number of the call that has number `nr` on x86-64; `None` if it does not have it.
+/// Returns this machine's number of the call that has number `nr` on x86-64. Returns `None` if it
+/// does not have that call.
 pub fn native_number(nr: u32) -> Option<Sysno> {
     static NATIVE: OnceLock<Vec<Option<Sysno>>> = OnceLock::new();
     let table = NATIVE.get_or_init(|| {
@@ -43,7 +43,7 @@ pub fn native_number(nr: u32) -> Option<Sysno> {
 pub fn native_operation(call: &Call) -> Option<Sysno> {
     let row = abi::by_number(call.nr)?;
     let operation = row.operation?;
-    let at_own_offset = row.shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 == -1);
+    let at_own_offset = row.spec.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 == -1);
     let own = operation.call_at_own_offset.filter(|_| at_own_offset);
     native_number(own.or(operation.call)? as u32)
 }
@@ -66,22 +66,23 @@ thread_local! {
     static TIMED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Starts to measure the calls of this thread.
+/// Starts to measure the time of this thread's calls.
 pub(crate) fn start_timing() {
     TIMED.set(Some(0));
 }
 
-/// Returns the nanoseconds that the calls of this thread took since the last time this was asked;
-/// `None` if they are not measured.
+/// Returns the nanoseconds that the calls of this thread took since this function was last called.
+/// Returns `None` if they are not measured.
 pub(crate) fn take_elapsed() -> Option<u64> {
     let took = TIMED.get()?;
     TIMED.set(Some(0));
     Some(took)
 }
 
-/// Performs a call whose arguments [`super::Arguments`] or [`super::PreparedCall`] hold: the
-/// result, or a negative errno. This and what leads here for most calls is to be one function: each
-/// return after a call costs (docs/decisions/0022-calls-are-translated-at-dispatch.md).
+/// Performs a call whose arguments [`super::Arguments`] or [`super::PreparedCall`] hold. Returns
+/// the result, or a negative errno. This function and those that lead here for most calls are to be
+/// inlined into one: each return after a call costs
+/// (docs/decisions/0022-calls-are-translated-at-dispatch.md).
 #[inline(always)]
 pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
@@ -98,6 +99,7 @@ pub(super) fn perform(nr: Sysno, args: [usize; 6]) -> i64 {
     result
 }
 
+/// Makes a system call. Returns the result, or a negative errno.
 fn syscall(nr: Sysno, args: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
     // SAFETY: called below with calls that take numbers, or pointers to slices that live until the
@@ -107,7 +109,7 @@ fn syscall(nr: Sysno, args: [usize; 6]) -> i64 {
     result as i64
 }
 
-/// What a call that fails with `errno` returns from the kernel.
+/// Returns what the kernel returns for a call that fails with `errno`.
 pub(crate) fn result_of(errno: Errno) -> i64 {
     -i64::from(errno.raw_os_error())
 }
@@ -120,7 +122,9 @@ pub(crate) fn close(fd: i32) -> i64 {
 /// Gives this thread a descriptor table of its own, a copy of the process's (unshare(2),
 /// `CLONE_FILES`). Returns whether the kernel allowed it.
 pub(crate) fn unshare_descriptors() -> bool {
-    unshare(UnshareFlags::FILES).is_ok()
+    // SAFETY: only executors do this, before their first call. From then on they use their table
+    // alone, and the other threads use the shared one.
+    unsafe { unshare_unsafe(UnshareFlags::FILES) }.is_ok()
 }
 
 /// Closes all descriptors of this thread's table but the standard ones.
@@ -128,8 +132,8 @@ pub(crate) fn close_all_descriptors() -> i64 {
     syscall(Sysno::close_range, [3, u32::MAX as usize, 0, 0, 0, 0])
 }
 
-/// Duplicates `fd` to the lowest free number, close-on-exec or not: the number, or a negative
-/// errno.
+/// Duplicates `fd` to the lowest free number, close-on-exec or not. Returns the number, or a
+/// negative errno.
 pub(crate) fn dup(fd: i32, cloexec: bool) -> i64 {
     let command = if cloexec { linux::F_DUPFD_CLOEXEC } else { linux::F_DUPFD };
     syscall(Sysno::fcntl, [fd as usize, command as usize, 0, 0, 0, 0])
@@ -194,15 +198,16 @@ pub(crate) fn open_directory(path: &[u8]) -> i64 {
     open(path, PATH_DIRECTORY)
 }
 
-/// openat(2) of a directory, whose name stands at the address `path`: one that
-/// [`super::Arguments`] holds.
+/// Opens a directory with openat(2). `path` is the address of its name, which [`super::Arguments`]
+/// holds.
 pub(crate) fn open_directory_at(dir: i32, path: usize, follow: bool) -> i64 {
     let flags = OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
     syscall(Sysno::openat, [dir as isize as usize, path, flags.bits() as usize, 0, 0, 0])
 }
 
-/// fchmod(2), if `fd` is a directory: what a descriptor leads to does not change.
+/// Changes the mode with fchmod(2) if `fd` is a directory. Returns `None` if it is not. What an
+/// open descriptor refers to cannot change in between.
 pub(crate) fn chmod_if_directory(fd: i32, mode: u32) -> Option<i64> {
     if fd < 0 {
         return None;
@@ -213,6 +218,8 @@ pub(crate) fn chmod_if_directory(fd: i32, mode: u32) -> Option<i64> {
         .then(|| syscall(Sysno::fchmod, [fd as usize, mode as usize, 0, 0, 0, 0]))
 }
 
+/// Opens a path, which need not end in a NUL, from the directory `dir`. Returns the descriptor, or
+/// a negative errno.
 fn openat(dir: i64, path: &[u8], flags: u32) -> i64 {
     let mut name = path.to_vec();
     name.push(0);
@@ -290,7 +297,7 @@ pub(crate) fn fallocate(fd: i32, mode: u32, offset: u64, len: u64) -> i64 {
     syscall(Sysno::fallocate, [fd as usize, mode as usize, offset as usize, len as usize, 0, 0])
 }
 
-/// The status flags of an open file, or a negative errno.
+/// Returns the status flags of an open file, or a negative errno.
 pub(crate) fn status_flags(fd: i32) -> i64 {
     syscall(Sysno::fcntl, [fd as usize, linux::F_GETFL as usize, 0, 0, 0, 0])
 }
@@ -305,8 +312,9 @@ pub(crate) fn syncfs(fd: i32) -> i64 {
     syscall(Sysno::syncfs, [fd as usize, 0, 0, 0, 0, 0])
 }
 
-/// Makes this thread (not its process) act as these users and groups, keeping 0 in reserve.
-pub(crate) fn set_credentials(who: &model::world::Credentials) -> i64 {
+/// Makes this thread (not its whole process) act as these users and groups. User 0 stays the saved
+/// one, so that it can be resumed.
+pub(crate) fn set_credentials(who: &model::processes::Credentials) -> i64 {
     let root = syscall(Sysno::setresuid, [0; 6]);
     if root < 0 {
         return root;

@@ -30,36 +30,38 @@ impl Default for RealFd {
 }
 
 impl RealFd {
-    /// The number; -1: none.
+    /// Returns the number of the descriptor, or -1 if there is none.
     pub fn get(&self) -> i32 {
         self.fd.load(Acquire)
     }
-    /// Takes over `fd`. One that is there already stays, and `fd` is closed.
+    /// Takes ownership of `fd`. If there is a descriptor already, that one stays, and `fd` is
+    /// closed.
     pub(crate) fn set(&self, fd: i32) {
         if self.fd.compare_exchange(-1, fd, AcqRel, Relaxed).is_err() {
             close(fd);
         }
     }
-    /// Gives the descriptor away.
+    /// Returns the descriptor and gives up its ownership.
     pub(crate) fn take(&self) -> i32 {
         self.fd.swap(-1, AcqRel)
     }
-    /// Call `number` opens it.
+    /// Notes that call `number` opens this descriptor.
     pub(crate) fn set_opened_by(&self, number: u64) {
         self.ready_after.store(number + 1, Relaxed);
     }
-    /// Notes that the call that opened it is not performed, for this reason. One that is there by
-    /// another way stays.
+    /// Notes that the call that opened it is not performed, for this reason. Has no effect if it is
+    /// open already.
     pub(crate) fn mark_unperformed(&self, why: &'static str) {
         if self.get() < 0 && self.ready_after() == 0 {
             let _ = self.unperformed.set(why);
         }
     }
-    /// Why calls on it are not performed, if they are not.
+    /// Returns why calls on it cannot be performed. Returns `None` if they can.
     pub(crate) fn unperformed_reason(&self) -> Option<&'static str> {
         self.unperformed.get().copied()
     }
-    /// How many of the dispatched calls must be done before it can be used.
+    /// Returns the number below which all dispatched calls must be done before the descriptor can
+    /// be used.
     pub(crate) fn ready_after(&self) -> u64 {
         self.ready_after.load(Relaxed)
     }
@@ -78,8 +80,8 @@ thread_local! {
     static CLOSED_WITH_TABLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on real descriptors are in a table that is not this thread's. Descriptors that are
-/// dropped from now on are closed with that table.
+/// Notes that real descriptors are in another descriptor table than this thread's. Those that are
+/// dropped from now on are closed together with that table.
 pub(crate) fn close_with_table() {
     CLOSED_WITH_TABLE.set(true);
 }

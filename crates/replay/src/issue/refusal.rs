@@ -10,7 +10,7 @@
 use super::handled::{HandledCall, Outcome};
 use super::thread::ExecutorThread;
 use super::{Arguments, raw};
-use abi::{AT_FDCWD, Effect, Kind, OpenFlags, PathUse, Ret, Role, Shape};
+use abi::{AT_FDCWD, CallSpec, Effect, Kind, OpenFlags, PathUse, Ret, Role};
 use linux_raw_sys::general::{
     AT_REMOVEDIR, O_ACCMODE, O_CREAT, O_DIRECT, O_EXCL, O_TRUNC, W_OK, X_OK,
 };
@@ -39,9 +39,9 @@ pub(crate) enum ErrorOrigin {
     Either,
 }
 
-/// Where the error of a call that fails with `errno` can have come from.
-pub(crate) fn error_origin(shape: &Shape, errno: i32) -> ErrorOrigin {
-    let flags = matches!(shape.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
+/// Returns what can have caused the error of a call that failed with `errno`.
+pub(crate) fn error_origin(spec: &CallSpec, errno: i32) -> ErrorOrigin {
+    let flags = matches!(spec.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
     match Errno::from_raw_os_error(errno) {
         // With the kernel's own codes of calls that are to be restarted.
         Errno::INTR => ErrorOrigin::Outside("interrupted"),
@@ -58,15 +58,15 @@ pub(crate) fn error_origin(shape: &Shape, errno: i32) -> ErrorOrigin {
             ErrorOrigin::Outside("refused by the recorded file system")
         }
         // A lease, or pages that were not in memory.
-        Errno::AGAIN if shape.uses.moves_data || shape.uses.path_args != 0 => {
+        Errno::AGAIN if spec.uses.moves_data || spec.uses.path_args != 0 => {
             ErrorOrigin::Outside(OUTSIDE)
         }
         Errno::PERM | Errno::ACCESS | Errno::FAULT => ErrorOrigin::Either,
         // The alignment of direct I/O, which differs from disk to disk.
-        Errno::INVAL if shape.uses.moves_data || shape.copies.is_some() || flags => {
+        Errno::INVAL if spec.uses.moves_data || spec.copies.is_some() || flags => {
             ErrorOrigin::Either
         }
-        Errno::BUSY | Errno::INVAL | Errno::NOTTY if shape.changes => ErrorOrigin::Either,
+        Errno::BUSY | Errno::INVAL | Errno::NOTTY if spec.changes => ErrorOrigin::Either,
         Errno::NOENT
         | Errno::NXIO
         | Errno::TOOBIG
@@ -91,14 +91,14 @@ pub(crate) fn error_origin(shape: &Shape, errno: i32) -> ErrorOrigin {
     }
 }
 
-/// Whether the error of a call can have come from outside, so that the call needs a check before it
-/// is performed.
-pub(crate) fn may_be_outside(call: &Call, shape: &Shape) -> bool {
-    call.errno().is_some_and(|errno| error_origin(shape, errno) == ErrorOrigin::Either)
+/// Returns whether the cause of a call's error can be outside the root, so that the call is checked
+/// before it is performed.
+pub(crate) fn may_be_outside(call: &Call, spec: &CallSpec) -> bool {
+    call.errno().is_some_and(|errno| error_origin(spec, errno) == ErrorOrigin::Either)
 }
 
-/// Looks whether a call whose error can have come from outside would change anything here. What
-/// came of it, if it is not to be performed.
+/// Checks whether a call whose error can have come from outside would change anything here. Returns
+/// the outcome if the call is not to be performed.
 #[cold]
 pub(crate) fn check_outside(thread: &mut ExecutorThread, handled: &HandledCall) -> Option<Outcome> {
     let arguments = match handled.translate(&mut thread.scratch) {
@@ -108,36 +108,37 @@ pub(crate) fn check_outside(thread: &mut ExecutorThread, handled: &HandledCall) 
     let may_change = match handled.call.errno().map(Errno::from_raw_os_error) {
         Some(Errno::FAULT) if arguments.faults() => false,
         Some(Errno::FAULT) => true,
-        _ if arguments.runs_in_procfs() => handled.shape.changes || handled.shape.ret == Ret::Fd,
-        _ if handled.shape.uses.path_args != 0 => names_may_change(thread, handled, &arguments),
+        _ if arguments.runs_in_procfs() => handled.spec.changes || handled.spec.ret == Ret::Fd,
+        _ if handled.spec.uses.path_args != 0 => names_may_change(thread, handled, &arguments),
         _ => descriptor_may_change(handled),
     };
     thread.scratch.clear();
     may_change.then_some(Err(OUTSIDE))
 }
 
-/// The same of a call that takes a descriptor and no name.
+/// Returns whether such a call, which takes a descriptor and no path, may change something here.
 fn descriptor_may_change(handled: &HandledCall) -> bool {
-    let (shape, bound) = (handled.shape, &handled.bound);
-    let moves = shape.uses.moves_data || shape.uses.lists_directory || shape.copies.is_some();
+    let (spec, operands) = (handled.spec, &handled.operands);
+    let moves = spec.uses.moves_data || spec.uses.lists_directory || spec.copies.is_some();
     let sets = matches!(
-        shape.effect,
+        spec.effect,
         Effect::Seek | Effect::SetStatusFlags | Effect::SetNonblocking | Effect::Bind
     );
     // Nothing is written through a descriptor that is open for reading only.
-    let resizes = matches!(shape.effect, Effect::Truncate | Effect::Allocate);
-    let reads_only = shape.uses.fd.is_some_and(|fd| bound.status[usize::from(fd)] & O_ACCMODE == 0);
-    if reads_only && shape.copies.is_none() && (shape.uses.writes_data || resizes) {
+    let resizes = matches!(spec.effect, Effect::Truncate | Effect::Allocate);
+    let reads_only =
+        spec.uses.fd.is_some_and(|fd| operands.status[usize::from(fd)] & O_ACCMODE == 0);
+    if reads_only && spec.copies.is_none() && (spec.uses.writes_data || resizes) {
         return false;
     }
-    shape.changes || moves || sets
+    spec.changes || moves || sets
 }
 
-/// The same of a call that names files: it fails as well if one of its names cannot be what the
-/// call needs.
+/// Returns whether such a call, which takes paths, may change something here. It cannot if one of
+/// its paths is not what the call needs.
 fn names_may_change(thread: &ExecutorThread, handled: &HandledCall, arguments: &Arguments) -> bool {
-    let (call, shape) = (&handled.call, handled.shape);
-    for (i, arg) in shape.args.iter().enumerate() {
+    let (call, spec) = (&handled.call, handled.spec);
+    for (i, arg) in spec.args.iter().enumerate() {
         let Some(way) = arg.kind.path_use() else { continue };
         let buffer = arguments.buffers(i).first().filter(|_| matches!(arg.kind, Kind::Path(_)));
         let name = match (buffer, call.path(i as u8)) {
@@ -156,7 +157,7 @@ fn names_may_change(thread: &ExecutorThread, handled: &HandledCall, arguments: &
                 _ => true,
             },
             Role::Remove | Role::RemoveDirectory => {
-                let directory = way.role == Role::RemoveDirectory || removes_directory(call, shape);
+                let directory = way.role == Role::RemoveDirectory || removes_directory(call, spec);
                 let right = |mode| (FileType::of_mode(mode) == FileType::Directory) == directory;
                 at.is_dots() || !at.mode(false).is_ok_and(right) || !at.may_change_directory()
             }
@@ -167,9 +168,10 @@ fn names_may_change(thread: &ExecutorThread, handled: &HandledCall, arguments: &
             return false;
         }
     }
-    shape.changes
+    spec.changes
 }
 
+/// Returns whether an open may create or truncate the file that its path leads to.
 fn open_may_change(call: &Call, flags: OpenFlags, way: PathUse, at: &PathAt) -> bool {
     let flags = call.open_flags(flags);
     let exclusive = O_CREAT | O_EXCL;
@@ -188,12 +190,14 @@ fn open_may_change(call: &Call, flags: OpenFlags, way: PathUse, at: &PathAt) -> 
     }
 }
 
+/// Returns whether the call failed with EINVAL.
 fn is_invalid(call: &Call) -> bool {
     call.errno() == Some(Errno::INVAL.raw_os_error())
 }
 
-fn removes_directory(call: &Call, shape: &Shape) -> bool {
-    let flags = shape.args.iter().position(|a| matches!(a.kind, Kind::Flags(_)));
+/// Returns whether the call removes a directory.
+fn removes_directory(call: &Call, spec: &CallSpec) -> bool {
+    let flags = spec.args.iter().position(|a| matches!(a.kind, Kind::Flags(_)));
     flags.is_some_and(|i| call.args[i] & u64::from(AT_REMOVEDIR) != 0)
 }
 
@@ -205,19 +209,19 @@ struct PathAt {
 }
 
 impl PathAt {
-    /// The type and permissions of what it names, or the error.
+    /// Returns the type and permissions of the file at this path, or the error.
     fn mode(&self, follow: bool) -> Result<u32, Errno> {
         raw::statx(self.directory, &self.name, follow).map(|status| status.mode)
     }
-    /// Whether the thread may access it so.
+    /// Returns whether the thread may access the file so (`R_OK`, `W_OK`, `X_OK`).
     fn allows(&self, mode: u32) -> bool {
         raw::faccessat(self.directory, &self.name, mode) == 0
     }
-    /// Whether the thread may make, remove or move this name in its directory.
+    /// Returns whether the thread may create, remove or rename entries in the path's directory.
     fn may_change_directory(&self) -> bool {
         PathAt { directory: self.directory, name: parent(&self.name) }.allows(W_OK | X_OK)
     }
-    /// Whether it ends in `.` or `..`, which no call removes or moves.
+    /// Returns whether the path ends in `.` or `..`, which no call removes or renames.
     fn is_dots(&self) -> bool {
         let path = without_trailing(&self.name);
         let last = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
@@ -231,13 +235,13 @@ fn c_string(name: &[u8]) -> Vec<u8> {
     name
 }
 
-/// Without the NUL and slashes at its end.
+/// Returns the path without the NUL and the slashes at its end.
 fn without_trailing(name: &[u8]) -> &[u8] {
     let end = name.iter().rposition(|b| !matches!(b, 0 | b'/')).map_or(0, |last| last + 1);
     &name[..end]
 }
 
-/// The directory that holds the last component, as a C string.
+/// Returns the path of the directory that holds the last component, as a C string.
 fn parent(name: &[u8]) -> Vec<u8> {
     let path = without_trailing(name);
     match path.iter().rposition(|b| *b == b'/') {
@@ -253,7 +257,7 @@ mod tests {
     use super::*;
 
     fn of(name: &str, errno: i32) -> ErrorOrigin {
-        error_origin(&abi::by_name(name).expect("a row").shape, errno)
+        error_origin(&abi::by_name(name).expect("a row").spec, errno)
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) struct ScratchBuffer {
 }
 
 impl ScratchBuffer {
+    /// Returns the address of the buffer.
     pub fn address(self) -> usize {
         self.start.as_ptr() as usize
     }
@@ -36,6 +37,7 @@ pub(crate) struct Scratch {
 // SAFETY: the mappings belong to this value alone; nothing about them is bound to a thread.
 unsafe impl Send for Scratch {}
 
+/// Maps `len` bytes of anonymous memory. Returns `None` if there is no memory.
 fn map(len: usize) -> Option<NonNull<u8>> {
     // SAFETY: a new private anonymous mapping touches no memory that exists.
     let mapping = unsafe {
@@ -50,12 +52,13 @@ fn map(len: usize) -> Option<NonNull<u8>> {
 }
 
 impl Scratch {
+    /// Creates the scratch memory of a thread. Returns `None` if there is no memory.
     pub fn new() -> Option<Self> {
         Some(Self { arena: map(ARENA)?, used: 0, large: Vec::new() })
     }
 
-    /// Allocates `len` bytes, page-aligned; they are zero unless an earlier call left something.
-    /// `None` if that is more than any call can move, or there is no memory.
+    /// Allocates `len` bytes, page-aligned. They are zero, unless an earlier call left data in
+    /// them. Returns `None` if that is more than a call can move, or there is no memory.
     pub fn alloc(&mut self, len: usize) -> Option<ScratchBuffer> {
         if len > MAX_RW_COUNT {
             return None;
@@ -72,14 +75,14 @@ impl Scratch {
         Some(ScratchBuffer { start, len })
     }
 
-    /// The bytes of a room.
+    /// Returns the bytes of a buffer.
     pub fn bytes(&self, buffer: ScratchBuffer) -> &[u8] {
         // SAFETY: a room is a mapped, initialised part of this scratch until `clear`, which borrows
         // it mutably and whose callers keep no room.
         unsafe { std::slice::from_raw_parts(buffer.start.as_ptr(), buffer.len) }
     }
 
-    /// The bytes of a room, to be written.
+    /// Returns the bytes of a buffer, to write to them.
     pub fn bytes_mut(&mut self, buffer: ScratchBuffer) -> &mut [u8] {
         // SAFETY: as above; the mutable borrow keeps others away.
         unsafe { std::slice::from_raw_parts_mut(buffer.start.as_ptr(), buffer.len) }

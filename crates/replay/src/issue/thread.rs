@@ -6,7 +6,7 @@ use super::{RealFd, Scratch, raw};
 use crate::Verify;
 use crate::verify::{Listings, Rules};
 use abi::{AT_FDCWD, PathUse};
-use model::world::{Bound, Directory};
+use model::processes::{Directory, Operands};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -34,15 +34,15 @@ pub(crate) struct FsContext {
 }
 
 impl FsContext {
-    /// Where a call was made.
-    pub fn of(bound: &Bound<RealFd>) -> Self {
-        Self { cwd: bound.cwd.clone(), umask: bound.umask }
+    /// Returns the working directory and umask of a call.
+    pub fn of(operands: &Operands<RealFd>) -> Self {
+        Self { cwd: operands.cwd.clone(), umask: operands.umask }
     }
 
-    /// Whether it is where this call was made.
-    pub fn applies_to(&self, bound: &Bound<RealFd>) -> bool {
-        self.umask == bound.umask
-            && self.cwd.as_ref().map(Arc::as_ptr) == bound.cwd.as_ref().map(Arc::as_ptr)
+    /// Returns whether these are the working directory and umask of this call.
+    pub fn applies_to(&self, operands: &Operands<RealFd>) -> bool {
+        self.umask == operands.umask
+            && self.cwd.as_ref().map(Arc::as_ptr) == operands.cwd.as_ref().map(Arc::as_ptr)
     }
 }
 
@@ -58,7 +58,8 @@ pub(crate) struct ExecutorThread {
 }
 
 impl ExecutorThread {
-    /// A thread of which nothing is known. `None`: there is no memory for it.
+    /// Creates the state of a thread whose working directory is not known. Returns `None` if there
+    /// is no memory for it.
     pub fn new(context: Arc<ReplayContext>) -> Option<Self> {
         let scratch = Scratch::new()?;
         Some(Self { context, scratch, cwd: None, umask: u32::MAX, cwd_unreachable: false })
@@ -90,31 +91,34 @@ pub(crate) fn open_directory(directory: &Directory<RealFd>) {
     }
 }
 
-/// Opens descriptors whose open was left out.
+/// Opens descriptors of the call whose own open was left out by choice.
 pub(crate) fn open_skipped_descriptors(handled: &HandledCall) {
-    let bound = &handled.bound;
-    let meant =
-        bound.fds.iter().zip(bound.status).filter_map(|(d, status)| Some((d.as_ref()?, status)));
+    let operands = &handled.operands;
+    let meant = operands
+        .fds
+        .iter()
+        .zip(operands.status)
+        .filter_map(|(d, status)| Some((d.as_ref()?, status)));
     for (descriptor, status) in
         meant.filter(|(d, _)| d.real.get() < 0 && d.real.ready_after() == 0 && d.file.is_stored())
     {
         let fd = raw::open(&descriptor.file.path, status & raw::OPEN_FLAGS);
         if fd >= 0 {
-            raw::lseek(fd as i32, handled.bound.offset.unwrap_or(0), 0);
+            raw::lseek(fd as i32, handled.operands.offset.unwrap_or(0), 0);
             descriptor.real.set(fd as i32);
         }
     }
 }
 
-/// Whether a call is about its thread's working directory, or names something from there.
+/// Returns whether a call depends on its thread's working directory.
 pub(crate) fn uses_cwd(handled: &HandledCall) -> bool {
-    let (call, bound) = (&handled.call, &handled.bound);
-    let args = handled.shape.args.iter().enumerate();
+    let (call, operands) = (&handled.call, &handled.operands);
+    let args = handled.spec.args.iter().enumerate();
     let mut paths = args.filter_map(|(i, a)| Some((i, a.kind.path_use()?)));
     let relative = |(i, path_use): (usize, PathUse)| {
-        bound.through[i].is_none()
+        operands.through[i].is_none()
             && path_use.dir.is_none_or(|dir| call.args[usize::from(dir)] as i32 == AT_FDCWD)
             && call.path(i as u8).is_some_and(|path| !path.starts_with(b"/"))
     };
-    returns_a_path(handled.shape) || paths.any(relative)
+    returns_a_path(handled.spec) || paths.any(relative)
 }

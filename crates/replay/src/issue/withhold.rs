@@ -6,9 +6,9 @@
 
 use super::handled::HandledCall;
 use super::{Arguments, raw};
-use crate::sandbox::SET_ID;
-use abi::{FieldKind, Form, Kind, Role, Shape};
+use abi::{CallSpec, FieldKind, Form, Kind, Role};
 use linux_raw_sys::general::{__O_TMPFILE, O_CREAT};
+use sandbox::SET_ID;
 use std::sync::Arc;
 use trace::Call;
 use trace::record::PayloadKind;
@@ -22,12 +22,13 @@ pub(crate) struct Withheld {
     pub counts: bool,
 }
 
-/// `call`, if it would set what must not be set.
-pub(crate) fn withheld(call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
+/// Returns the call without the mode bits that must not be set. Returns `None` if it would set
+/// none.
+pub(crate) fn withheld(call: &Arc<Call>, spec: &CallSpec) -> Option<Withheld> {
     let mut reduced: Option<Call> = None;
     let mut mode = None;
-    for i in abi::argument_indices(shape.uses.mode_args) {
-        match shape.args[i].kind {
+    for i in abi::argument_indices(spec.uses.mode_args) {
+        match spec.args[i].kind {
             Kind::Mode if call.args[i] as u32 & SET_ID != 0 => {
                 reduced.get_or_insert_with(|| Call::clone(call)).args[i] &= !u64::from(SET_ID);
                 mode = Some(call.args[i] as u32 & 0o7777);
@@ -40,18 +41,18 @@ pub(crate) fn withheld(call: &Arc<Call>, shape: &Shape) -> Option<Withheld> {
             _ => {}
         }
     }
-    let counts = call.succeeded() && creates(call, shape).unwrap_or(true);
-    let changes = |shape: &Shape| {
-        !shape.args.iter().any(|arg| match arg.kind.path_use() {
+    let counts = call.succeeded() && creates(call, spec).unwrap_or(true);
+    let changes = |spec: &CallSpec| {
+        !spec.args.iter().any(|arg| match arg.kind.path_use() {
             Some(path) => !matches!(path.role, Role::Lookup),
             None => false,
         })
     };
-    let mode = mode.filter(|_| changes(shape));
+    let mode = mode.filter(|_| changes(spec));
     reduced.map(|reduced| Withheld { call: Arc::new(reduced), mode, counts })
 }
 
-/// Clears the bits in a mode at byte `at` of the struct that argument `i` points to.
+/// Clears the bits in the mode at byte `at` of the struct that argument `i` points to.
 fn clear_bits(call: &Call, reduced: &mut Option<Call>, i: usize, at: usize) {
     const HIGH: u8 = (SET_ID >> 8) as u8;
     let is_struct = |p: &trace::Payload| usize::from(p.arg) == i && p.kind == PayloadKind::Bytes;
@@ -63,21 +64,22 @@ fn clear_bits(call: &Call, reduced: &mut Option<Call>, i: usize, at: usize) {
     reduced.get_or_insert_with(|| Call::clone(call)).payloads[n] = payload;
 }
 
-/// Whether an open can create a file; `None`: it is no open.
-fn creates(call: &Call, shape: &Shape) -> Option<bool> {
-    let path = shape.args.iter().find_map(|arg| arg.kind.path_use())?;
+/// Returns whether an open can create a file. Returns `None` for other calls.
+fn creates(call: &Call, spec: &CallSpec) -> Option<bool> {
+    let path = spec.args.iter().find_map(|arg| arg.kind.path_use())?;
     let Role::Open(flags) = path.role else { return None };
     Some(call.open_flags(flags) & (O_CREAT | __O_TMPFILE) != 0)
 }
 
-/// Changes the mode of a directory to all that was asked for. `None`: it is none, whatever the
-/// name meant a moment ago or means in the next.
+/// Changes the mode of a directory to the whole recorded one. Returns `None` if the path or
+/// descriptor leads to another type of file. The check and the change are made on the same
+/// descriptor.
 pub(crate) fn chmod_directory(handled: &HandledCall, arguments: &Arguments) -> Option<i64> {
     let mode = handled.full_mode?;
-    let (args, value) = (handled.shape.args, |i: usize| arguments.value(i));
+    let (args, value) = (handled.spec.args, |i: usize| arguments.value(i));
     let path = args.iter().position(|arg| arg.kind.path_use().is_some());
     let Some((i, way)) = path.and_then(|i| Some((i, args[i].kind.path_use()?))) else {
-        return raw::chmod_if_directory(value(usize::from(handled.shape.uses.fd?)) as i32, mode);
+        return raw::chmod_if_directory(value(usize::from(handled.spec.uses.fd?)) as i32, mode);
     };
     let dir = way.dir.map_or(abi::AT_FDCWD, |dir| value(usize::from(dir)) as i32);
     let follow = way.follows_symlink(&handled.call.args, None);
@@ -95,13 +97,13 @@ mod tests {
     use trace::Buffer;
     use trace::Payload;
 
-    fn call(name: &str, args: &[u64], payloads: Vec<Payload>) -> (Arc<Call>, &'static Shape) {
+    fn call(name: &str, args: &[u64], payloads: Vec<Payload>) -> (Arc<Call>, &'static CallSpec) {
         let mut six = [0; 6];
         six[..args.len()].copy_from_slice(args);
         let call = Call {
             seq: 0,
             entered: 1,
-            left: Some(2),
+            exited: Some(2),
             pid: 1,
             tid: 1,
             nr: abi::by_name(name).unwrap().number,
@@ -111,24 +113,24 @@ mod tests {
             fd_snapshot: trace::record::FdSnapshot::default(),
             payloads,
         };
-        let shape = call.shape().unwrap();
-        (Arc::new(call), shape)
+        let spec = call.spec().unwrap();
+        (Arc::new(call), spec)
     }
 
     /// Every call of the table that gives a file a mode, by the table's own word.
     #[test]
     fn no_call_sets_them() {
-        let rows = abi::table().iter().filter(|row| row.shape.uses.mode_args != 0);
+        let rows = abi::table().iter().filter(|row| row.spec.uses.mode_args != 0);
         let mut calls = 0;
-        for row in rows.filter(|row| row.shape.replay == abi::Replay::Issue) {
-            for i in abi::argument_indices(row.shape.uses.mode_args) {
-                if row.shape.args[i].kind != Kind::Mode {
+        for row in rows.filter(|row| row.spec.replay == abi::Replay::Issue) {
+            for i in abi::argument_indices(row.spec.uses.mode_args) {
+                if row.spec.args[i].kind != Kind::Mode {
                     continue;
                 }
                 let mut args = [0; 6];
                 args[i] = 0o107_755;
-                let (call, shape) = call(row.name(), &args, Vec::new());
-                let reduced = withheld(&call, shape).unwrap_or_else(|| panic!("{}", row.name()));
+                let (call, spec) = call(row.name(), &args, Vec::new());
+                let reduced = withheld(&call, spec).unwrap_or_else(|| panic!("{}", row.name()));
                 assert_eq!(reduced.call.args[i], 0o101_755, "{}", row.name());
                 calls += 1;
             }
@@ -147,18 +149,18 @@ mod tests {
             wanted: 24,
             bytes: Buffer::from_vec(how),
         };
-        let (openat2, shape) = call("openat2", &[0, 1, 2, 24], vec![payload]);
-        let reduced = withheld(&openat2, shape).unwrap();
+        let (openat2, spec) = call("openat2", &[0, 1, 2, 24], vec![payload]);
+        let reduced = withheld(&openat2, spec).unwrap();
         let expected = [0o101u64, 0o755, 0].map(u64::to_le_bytes).concat();
         assert_eq!(reduced.call.payloads[0].bytes.as_slice(), expected);
         assert!(reduced.counts && reduced.mode.is_none());
-        let (chmod, shape) = call("chmod", &[1, 0o2775], Vec::new());
-        let reduced = withheld(&chmod, shape).unwrap();
+        let (chmod, spec) = call("chmod", &[1, 0o2775], Vec::new());
+        let reduced = withheld(&chmod, spec).unwrap();
         assert_eq!((reduced.call.args[1], reduced.mode), (0o775, Some(0o2775)));
         // A file that was there: what stands where a mode would is none.
-        let (open, shape) = call("open", &[1, 2, 0o7777], Vec::new());
-        assert!(!withheld(&open, shape).unwrap().counts);
-        let (plain, shape) = call("chmod", &[1, 0o1777], Vec::new());
-        assert!(withheld(&plain, shape).is_none());
+        let (open, spec) = call("open", &[1, 2, 0o7777], Vec::new());
+        assert!(!withheld(&open, spec).unwrap().counts);
+        let (plain, spec) = call("chmod", &[1, 0o1777], Vec::new());
+        assert!(withheld(&plain, spec).is_none());
     }
 }

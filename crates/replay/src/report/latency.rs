@@ -1,6 +1,6 @@
 //! How long calls took, by name, in the recording and here.
 
-use super::spread::{Spread, histogram};
+use super::spread::{Spread, new_histogram};
 use ahash::HashMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -33,30 +33,32 @@ pub struct Latency {
 pub(crate) struct LatencyHistograms(HashMap<&'static str, Histogram<u64>>);
 
 impl LatencyHistograms {
-    /// Enters a call's time in nanoseconds. Allocates for the first call of a name.
+    /// Adds a call's time in nanoseconds to the histogram of its name. Allocates only for the first
+    /// call of a name.
     pub fn record(&mut self, name: &'static str, nanoseconds: u64) {
-        self.0.entry(name).or_insert_with(histogram).saturating_record(nanoseconds.max(1));
+        self.0.entry(name).or_insert_with(new_histogram).saturating_record(nanoseconds.max(1));
     }
 
-    /// Takes over all of another's.
-    pub fn add(&mut self, other: Self) {
+    /// Adds all times of another collection.
+    pub fn merge(&mut self, other: Self) {
         for (name, times) in other.0 {
             // All have the same bounds.
-            let _ = self.0.entry(name).or_insert_with(histogram).add(times);
+            let _ = self.0.entry(name).or_insert_with(new_histogram).add(times);
         }
     }
 
-    /// Both beside each other.
+    /// Returns the quantiles of the replayed times (these) beside those of the `recorded` ones, by
+    /// the call's name.
     pub fn compare(&self, recorded: &Self) -> BTreeMap<&'static str, Latency> {
         let curve = |times: &Histogram<u64>| {
             QUANTILES.iter().map(|q| times.value_at_quantile(*q) as f64 / 1000.0).collect()
         };
         let of = |(name, here): (&&'static str, &Histogram<u64>)| {
-            let empty = histogram();
+            let empty = new_histogram();
             let then = recorded.0.get(name).unwrap_or(&empty);
             let latency = Latency {
-                recorded: Spread::of(then),
-                replayed: Spread::of(here),
+                recorded: Spread::from_histogram(then),
+                replayed: Spread::from_histogram(here),
                 recorded_curve: curve(then),
                 replayed_curve: curve(here),
                 total_s: here.mean() * here.len() as f64 / 1e9,

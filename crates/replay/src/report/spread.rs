@@ -6,8 +6,8 @@ use serde::Serialize;
 /// The longest time that a histogram tells apart, in nanoseconds.
 pub(crate) const MAX_NANOSECONDS: u64 = 3_600_000_000_000;
 
-/// A histogram of nanoseconds, to three digits in a thousand.
-pub(crate) fn histogram() -> Histogram<u64> {
+/// Returns an empty histogram of nanoseconds with a precision of three digits.
+pub(crate) fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_NANOSECONDS, 2).expect("the bounds are in order")
 }
 
@@ -29,7 +29,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    pub(crate) fn of(times: &Histogram<u64>) -> Self {
+    /// Returns the quantiles of a histogram, in microseconds.
+    pub(crate) fn from_histogram(times: &Histogram<u64>) -> Self {
         let at = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
         Self {
             count: times.len(),

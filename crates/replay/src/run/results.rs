@@ -8,17 +8,18 @@ use crate::schedule::DispatchResult;
 use crate::verify::state;
 use crate::{Error, OnDivergence, Options, Progress, Report, Verify};
 use model::files::{Final, Row};
-use model::world::{BY_OPERATIONS, BY_STORES};
+use model::processes::{BY_OPERATIONS, BY_STORES};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use trace::text::escape;
 
+/// Locks a mutex, also if a thread panicked while it held the lock.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// All but the differences and the final tree.
+/// Returns the report without the divergences and the final tree.
 pub(super) fn report(
     shared: &Shared,
     options: &Options,
@@ -69,7 +70,7 @@ pub(super) fn report(
         },
         broken_off: shared.stopping(),
         ignored: options.on_divergence == OnDivergence::Ignore,
-        lateness: locked(&shared.lateness).as_ref().map(Spread::of),
+        lateness: locked(&shared.lateness).as_ref().map(Spread::from_histogram),
         moved_bytes: tally.moved_bytes,
         latency: locked(&shared.times).compare(&tally.times),
         copied: shared.context.copied.load(Relaxed),
@@ -80,7 +81,7 @@ pub(super) fn report(
     }
 }
 
-/// Enters what came out differently.
+/// Adds the divergences to the report.
 pub(super) fn add_divergences(
     report: &mut Report,
     shared: &Shared,
@@ -110,6 +111,8 @@ pub(super) fn add_divergences(
     }
 }
 
+/// Adds one divergence: as explained, as a race, or as a difference. At most `show` of each are
+/// listed, the others only counted.
 fn add_divergence(
     report: &mut Report,
     divergence: Divergence,
@@ -137,7 +140,7 @@ fn add_divergence(
     }
 }
 
-/// Compares the final tree, if there is something to compare it with.
+/// Compares the final tree and adds the result to the report, if the trace has a final state.
 pub(super) fn final_tree(
     report: &mut Report,
     shared: &Shared,
@@ -161,7 +164,8 @@ pub(super) fn final_tree(
         return Ok(());
     }
     let unperformed = std::mem::take(&mut *locked(&shared.unperformed));
-    let chosen = |path: &[u8]| options.selection.has(path) && !done.skipped_changes.has(path);
+    let chosen =
+        |path: &[u8]| options.selection.selects_file(path) && !done.skipped_changes.contains(path);
     let open = done.races.undetermined_from.is_some();
     let raced = |d: &state::Difference| {
         open || (done.races.undetermined.contains(&*d.path)
@@ -172,12 +176,13 @@ pub(super) fn final_tree(
         state::CompareOptions { owners: rules.owners, withhold: rules.withhold };
     let mut tell = |done, of| progress.comparing(done, of);
     let outcome =
-        state::compare(rows, root, options_of_comparison, &mut tell).map_err(Error::State)?;
+        state::compare_tree(rows, root, options_of_comparison, &mut tell).map_err(Error::State)?;
     report.state = classify(outcome, &unperformed, &raced, &chosen, options.show);
     Ok(())
 }
 
-/// What of the comparison is a difference, a race, or of no account.
+/// Sorts the differences of the final tree into real ones, races, and those that unperformed or
+/// unselected calls explain.
 fn classify(
     mut outcome: state::TreeComparison,
     unperformed: &Unperformed,

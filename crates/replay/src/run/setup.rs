@@ -2,10 +2,10 @@
 
 use crate::initial::{self, CreateOptions, CreatedFiles, PrepareError, unnamed};
 use crate::source::Source;
-use crate::{Error, Progress, sandbox};
+use crate::{Error, Progress};
 use ahash::HashMap;
 use model::files::{FileType, Row};
-use model::world::parent;
+use model::processes::parent;
 use std::cmp::Reverse;
 use std::path::Path;
 use std::thread::ScopedJoinHandle;
@@ -13,13 +13,13 @@ use std::thread::ScopedJoinHandle;
 /// Directories with a Landlock rule of their own.
 const MAX_BUSY: usize = 32;
 
-/// Waits for a thread and returns its result. A panic is an error.
+/// Waits for a thread and returns its result. A panic of the thread is an error.
 pub(super) fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
     thread.join().unwrap_or_else(|_| Err(Error::Inside("a thread panicked".into())))
 }
 
-/// Creates the initial state, or inspects one that exists, in a thread with Landlock rules of its
-/// own: the directories of the rules for the calls do not exist before.
+/// Creates the initial state, or inspects one that exists. This happens in a thread with its own
+/// Landlock rules, as the directories in the rules for calls do not exist before.
 pub(super) fn create_initial_state(
     source: &dyn Source,
     rows: &[Row],
@@ -50,7 +50,7 @@ pub(super) fn create_initial_state(
     })
 }
 
-/// The directories that have the most names of the manifest, and were there at first.
+/// Returns the directories that existed initially and have the most names of the manifest.
 pub(super) fn largest_directories(rows: &[Row]) -> Vec<&[u8]> {
     let mut names: HashMap<&[u8], (u64, bool)> = HashMap::default();
     for row in rows {

@@ -27,7 +27,7 @@ use abi::Replay;
 use ahash::HashSet;
 use counts::Counts;
 use model::files::{FileType, Row};
-use model::world::{Moment, Timeline, Unrecorded, World};
+use model::processes::{Processes, Timeline, TimelineItem, Unrecorded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace::{Call, Item};
@@ -49,7 +49,7 @@ pub(crate) struct Dispatcher<'a> {
     progress: &'a dyn Progress,
     options: &'a Options,
     pacer: Pacer,
-    world: World<RealFd>,
+    processes: Processes<RealFd>,
     pool: Pool,
     traversed: TraversedDirectories,
     order: OrderBuilder,
@@ -80,7 +80,8 @@ pub(crate) struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    /// `span`: how long the recording was, if that is known.
+    /// Creates the dispatcher. `span` is the duration of the recording in nanoseconds, if it is
+    /// known.
     pub fn new(
         shared: Arc<Shared>,
         options: &'a Options,
@@ -88,7 +89,7 @@ impl<'a> Dispatcher<'a> {
         traversed: TraversedDirectories,
         progress: &'a dyn Progress,
     ) -> Self {
-        let world = World::of(shared.mounts.clone());
+        let processes = Processes::with_mounts(shared.mounts.clone());
         Self {
             dispatched: vec![Dispatched::default(); shared.completion.window() as usize],
             pool: Pool::new(shared.clone()),
@@ -97,7 +98,7 @@ impl<'a> Dispatcher<'a> {
             progress,
             options,
             pacer: Pacer::new(options.pace, span),
-            world,
+            processes,
             order: OrderBuilder::new(options.order),
             number: 0,
             first_pending: 0,
@@ -108,46 +109,46 @@ impl<'a> Dispatcher<'a> {
             counts: Counts::default(),
             skipped_changes: SkippedChanges::default(),
             in_range: options.selection.from == 0,
-            leaves_out: options.selection.leaves_out(),
+            leaves_out: options.selection.can_exclude(),
             unnamed: UnnamedFiles::default(),
             outside: Outside::default(),
             known_threads: HashSet::default(),
         }
     }
 
-    /// Tells the model which symbolic links existed initially.
+    /// Adds the symbolic links that existed initially to the model of the processes.
     pub fn know_links(&mut self, rows: &[Row]) {
         let links = rows.iter().filter_map(|row| {
             let target = row.initial.as_ref().filter(|state| state.kind == FileType::Link)?;
             Some((&row.path[..], target.target.as_deref()?))
         });
-        self.world.know_links(&links.collect::<Vec<_>>());
+        self.processes.add_links(&links.collect::<Vec<_>>());
     }
 
     /// Replays all items, and returns when the last call is done.
     pub fn run(&mut self, items: impl Iterator<Item = Result<Item, Cause>>) -> Result<(), Error> {
         let mut reorder = ReorderBuffer::new(Timeline::new(items));
         self.counts.started = Some(Instant::now());
-        while let Some(moment) = reorder.next() {
+        while let Some(item) = reorder.next() {
             if self.shared.stopping() {
                 break;
             }
-            match moment.map_err(Error::Trace)? {
-                Moment::Event(event) => self.event(&event)?,
-                Moment::Enter(_, call) if self.is_after_range(&call) => {
+            match item.map_err(Error::Trace)? {
+                TimelineItem::Event(event) => self.event(&event)?,
+                TimelineItem::Enter(_, call) if self.is_after_range(&call) => {
                     self.counts.ended_early = true;
                     break;
                 }
-                Moment::Enter(slot, call) => self.call_entered(slot, &call)?,
-                Moment::Leave(slot, call) => {
-                    if !self.order.postpones(&self.world, &mut reorder, slot, &call) {
+                TimelineItem::Enter(slot, call) => self.call_entered(slot, &call)?,
+                TimelineItem::Leave(slot, call) => {
+                    if !self.order.postpones(&self.processes, &mut reorder, slot, &call) {
                         self.call_returned(slot, call)?;
                     }
                 }
-                Moment::Lost(slot, call) => {
+                TimelineItem::Unreturned(slot, call) => {
                     self.order.close(slot);
                     // Some never return: they end their thread.
-                    self.skip(match call.shape().map(|shape| shape.replay) {
+                    self.skip(match call.spec().map(|spec| spec.replay) {
                         Some(Replay::Skip(why)) => class(why),
                         _ => "never returned",
                     });
@@ -157,7 +158,8 @@ impl<'a> Dispatcher<'a> {
         self.end()
     }
 
-    /// Waits for what is dispatched. What was under way when the reading ended is not performed.
+    /// Waits for what is dispatched. Calls that were under way when the reading ended are not
+    /// performed.
     fn end(&mut self) -> Result<(), Error> {
         let why =
             if self.counts.ended_early { "after the chosen time" } else { "the replay ended" };
@@ -171,11 +173,13 @@ impl<'a> Dispatcher<'a> {
         self.counts.elapsed =
             self.counts.started.map_or(Duration::ZERO, |started| started.elapsed());
         // Closes what is still open.
-        self.world = World::new();
+        self.processes = Processes::new();
         self.pool.finish();
         self.check()
     }
 
+    /// Handles the entry of a call: applies the outside changes before it, and adds it to the calls
+    /// in flight.
     fn call_entered(&mut self, slot: usize, call: &Arc<Call>) -> Result<(), Error> {
         self.begin_range(call)?;
         self.counts.calls += 1;
@@ -184,13 +188,14 @@ impl<'a> Dispatcher<'a> {
             self.check_cancelled();
         }
         let recorded = self.counts.recorded.get_or_insert((call.entered, call.entered));
-        recorded.1 = recorded.1.max(call.left.unwrap_or(call.entered));
-        self.unrecorded.entered(call);
-        let bound = self.world.enter(call);
-        self.order.enter(slot, call, bound, self.number, !self.in_range);
+        recorded.1 = recorded.1.max(call.exited.unwrap_or(call.entered));
+        self.unrecorded.before_entry(call);
+        let operands = self.processes.enter(call);
+        self.order.enter(slot, call, operands, self.number, !self.in_range);
         Ok(())
     }
 
+    /// Counts a skipped call by its reason.
     fn skip(&mut self, why: &'static str) {
         *self.counts.skipped_by.entry(why).or_default() += 1;
     }

@@ -21,14 +21,14 @@ pub(crate) use in_flight::InFlight;
 pub(crate) use reorder::ReorderBuffer;
 
 use crate::issue::RealFd;
-use abi::{Effect, Shape};
+use abi::{CallSpec, Effect};
 use ahash::{HashMap, HashSet};
 use aliases::Aliases;
 use claims::{Claim, claims};
 use directory_changes::DirectoryChanges;
 use edges::LastUses;
 use in_flight::InFlightCalls;
-use model::world::{Bound, Descriptor, Moment, To, Way, World};
+use model::processes::{Descriptor, Operands, Processes, TimelineItem, To, Way};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use trace::Call;
@@ -54,7 +54,8 @@ pub enum Order {
 }
 
 impl Order {
-    /// Whether a call waits for single calls, and not for all before one.
+    /// Returns whether in this order a call waits for single calls, rather than for all calls
+    /// before one.
     pub(crate) const fn waits_for_single_calls(self) -> bool {
         matches!(self, Self::Thread | Self::Resource)
     }
@@ -76,7 +77,7 @@ pub(crate) struct Edges {
 pub(crate) struct ReturningCall<'a> {
     /// The call, as it is issued.
     pub call: &'a Call,
-    pub shape: &'static Shape,
+    pub spec: &'static CallSpec,
     pub in_flight_call: &'a InFlight,
 }
 
@@ -118,12 +119,13 @@ pub(crate) struct OrderBuilder {
     claims: Vec<Claim>,
 }
 
-/// The descriptors that a call means, those among them that its paths lead through.
-fn descriptors_of(bound: &Bound<RealFd>) -> impl Iterator<Item = &Arc<Descriptor<RealFd>>> {
-    bound.fds.iter().flatten().chain(bound.through.values().filter_map(Way::descriptor))
+/// Returns the descriptors that a call uses, including those that its paths lead through.
+fn descriptors_of(operands: &Operands<RealFd>) -> impl Iterator<Item = &Arc<Descriptor<RealFd>>> {
+    operands.fds.iter().flatten().chain(operands.through.values().filter_map(Way::descriptor))
 }
 
 impl OrderBuilder {
+    /// Creates the state for this order, without calls.
     pub fn new(rule: Order) -> Self {
         Self {
             rule,
@@ -138,18 +140,18 @@ impl OrderBuilder {
         }
     }
 
-    /// A call begins at `slot`; `dispatched`: so many were before it. `early`: it only makes the
-    /// state for those that were chosen.
+    /// Adds a call that begins, under the number `slot`. `dispatched` is the number of calls
+    /// dispatched before. `early` is whether it only makes the state for the selected calls.
     #[inline]
     pub fn enter(
         &mut self,
         slot: usize,
         call: &Arc<Call>,
-        bound: Bound<RealFd>,
+        operands: Operands<RealFd>,
         dispatched: u64,
         early: bool,
     ) {
-        self.in_flight.enter(slot, call, bound, dispatched, early);
+        self.in_flight.enter(slot, call, operands, dispatched, early);
     }
 
     /// Removes the call in `slot`, which is no longer in flight.
@@ -158,32 +160,32 @@ impl OrderBuilder {
         self.in_flight.close(slot)
     }
 
-    /// How many slots there are.
+    /// Returns the number of slots in use or free.
     pub fn slots(&self) -> usize {
         self.in_flight.slots()
     }
 
-    /// Whether the call at `slot`, which returns now, acted after one that is still under way.
-    /// Then its return is held until that one's.
-    pub fn postpones<I: Iterator<Item = Result<Moment, E>>, E>(
+    /// Returns whether the call in `slot`, which returns now, must have acted after one that is
+    /// still under way. Then its return is postponed until that one's.
+    pub fn postpones<I: Iterator<Item = Result<TimelineItem, E>>, E>(
         &self,
-        world: &World<RealFd>,
+        processes: &Processes<RealFd>,
         reorder: &mut ReorderBuffer<I>,
         slot: usize,
         call: &Arc<Call>,
     ) -> bool {
-        proofs::proven_predecessor(&self.in_flight, world, slot).is_some_and(|other| {
+        proofs::proven_predecessor(&self.in_flight, processes, slot).is_some_and(|other| {
             !proofs::read_saw_later_write(&self.in_flight, reorder, slot, other)
                 && reorder.postpone(slot, call, other)
         })
     }
 
     /// Notes which descriptors calls in flight may also have meant, after a call opened new ones.
-    pub fn reinterpret(&mut self, world: &World<RealFd>, bound: &Bound<RealFd>) {
-        self.in_flight.reinterpret(world, bound);
+    pub fn reinterpret(&mut self, processes: &Processes<RealFd>, operands: &Operands<RealFd>) {
+        self.in_flight.reinterpret(processes, operands);
     }
 
-    /// A thread began: what its parent did before comes first.
+    /// Notes that a thread began, which waits for what its parent did before.
     pub fn thread_started(&mut self, tid: u32, parent: u32) {
         match self.last_call.get(&parent).copied() {
             Some(number) => self.last_call.insert(tid, number),
@@ -191,14 +193,14 @@ impl OrderBuilder {
         };
     }
 
-    /// Call `number` of thread `tid` was dispatched.
+    /// Notes that call `number` of thread `tid` was dispatched.
     pub fn dispatched(&mut self, tid: u32, number: u64) {
         if self.rule.waits_for_single_calls() {
             self.last_call.insert(tid, number);
         }
     }
 
-    /// The last call of thread `tid`, if calls wait for single calls.
+    /// Returns the last call of thread `tid`, if calls wait for single calls.
     pub fn last_call(&self, tid: u32) -> Option<u64> {
         self.last_call.get(&tid).copied()
     }
@@ -208,28 +210,29 @@ impl OrderBuilder {
         Races { undetermined: self.undetermined.into_paths(), ..self.races }
     }
 
-    /// What a call that returns waits for. Notes what the recording does not determine.
+    /// Returns the calls that a returning call must wait for. Notes results that the recording does
+    /// not determine.
     pub fn edges(
         &mut self,
-        world: &World<RealFd>,
+        processes: &Processes<RealFd>,
         position: &DispatchPosition<'_>,
         returning: &ReturningCall<'_>,
     ) -> Edges {
-        let ReturningCall { call, shape, in_flight_call } = *returning;
-        let bound = &in_flight_call.bound;
+        let ReturningCall { call, spec, in_flight_call } = *returning;
+        let operands = &in_flight_call.operands;
         let overlaps = self.in_flight.any_may_be_issued()
             || in_flight_call.dispatched_before < position.number;
-        if overlaps && self.meaning_changed(world, returning) {
+        if overlaps && self.meaning_changed(processes, returning) {
             self.mark_race([position.number]);
         }
         let mut list = std::mem::take(&mut self.claims);
         list.clear();
         let single = self.rule.waits_for_single_calls();
         if overlaps || single || !self.undetermined.is_empty() {
-            claims(&mut list, call, shape, bound);
+            claims(&mut list, call, spec, operands);
         }
         if overlaps || single {
-            self.aliases.claims(&mut list, position.number, call, shape, bound);
+            self.aliases.claims(&mut list, position.number, call, spec, operands);
         }
         let mut edges = Edges::default();
         match self.rule {
@@ -240,36 +243,45 @@ impl OrderBuilder {
                 edges.after = position.number;
             }
         }
-        if self.note_races(world, returning, &list) {
+        if self.note_races(processes, returning, &list) {
             self.mark_race([position.number]);
         }
-        edges.listing_changed = self.directory_changes.returned(call, shape, bound);
+        edges.listing_changed = self.directory_changes.returned(call, spec, operands);
         self.claims = list;
         edges
     }
 
-    /// Whether a descriptor's number changed its meaning while the call was under way: it may have
-    /// meant the other.
-    fn meaning_changed(&self, world: &World<RealFd>, returning: &ReturningCall<'_>) -> bool {
-        let ReturningCall { call, shape, in_flight_call } = *returning;
-        let mut fds =
-            in_flight_call.bound.fds.iter().enumerate().filter_map(|(i, d)| Some((i, d.as_ref()?)));
+    /// Returns whether a descriptor's number changed its meaning while the call was under way, so
+    /// that the call may have used the other file.
+    fn meaning_changed(
+        &self,
+        processes: &Processes<RealFd>,
+        returning: &ReturningCall<'_>,
+    ) -> bool {
+        let ReturningCall { call, spec, in_flight_call } = *returning;
+        let mut fds = in_flight_call
+            .operands
+            .fds
+            .iter()
+            .enumerate()
+            .filter_map(|(i, d)| Some((i, d.as_ref()?)));
         let same = |i: usize, d| {
             let number = call.args[i] as i32;
-            let now = world.descriptor(call.tid, number);
+            let now = processes.descriptor(call.tid, number);
             abi::registered_index(number).is_some() || now.is_some_and(|now| Arc::ptr_eq(now, d))
         };
-        !matches!(shape.effect, Effect::Close { .. }) && !fds.all(|(i, d)| same(i, d))
+        !matches!(spec.effect, Effect::Close { .. }) && !fds.all(|(i, d)| same(i, d))
     }
 
+    /// Marks calls as racing, so that differences in them are counted as races.
     fn mark_race(&mut self, calls: impl IntoIterator<Item = u64>) {
         if self.races.raced.len() < RACES {
             self.races.raced.extend(calls);
         }
     }
 
-    /// All calls that had returned when it began, those that it conflicts with, and those that
-    /// opened its descriptors.
+    /// Returns the number below which all calls must be done first: those that had returned when
+    /// this one began, those that it conflicts with, and those that opened its descriptors.
     fn after(
         &mut self,
         position: &DispatchPosition<'_>,
@@ -277,7 +289,7 @@ impl OrderBuilder {
         overlaps: bool,
         claims: &[Claim],
     ) -> u64 {
-        let InFlight { bound, alternatives, dispatched_before, .. } = returning.in_flight_call;
+        let InFlight { operands, alternatives, dispatched_before, .. } = returning.in_flight_call;
         let dispatched_before = *dispatched_before;
         let mut after = dispatched_before;
         if overlaps {
@@ -287,8 +299,11 @@ impl OrderBuilder {
                 self.mark_race([position.number, conflict - 1]);
             }
             // It may have opened its descriptor after this call began.
-            after =
-                descriptors_of(bound).map(|d| d.real.ready_after()).max().unwrap_or(0).max(after);
+            after = descriptors_of(operands)
+                .map(|d| d.real.ready_after())
+                .max()
+                .unwrap_or(0)
+                .max(after);
             let oldest =
                 self.in_flight.all().map(|o| o.dispatched_before).min().unwrap_or(position.number);
             self.last_uses.forget_below(oldest.min(position.first_pending));
@@ -296,36 +311,36 @@ impl OrderBuilder {
         alternatives.iter().map(|(_, d)| d.real.ready_after()).max().unwrap_or(0).max(after)
     }
 
-    /// Its thread's last call and its parent's, those that opened its descriptors and its working
-    /// directory, and, in the order `resource`, those that it conflicts with. In the order `thread`
-    /// no call waits for those.
+    /// Returns the single calls that must be done first: the last ones of its thread and its
+    /// parent, those that opened its descriptors and its working directory, and, in the order
+    /// `resource`, those that it conflicts with.
     fn calls(
         &mut self,
         position: &DispatchPosition<'_>,
         returning: &ReturningCall<'_>,
         claims: &[Claim],
     ) -> Vec<u64> {
-        let InFlight { bound, alternatives, dispatched_before, lane, .. } =
-            returning.in_flight_call;
-        let (number, first_pending, lane) = (position.number, position.first_pending, *lane);
+        let InFlight { operands, alternatives, dispatched_before, .. } = returning.in_flight_call;
+        let lane = returning.in_flight_call.lane;
+        let (number, first_pending) = (position.number, position.first_pending);
         let dispatched_before = *dispatched_before;
         let conflicts = self.last_uses.calls(number, first_pending, claims);
         self.last_uses.forget_below(first_pending);
-        let descriptors_of = descriptors_of(bound)
+        let descriptors_of = descriptors_of(operands)
             .chain(alternatives.iter().map(|(_, d)| d))
-            .chain(bound.inner.iter().map(|(_, _, d)| d));
-        let through = bound.through.values().filter_map(|way| match &way.to {
+            .chain(operands.inner.iter().map(|(_, _, d)| d));
+        let through = operands.through.values().filter_map(|way| match &way.to {
             To::Directory(directory) => Some(directory.real.ready_after()),
             To::File(_) | To::Name | To::Virtual | To::Elsewhere => None,
         });
         let opened = descriptors_of
             .map(|d| d.real.ready_after())
-            .chain(bound.cwd.as_ref().map(|d| d.real.ready_after()))
+            .chain(operands.cwd.as_ref().map(|d| d.real.ready_after()))
             .chain(through)
             .filter_map(|after| after.checked_sub(1));
-        let threads = [lane, returning.call.tid];
+        let before = [lane, returning.call.tid];
         let mut calls: Vec<u64> =
-            opened.chain(threads.into_iter().filter_map(|t| self.last_call(t))).collect();
+            opened.chain(before.into_iter().filter_map(|lane| self.last_call(lane))).collect();
         if self.rule == Order::Thread {
             // Where one of them is another thread's, it is overtaken perhaps, and with it whatever
             // that thread has not done before it: what comes out is left open from the first call

@@ -20,8 +20,8 @@ pub enum Pace {
 }
 
 impl Pace {
-    /// How long a replay of a recording that took `span` waits at most, nanoseconds; `None`: it
-    /// waits for no time.
+    /// Returns how long, in nanoseconds, a replay of a recording that took `span` nanoseconds waits
+    /// at most. Returns `None` if this pace does not wait.
     pub fn planned(self, span: u64) -> Option<u64> {
         match self {
             Self::Asap => None,
@@ -78,31 +78,32 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    /// `span`: how long the trace says that it took, nanoseconds.
+    /// Creates the schedule. `span` is the duration of the recording in nanoseconds, if it is
+    /// known.
     pub fn new(pace: Pace, span: Option<u64>) -> Self {
         let most = pace.planned(span.unwrap_or(LONGEST)).map_or(0, |most| most.min(LONGEST));
         Self { pace, most, threads: HashMap::default() }
     }
 
-    /// A thread began.
+    /// Notes that a thread began at this time.
     pub fn thread_started(&mut self, tid: u32, time: u64) {
         if matches!(self.pace, Pace::Think(_)) {
             self.threads.insert(tid, Thinking { since: time, computed: 0 });
         }
     }
 
-    /// A thread ended.
+    /// Notes that a thread ended.
     pub fn thread_ended(&mut self, tid: u32) {
         self.threads.remove(&tid);
     }
 
-    /// A call of a lane (most often a thread) returned. Sleeping counts as computing; other waiting does not: replay waits for what
-    /// the order says.
+    /// Notes that a call of a lane (most often a thread) returned. Sleeping counts as computing; other waiting does not, as replay
+    /// waits for what the order says.
     pub fn returned(&mut self, call: &Call, lane: u32) {
         if !matches!(self.pace, Pace::Think(_)) {
             return;
         }
-        let left = call.left.unwrap_or(call.entered);
+        let left = call.exited.unwrap_or(call.entered);
         let thread =
             self.threads.entry(lane).or_insert(Thinking { since: call.entered, computed: 0 });
         let sleeps = abi::by_number(call.nr).is_some_and(|row| row.groups.has(abi::Groups::CLOCK));
@@ -111,7 +112,7 @@ impl Pacer {
         thread.since = thread.since.max(left);
     }
 
-    /// When a call is due that is performed; the first one of all began at `first`.
+    /// Returns when a call is due. `first` is the time of the first call of all.
     pub fn due(&mut self, call: &Call, lane: u32, first: u64) -> Due {
         match self.pace {
             Pace::Asap => Due::Now,
@@ -130,12 +131,13 @@ impl Pacer {
 /// The longest planned replay, in nanoseconds: a trace that claims more has forged times.
 const LONGEST: u64 = 100 * 24 * 3_600_000_000_000;
 
-/// The planned days, if a replay at this pace would take longer than [`LONGEST`].
+/// Returns the planned number of days if a replay at this pace would take longer than [`LONGEST`].
 pub(crate) fn too_long(pace: Pace, span: Option<u64>) -> Option<u64> {
     let planned = pace.planned(span?)?;
     (planned > LONGEST).then_some(planned / (24 * 3_600_000_000_000))
 }
 
+/// Multiplies nanoseconds by a factor.
 fn times(nanoseconds: u64, by: f64) -> u64 {
     (nanoseconds as f64 * by) as u64
 }
@@ -150,7 +152,7 @@ mod tests {
         Call {
             seq: 0,
             entered,
-            left: Some(left),
+            exited: Some(left),
             pid: 1,
             tid: 1,
             nr,

@@ -7,16 +7,16 @@ use crate::issue::arguments::MOUNTED_BY_PROGRAM;
 use crate::issue::handled::returns_a_path;
 use crate::issue::handlers::{lock, transfer::file_end};
 use crate::issue::refusal::{self, ErrorOrigin};
-use crate::sandbox::CAPABILITY;
 use crate::verify::incomparable_xattr;
 use abi::{
-    AT_FDCWD, Class, Effect, FieldKind, Form, Kind, Len, OPERATIONS, OpenFlags, PathUse, Replay,
-    Ret, Role, Shape, registered_index,
+    AT_FDCWD, CallSpec, Class, Effect, FieldKind, Form, Kind, Len, OPERATIONS, OpenFlags, PathUse,
+    Replay, Ret, Role, registered_index,
 };
 use linux_raw_sys::general::O_CREAT;
 use model::files::FileType;
-use model::world::{Bound, Descriptor, OpenFile, To, Way};
+use model::processes::{Descriptor, OpenFile, Operands, To, Way};
 use rustix::io::Errno;
+use sandbox::CAPABILITY;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PayloadKind};
@@ -46,18 +46,18 @@ pub(crate) const RING: &str = "ring of recorded operations";
 /// The reason for not making a device. Later calls will not find it.
 pub(crate) const DEVICE: &str = "device";
 
-/// Checks whether a call is performed. Returns its shape, or the reason to skip it.
+/// Checks whether a call is performed. Returns its specification, or the reason to skip it.
 pub(crate) fn check_performed(
     call: &Call,
-    bound: &Bound<RealFd>,
+    operands: &Operands<RealFd>,
     shared: &Shared,
-) -> Result<&'static Shape, &'static str> {
+) -> Result<&'static CallSpec, &'static str> {
     if !call.was_executed() {
         return Err("answered by a seccomp filter");
     }
     let (mounts, any_user) = (&shared.mounts, shared.privileges.any_user);
-    let shape = call.shape().ok_or("unknown call")?;
-    if let Replay::Skip(why) = shape.replay {
+    let spec = call.spec().ok_or("unknown call")?;
+    if let Replay::Skip(why) = spec.replay {
         return Err(class(why));
     }
     if !call.returned() {
@@ -70,65 +70,65 @@ pub(crate) fn check_performed(
         if call.nr >= OPERATIONS && refusal::is_of_ring(errno) {
             return Err("refused or cancelled by io_uring");
         }
-        lock::check_conflict(shape, errno)?;
-        if let ErrorOrigin::Outside(why) = refusal::error_origin(shape, errno) {
+        lock::check_conflict(spec, errno)?;
+        if let ErrorOrigin::Outside(why) = refusal::error_origin(spec, errno) {
             return Err(why);
         }
         if !any_user && matches!(Errno::from_raw_os_error(errno), Errno::PERM | Errno::ACCESS) {
             return Err("permission, without the owners");
         }
     }
-    if shape.copies.is_some_and(|copies| file_end(call, copies, bound).is_some()) {
-        return Ok(shape);
+    if spec.copies.is_some_and(|copies| file_end(call, copies, operands).is_some()) {
+        return Ok(spec);
     }
-    let binds = shape.effect == Effect::Bind;
-    if binds && !bound.paths.any() {
+    let binds = spec.effect == Effect::Bind;
+    if binds && !operands.paths.has_any() {
         return Err(class(Class::Network));
     }
-    if returns_a_path(shape) {
-        if bound.view.is_some() {
+    if returns_a_path(spec) {
+        if operands.view.is_some() {
             return Err(class(Class::Mounts));
         }
-        if let Some(cwd) = &bound.cwd {
+        if let Some(cwd) = &operands.cwd {
             cwd.real.unperformed_reason().map_or(Ok(()), Err)?;
             if mounts.is_virtual(&cwd.path) {
                 return Err("virtual file");
             }
         }
     }
-    for i in 0..shape.args.len() {
-        check_argument(call, shape, bound, shared, i)?;
+    for i in 0..spec.args.len() {
+        check_argument(call, spec, operands, shared, i)?;
     }
-    if bound.inner.iter().any(|(_, _, d)| !d.file.is_stored()) {
+    if operands.inner.iter().any(|(_, _, d)| !d.file.is_stored()) {
         return Err("descriptor without stored state");
     }
-    if shape.ret == Ret::Fd
-        && shape.effect == Effect::None
-        && !shape.args.iter().any(|a| matches!(a.kind, Kind::Path(_)))
+    if spec.ret == Ret::Fd
+        && spec.effect == Effect::None
+        && !spec.args.iter().any(|a| matches!(a.kind, Kind::Path(_)))
         && call.succeeded()
     {
-        check_opened(bound)?;
+        check_opened(operands)?;
     }
-    Ok(shape)
+    Ok(spec)
 }
 
-/// Fails with a reason to skip the call that follows from argument `i`.
+/// Fails with the reason to skip the call if argument `i` gives one.
 fn check_argument(
     call: &Call,
-    shape: &Shape,
-    bound: &Bound<RealFd>,
+    spec: &CallSpec,
+    operands: &Operands<RealFd>,
     shared: &Shared,
     i: usize,
 ) -> Result<(), &'static str> {
-    let arg = &shape.args[i];
+    let arg = &spec.args[i];
     match arg.kind {
         // The file is made, the socket is not.
-        Kind::Fd if shape.effect == Effect::Bind => {}
-        Kind::DirFd if !is_path_start(call, shape, bound, i) => {}
-        Kind::Fd | Kind::DirFd => check_descriptor(call, i, arg.kind, bound)?,
-        kind if let Some(way) = kind.path_use() => check_path(call, bound, shared, i, way)?,
+        Kind::Fd if spec.effect == Effect::Bind => {}
+        Kind::DirFd if !is_path_start(call, spec, operands, i) => {}
+        Kind::Fd | Kind::DirFd => check_descriptor(call, i, arg.kind, operands)?,
+        kind if let Some(way) = kind.path_use() => check_path(call, operands, shared, i, way)?,
         Kind::Mode
-            if is_device(call.args[i] as u32) && shape.args.iter().any(|a| a.kind == Kind::Dev) =>
+            if is_device(call.args[i] as u32) && spec.args.iter().any(|a| a.kind == Kind::Dev) =>
         {
             return Err(DEVICE);
         }
@@ -153,29 +153,29 @@ fn check_argument(
     Ok(())
 }
 
-/// Fails with a reason to skip the call that follows from the path in argument `i`.
+/// Fails with the reason to skip the call if the path in argument `i` gives one.
 fn check_path(
     call: &Call,
-    bound: &Bound<RealFd>,
+    operands: &Operands<RealFd>,
     shared: &Shared,
     i: usize,
     way: PathUse,
 ) -> Result<(), &'static str> {
-    let Some(check_path) = &bound.paths[i] else {
+    let Some(check_path) = &operands.paths[i] else {
         check_recorded(call, i)?;
         if call.succeeded() && call.path(i as u8).is_some() {
             return Err("unknown descriptor"); // that the path starts from
         }
         return Ok(());
     };
-    check_start(call, bound, i, way.dir)?;
-    if bound.through[i].as_ref().and_then(Way::descriptor).is_none()
+    check_start(call, operands, i, way.dir)?;
+    if operands.through[i].as_ref().and_then(Way::descriptor).is_none()
         && shared.mounts.is_virtual(check_path)
     {
         return Err("virtual file");
     }
     if matches!(way.role, Role::Open(_)) && call.succeeded() {
-        check_opened(bound)?;
+        check_opened(operands)?;
     }
     if let Role::Open(OpenFlags::Arg(n)) = way.role {
         // An open that waits for a FIFO's other end.
@@ -188,20 +188,21 @@ fn check_path(
     Ok(())
 }
 
+/// Fails with the reason to skip the call if the descriptor in argument `i` gives one.
 fn check_descriptor(
     call: &Call,
     i: usize,
     kind: Kind,
-    bound: &Bound<RealFd>,
+    operands: &Operands<RealFd>,
 ) -> Result<(), &'static str> {
-    match &bound.fds[i] {
+    match &operands.fds[i] {
         Some(d) => check_stored(d),
         None if kind == Kind::DirFd && call.args[i] as i32 == AT_FDCWD => Ok(()),
         None if registered_index(call.args[i] as i32).is_some() => Err("unknown descriptor"),
         None if (call.args[i] as i32) < 0 => Ok(()),
         // Absolute paths do not look at the descriptor, and a descriptor that is none fails alike.
         None if is_errno(call, Errno::BADF) => Ok(()),
-        None if call.shape().is_some_and(|s| {
+        None if call.spec().is_some_and(|s| {
             s.args.iter().any(|a| a.kind.path_use().is_some_and(|p| p.dir == Some(i as u8)))
         }) =>
         {
@@ -211,7 +212,7 @@ fn check_descriptor(
     }
 }
 
-/// Whether a descriptor is of a stored file, and is there.
+/// Fails if a descriptor does not refer to a stored file, or is not open here.
 fn check_stored(check_descriptor: &Descriptor<RealFd>) -> Result<(), &'static str> {
     if !check_descriptor.file.is_stored() {
         return Err(unstored_reason(&check_descriptor.file));
@@ -219,48 +220,50 @@ fn check_stored(check_descriptor: &Descriptor<RealFd>) -> Result<(), &'static st
     check_descriptor.real.unperformed_reason().map_or(Ok(()), Err)
 }
 
-/// Whether a path starts from the directory descriptor in argument `i`: one that is absolute does
-/// not, and one that a link of procfs or a view of the process leads elsewhere is given otherwise.
-fn is_path_start(call: &Call, shape: &Shape, bound: &Bound<RealFd>, i: usize) -> bool {
-    let mut from = abi::argument_indices(shape.uses.path_args)
-        .filter(|p| shape.args[*p].kind.path_use().is_some_and(|way| way.dir == Some(i as u8)));
+/// Returns whether a path starts from the directory descriptor in argument `i`. An absolute path
+/// does not, nor one that is translated otherwise, as it leads through procfs or other mounts.
+fn is_path_start(call: &Call, spec: &CallSpec, operands: &Operands<RealFd>, i: usize) -> bool {
+    let mut from = abi::argument_indices(spec.uses.path_args)
+        .filter(|p| spec.args[*p].kind.path_use().is_some_and(|way| way.dir == Some(i as u8)));
     from.next().is_none_or(|check_path| {
-        bound.viewed[check_path].is_none()
-            && bound.through[check_path].is_none()
+        operands.viewed[check_path].is_none()
+            && operands.through[check_path].is_none()
             && call
                 .path(check_path as u8)
                 .is_none_or(|check_path| check_path.first() != Some(&b'/'))
     })
 }
 
-/// Whether what a path starts from, or leads through, is there.
+/// Fails if the directory from which a path starts, or a descriptor that it leads through, is not
+/// open here.
 fn check_start(
     call: &Call,
-    bound: &Bound<RealFd>,
+    operands: &Operands<RealFd>,
     i: usize,
     dir: Option<u8>,
 ) -> Result<(), &'static str> {
-    let real = match bound.through[i].as_ref().map(|way| &way.to) {
+    let real = match operands.through[i].as_ref().map(|way| &way.to) {
         Some(To::File(check_descriptor)) => return check_stored(check_descriptor),
         Some(To::Directory(directory)) => Some(&directory.real),
         Some(To::Name) => None,
-        None if bound.viewed[i].is_some() => None,
+        None if operands.viewed[i].is_some() => None,
         Some(To::Virtual) => return Err("virtual file"),
         Some(To::Elsewhere) => return Err(MOUNTED_BY_PROGRAM),
         None if call.path(i as u8).is_some_and(|check_path| check_path.first() == Some(&b'/')) => {
             None
         }
         None => match dir.filter(|d| call.args[usize::from(*d)] as i32 != AT_FDCWD) {
-            Some(d) => bound.fds[usize::from(d)].as_ref().map(|d| &d.real),
-            None if bound.cwd.as_ref().is_some_and(|cwd| cwd.elsewhere) => {
+            Some(d) => operands.fds[usize::from(d)].as_ref().map(|d| &d.real),
+            None if operands.cwd.as_ref().is_some_and(|cwd| cwd.elsewhere) => {
                 return Err(MOUNTED_BY_PROGRAM);
             }
-            None => bound.cwd.as_ref().map(|cwd| &cwd.real),
+            None => operands.cwd.as_ref().map(|cwd| &cwd.real),
         },
     };
     real.and_then(RealFd::unperformed_reason).map_or(Ok(()), Err)
 }
 
+/// Returns the reason to skip calls on a file that is not stored.
 fn unstored_reason(file: &OpenFile) -> &'static str {
     match FileType::of_mode(file.file_type()) {
         _ if file.is_elsewhere() => MOUNTED_BY_PROGRAM,
@@ -271,25 +274,26 @@ fn unstored_reason(file: &OpenFile) -> &'static str {
     }
 }
 
-fn check_opened(bound: &Bound<RealFd>) -> Result<(), &'static str> {
-    match bound.opened.first() {
+/// Fails if the descriptor that the call opened refers to a file that is not stored.
+fn check_opened(operands: &Operands<RealFd>) -> Result<(), &'static str> {
+    match operands.opened.first() {
         Some((_, d)) if !d.file.is_stored() => Err(unstored_reason(&d.file)),
         _ => Ok(()),
     }
 }
 
-/// Whether a mode is that of a device.
+/// Returns whether a mode is that of a device.
 fn is_device(mode: u32) -> bool {
     matches!(FileType::of_mode(mode), FileType::Char | FileType::Block)
 }
 
-/// Whether a call failed with `errno` in the recording.
+/// Returns whether a call failed with `errno` in the recording.
 fn is_errno(call: &Call, errno: Errno) -> bool {
     call.errno() == Some(errno.raw_os_error())
 }
 
-/// Fails if the memory of an argument was readable and is not in the trace, as with traces of other
-/// tools.
+/// Fails if the memory of an argument could be read, but is not in the trace, as with traces of
+/// other tools.
 fn check_recorded(call: &Call, i: usize) -> Result<(), &'static str> {
     let check_recorded = call.args[i] == 0
         || is_errno(call, Errno::FAULT)
@@ -297,11 +301,12 @@ fn check_recorded(call: &Call, i: usize) -> Result<(), &'static str> {
     if check_recorded { Ok(()) } else { Err("argument not recorded") }
 }
 
-/// Attributes that the recorded machine makes up, and those that are withheld.
+/// Fails for extended attributes that the recorded machine generates, and for those that are
+/// withheld.
 fn check_xattr(call: &Call, i: usize, shared: &Shared) -> Result<(), &'static str> {
     match call.string(i as u8) {
         Some(name) if name == CAPABILITY && shared.context.rules.withhold => {
-            let sets = call.succeeded() && call.shape().is_some_and(|shape| shape.changes);
+            let sets = call.succeeded() && call.spec().is_some_and(|spec| spec.changes);
             shared.withheld.fetch_add(u64::from(sets), Relaxed);
             Err("file capability withheld")
         }
@@ -309,7 +314,7 @@ fn check_xattr(call: &Call, i: usize, shared: &Shared) -> Result<(), &'static st
     }
 }
 
-/// A look at a file that replay does not make: a device.
+/// Fails if the call returned the status of a device, which replay does not create.
 fn check_not_special(
     call: &Call,
     i: usize,

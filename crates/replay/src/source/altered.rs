@@ -5,9 +5,9 @@
 //! the initial content; the final content is not known then, all else is compared as ever.
 
 use super::{Cause, Reading, Source};
-use abi::{Form, Kind, Shape};
+use abi::{CallSpec, Form, Kind};
 use model::files::{Change, Content, Copied, FileType, Final, Origin, Row, State, Unnamed};
-use model::world::{Mounts, parent};
+use model::processes::{Mounts, parent};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use trace::record::{AT_EXIT, CUT, Identity, PayloadKind};
@@ -51,14 +51,14 @@ pub struct Altered<'a> {
 }
 
 impl<'a> Altered<'a> {
-    /// `inner`, altered.
+    /// Creates a source that alters the calls and files of `inner`.
     pub fn new(inner: &'a dyn Source, by: Alteration) -> Self {
-        let bytes = if let Data::Random(seed) = by.data { shuffled(seed) } else { [0; 256] };
+        let bytes = if let Data::Random(seed) = by.data { shuffle_bytes(seed) } else { [0; 256] };
         Self { inner, by, bytes }
     }
 
-    /// What stands for a path; `None`: itself.
-    fn path(&self, path: &[u8]) -> Option<Vec<u8>> {
+    /// Returns the path that replaces this one, or `None` if it stays.
+    fn map_path(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.by.map.iter().find_map(|(old, new)| {
             let rest =
                 path.strip_prefix(&old[..]).filter(|rest| rest.is_empty() || rest[0] == b'/')?;
@@ -67,7 +67,8 @@ impl<'a> Altered<'a> {
         })
     }
 
-    fn data(&self, bytes: &mut [u8]) {
+    /// Replaces written data as the alteration says.
+    fn alter_data(&self, bytes: &mut [u8]) {
         match &self.by.data {
             Data::Recorded => {}
             Data::Zero => bytes.fill(0),
@@ -78,8 +79,9 @@ impl<'a> Altered<'a> {
         }
     }
 
-    /// `into`: the program gave the bytes, so that those which were not recorded can be any.
-    fn payload(&self, payload: &mut Payload, into: bool) {
+    /// Alters one payload of a call. `into` is whether the program passed the bytes to the kernel;
+    /// then bytes that were not recorded can be replaced by any others.
+    fn alter_payload(&self, payload: &mut Payload, into: bool) {
         let bytes = payload.bytes.as_slice();
         let new = match payload.kind {
             PayloadKind::Data
@@ -88,9 +90,9 @@ impl<'a> Altered<'a> {
                     && payload.wanted > bytes.len() as u64
                     && payload.wanted <= MOST =>
             {
-                let mut all = self.made_up(payload.wanted as usize);
+                let mut all = self.placeholder_bytes(payload.wanted as usize);
                 all[..bytes.len()].copy_from_slice(bytes);
-                self.data(&mut all);
+                self.alter_data(&mut all);
                 *payload = Payload {
                     len: payload.wanted,
                     flags: payload.flags & !CUT,
@@ -101,13 +103,13 @@ impl<'a> Altered<'a> {
             }
             PayloadKind::Data if self.by.data != Data::Recorded => {
                 let mut bytes = bytes.to_vec();
-                self.data(&mut bytes);
+                self.alter_data(&mut bytes);
                 Some(bytes)
             }
-            PayloadKind::String => self.path(bytes),
+            PayloadKind::String => self.map_path(bytes),
             PayloadKind::Identity => bytes
                 .split_at_checked(IDENTITY)
-                .and_then(|(head, path)| Some([head, &self.path(path)?].concat())),
+                .and_then(|(head, path)| Some([head, &self.map_path(path)?].concat())),
             _ => None,
         };
         if let Some(new) = new {
@@ -115,16 +117,18 @@ impl<'a> Altered<'a> {
         }
     }
 
-    fn call(&self, call: &mut Call) {
-        if let Some(shape) = call.shape().filter(|_| call.succeeded() && !self.by.map.is_empty()) {
-            self.told(call, shape);
+    /// Alters the paths and the written data of a call.
+    fn alter_call(&self, call: &mut Call) {
+        if let Some(spec) = call.spec().filter(|_| call.succeeded() && !self.by.map.is_empty()) {
+            self.alter_returned_paths(call, spec);
         }
-        let writes = call.shape().is_some_and(|s| s.changes);
-        call.payloads.iter_mut().for_each(|p| self.payload(p, writes));
+        let writes = call.spec().is_some_and(|s| s.changes);
+        call.payloads.iter_mut().for_each(|p| self.alter_payload(p, writes));
     }
 
-    /// Bytes for what was not recorded: some that do not compress, the same in each run.
-    fn made_up(&self, len: usize) -> Vec<u8> {
+    /// Returns `len` bytes in place of unrecorded ones. They do not compress well, and are the same
+    /// in each run.
+    fn placeholder_bytes(&self, len: usize) -> Vec<u8> {
         let Data::Random(seed) = self.by.data else { return vec![0; len] };
         let mut state = seed ^ len as u64 ^ 0x9e37_79b9_7f4a_7c15;
         let mut next = || {
@@ -138,10 +142,10 @@ impl<'a> Altered<'a> {
         bytes
     }
 
-    /// Paths that the kernel told (readlink, getcwd): they are as long as those that stand for
-    /// them.
-    fn told(&self, call: &mut Call, shape: &Shape) {
-        for (i, arg) in shape.args.iter().enumerate() {
+    /// Alters paths that the kernel returned (readlink, getcwd), and the result, which is their
+    /// length.
+    fn alter_returned_paths(&self, call: &mut Call, spec: &CallSpec) {
+        for (i, arg) in spec.args.iter().enumerate() {
             let Kind::Out(_, layout) = arg.kind else { continue };
             let text = |p: &&mut Payload| {
                 p.arg as usize == i && p.kind == PayloadKind::Bytes && p.flags & AT_EXIT != 0
@@ -154,26 +158,28 @@ impl<'a> Altered<'a> {
             let ended = payload.bytes.as_slice().ends_with(b"\0");
             let path =
                 payload.bytes.as_slice().strip_suffix(b"\0").unwrap_or(payload.bytes.as_slice());
-            let Some(mut new) = self.path(path) else { continue };
+            let Some(mut new) = self.map_path(path) else { continue };
             call.ret += new.len() as i64 - path.len() as i64;
             new.extend(ended.then_some(0));
             *payload = payload.with_bytes(new);
         }
     }
 
-    fn state(&self, state: &mut State) {
-        if let Some(new) = state.target.as_deref().and_then(|target| self.path(target)) {
+    /// Alters the target of a symbolic link in a file's state.
+    fn alter_state(&self, state: &mut State) {
+        if let Some(new) = state.target.as_deref().and_then(|target| self.map_path(target)) {
             state.target = Some(new);
         }
     }
 
-    fn row(&self, mut row: Row) -> Row {
-        if let Some(new) = self.path(&row.path) {
+    /// Alters the paths of a row of the manifest.
+    fn alter_row(&self, mut row: Row) -> Row {
+        if let Some(new) = self.map_path(&row.path) {
             row.path = new;
         }
-        row.initial.iter_mut().for_each(|state| self.state(state));
+        row.initial.iter_mut().for_each(|state| self.alter_state(state));
         if let Final::Present(state, content) = &mut row.last {
-            self.state(state);
+            self.alter_state(state);
             if matches!(content, Content::Hash(..)) && self.by.data != Data::Recorded {
                 *content = Content::Not("other data were written than were recorded".to_owned());
             }
@@ -188,9 +194,9 @@ impl Source for Altered<'_> {
         Ok(Box::new(items.map(|item| {
             item.map(|mut item| {
                 match &mut item {
-                    Item::Call(call) => self.call(call),
+                    Item::Call(call) => self.alter_call(call),
                     Item::Event(event) => {
-                        event.payloads.iter_mut().for_each(|p| self.payload(p, false));
+                        event.payloads.iter_mut().for_each(|p| self.alter_payload(p, false));
                     }
                 }
                 item
@@ -198,7 +204,8 @@ impl Source for Altered<'_> {
         })))
     }
     fn rows(&self) -> Result<Vec<Row>, Cause> {
-        let mut rows: Vec<Row> = self.inner.rows()?.into_iter().map(|row| self.row(row)).collect();
+        let mut rows: Vec<Row> =
+            self.inner.rows()?.into_iter().map(|row| self.alter_row(row)).collect();
         let known: BTreeSet<Vec<u8>> = rows.iter().map(|row| row.path.clone()).collect();
         let mut missing = BTreeSet::new();
         for (_, new) in &self.by.map {
@@ -210,7 +217,7 @@ impl Source for Altered<'_> {
                 }
             }
         }
-        rows.extend(missing.into_iter().map(directory));
+        rows.extend(missing.into_iter().map(directory_row));
         rows.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(rows)
     }
@@ -226,10 +233,10 @@ impl Source for Altered<'_> {
     fn outside(&self) -> Result<Vec<Change>, Cause> {
         let mut changes = self.inner.outside()?;
         for change in &mut changes {
-            if let Some(new) = self.path(&change.path) {
+            if let Some(new) = self.map_path(&change.path) {
                 change.path = new;
             }
-            change.state.iter_mut().for_each(|state| self.state(state));
+            change.state.iter_mut().for_each(|state| self.alter_state(state));
         }
         Ok(changes)
     }
@@ -256,8 +263,8 @@ impl Source for Altered<'_> {
     }
 }
 
-/// A directory above a new name.
-fn directory(path: Vec<u8>) -> Row {
+/// Returns the row for a directory above a new path.
+fn directory_row(path: Vec<u8>) -> Row {
     let state = State { mode: Some(0o755), ..State::of(FileType::Directory) };
     Row {
         path,
@@ -269,9 +276,9 @@ fn directory(path: Vec<u8>) -> Row {
     }
 }
 
-/// All bytes in a random order, but zero, which stays where it is: what was never written reads as
-/// zeros.
-fn shuffled(seed: u64) -> [u8; 256] {
+/// Returns a random permutation of all bytes, for replacing data. Zero stays zero, as holes of
+/// files read as zeros.
+fn shuffle_bytes(seed: u64) -> [u8; 256] {
     let mut bytes: [u8; 256] = std::array::from_fn(|i| i as u8);
     let mut state = seed;
     for i in (2..256).rev() {
@@ -291,7 +298,7 @@ mod tests {
 
     #[test]
     fn bytes_are_shuffled_and_zero_stays() {
-        let mut bytes = shuffled(7);
+        let mut bytes = shuffle_bytes(7);
         assert_eq!(bytes[0], 0);
         assert!(
             bytes.iter().enumerate().filter(|(i, b)| *i == usize::from(**b)).count() < 10,

@@ -6,10 +6,10 @@
 //! that others changed which were left out is explained by that: it may differ, and is counted
 //! apart.
 
-use abi::Shape;
+use abi::CallSpec;
 use ahash::HashSet;
 use globset::GlobSet;
-use model::world::{Bound, lexical, parent};
+use model::processes::{Operands, lexical, parent};
 use std::collections::BTreeSet;
 use trace::Call;
 
@@ -32,30 +32,30 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether calls may be left out.
-    pub fn leaves_out(&self) -> bool {
+    /// Returns whether calls can be left out by file, name or process.
+    pub fn can_exclude(&self) -> bool {
         self.include.is_some()
             || self.exclude.is_some()
             || !self.skip.is_empty()
             || !self.pids.is_empty()
     }
 
-    /// Whether a file is chosen.
-    pub fn has(&self, path: &[u8]) -> bool {
+    /// Returns whether calls on the file at this path are selected.
+    pub fn selects_file(&self, path: &[u8]) -> bool {
         use std::os::unix::ffi::OsStrExt;
         let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
         self.include.as_ref().is_none_or(|globs| globs.is_match(path))
             && !self.exclude.as_ref().is_some_and(|globs| globs.is_match(path))
     }
 
-    /// Whether a call that is not left out is one that the user asks for: where files are named,
-    /// calls that are about none are performed, too.
-    pub(crate) fn names<R>(&self, bound: &Bound<R>) -> bool {
-        self.include.is_none() && self.exclude.is_none() || paths(bound).next().is_some()
+    /// Returns whether the user asks for this call by name. If files are selected, calls that use
+    /// no file are performed as well, but not asked for.
+    pub(crate) fn is_requested<R>(&self, operands: &Operands<R>) -> bool {
+        self.include.is_none() && self.exclude.is_none() || operand_paths(operands).next().is_some()
     }
 
-    /// Why a call is left out, if it is.
-    pub(crate) fn exclusion<R>(&self, call: &Call, bound: &Bound<R>) -> Option<&'static str> {
+    /// Returns the reason to leave a call out, or `None` if it is selected.
+    pub(crate) fn exclusion<R>(&self, call: &Call, operands: &Operands<R>) -> Option<&'static str> {
         if !self.pids.is_empty() && !self.pids.contains(&call.pid) {
             return Some("process not chosen");
         }
@@ -63,19 +63,20 @@ impl Selection {
             return Some("call not chosen");
         }
         let files = self.include.is_some() || self.exclude.is_some();
-        (files && paths(bound).any(|path| !self.has(&path))).then_some("file not chosen")
+        (files && operand_paths(operands).any(|path| !self.selects_file(&path)))
+            .then_some("file not chosen")
     }
 }
 
-/// The files that a call is about.
-fn paths<R>(bound: &Bound<R>) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let named = bound.paths.values().map(|p| lexical(p));
+/// Returns the paths of the files that a call uses.
+fn operand_paths<R>(operands: &Operands<R>) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let named = operands.paths.values().map(|p| lexical(p));
     named.chain(
-        bound
+        operands
             .fds
             .iter()
             .flatten()
-            .chain(&bound.closed)
+            .chain(&operands.closed)
             .filter(|d| d.file.is_stored())
             .map(|d| d.file.path.to_vec()),
     )
@@ -86,25 +87,27 @@ fn paths<R>(bound: &Bound<R>) -> impl Iterator<Item = Vec<u8>> + '_ {
 pub(crate) struct SkippedChanges(BTreeSet<Box<[u8]>>);
 
 impl SkippedChanges {
-    /// A call is left out.
-    pub fn note<R>(&mut self, call: &Call, shape: &Shape, bound: &Bound<R>) {
-        if shape.changes && call.succeeded() {
-            self.0.extend(paths(bound).map(Into::into));
+    /// Notes the files that a call changed which is left out.
+    pub fn add_excluded<R>(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<R>) {
+        if spec.changes && call.succeeded() {
+            self.0.extend(operand_paths(operands).map(Into::into));
         }
     }
 
-    /// Whether a call's files or its working directory are among them, or were made or removed in a
-    /// directory that it is about.
-    pub fn explains<R>(&self, bound: &Bound<R>) -> bool {
-        let within = || bound.cwd.as_ref().is_some_and(|cwd| self.has(&cwd.path));
+    /// Returns whether the result of a call can depend on the excluded changes: one of its files or
+    /// its working directory was changed, or a name was created or removed in one of its
+    /// directories.
+    pub fn is_affected<R>(&self, operands: &Operands<R>) -> bool {
+        let within = || operands.cwd.as_ref().is_some_and(|cwd| self.contains(&cwd.path));
         !self.0.is_empty()
             && (within()
-                || paths(bound)
-                    .any(|path| self.has(&path) || self.0.iter().any(|left| parent(left) == path)))
+                || operand_paths(operands).any(|path| {
+                    self.contains(&path) || self.0.iter().any(|left| parent(left) == path)
+                }))
     }
 
-    /// Whether this name, or one above it, is among them.
-    pub fn has(&self, path: &[u8]) -> bool {
+    /// Returns whether this path, or a directory above it, was noted.
+    pub fn contains(&self, path: &[u8]) -> bool {
         let mut path = path;
         loop {
             if self.0.contains(path) {

@@ -1,6 +1,6 @@
 //! The one place where bytes that a call brought back are compared with those recorded.
 
-use super::{Expected, Mismatch, Rules, layout, text};
+use super::{Expected, Mismatch, Rules, layout, show_bytes};
 use abi::{Effect, Form, Kind, Layout};
 use trace::record::{AT_EXIT, PayloadKind};
 use trace::{Call, Payload};
@@ -21,8 +21,8 @@ impl<'a> From<&'a Payload> for RecordedBytes<'a> {
     }
 }
 
-/// What argument `i` of a call brought: payloads of data, or (`structured`) a struct or another
-/// small buffer.
+/// Returns the payloads that the kernel wrote to argument `i` of a call: data, or (`structured`) a
+/// struct or another small buffer.
 pub(crate) fn output_payloads(
     call: &Call,
     i: usize,
@@ -33,9 +33,9 @@ pub(crate) fn output_payloads(
     call.payloads.iter().filter(move |p| here(p) && p.flags & AT_EXIT != 0)
 }
 
-/// Compares all that a call brought. `buffers` gives the bytes that came back into an argument's
-/// buffers. Listings are compared by [`super::Listings`].
-pub(crate) fn compare_bytes<'a, R: Iterator<Item = &'a [u8]>>(
+/// Compares everything that a call returned in memory. `buffers` returns the bytes that came back
+/// in an argument's buffers. Listings of directories are compared by [`super::Listings`] instead.
+pub(crate) fn compare_outputs<'a, R: Iterator<Item = &'a [u8]>>(
     call: &Call,
     of: Expected,
     buffers: impl Fn(usize) -> R,
@@ -45,7 +45,7 @@ pub(crate) fn compare_bytes<'a, R: Iterator<Item = &'a [u8]>>(
     if !call.succeeded() {
         return None;
     }
-    of.shape.args.iter().enumerate().find_map(|(i, arg)| {
+    of.spec.args.iter().enumerate().find_map(|(i, arg)| {
         let structured = match arg.kind {
             Kind::OutIov { .. } => false,
             Kind::Out(_, layout) | Kind::InOut(_, layout) => layout.form != Form::Data,
@@ -56,8 +56,8 @@ pub(crate) fn compare_bytes<'a, R: Iterator<Item = &'a [u8]>>(
     })
 }
 
-/// Compares what one argument brought: recorded payloads with the buffers that came back, one after
-/// the other.
+/// Compares what one argument returned: the recorded payloads with the buffers that came back, in
+/// order.
 pub(crate) fn compare_argument<'a, 'b>(
     of: Expected,
     i: usize,
@@ -69,9 +69,9 @@ pub(crate) fn compare_argument<'a, 'b>(
     if got < 0 {
         return None;
     }
-    match of.shape.args[i].kind {
+    match of.spec.args[i].kind {
         Kind::Out(_, layout) | Kind::InOut(_, layout) if layout.form != Form::Data => {
-            if of.shape.effect == Effect::Seek {
+            if of.spec.effect == Effect::Seek {
                 return None;
             }
             let (recorded, buffer) = recorded.next().zip(buffers.next())?;
@@ -82,7 +82,7 @@ pub(crate) fn compare_argument<'a, 'b>(
     }
 }
 
-/// Compares recorded data with the first `left` bytes that came into rooms.
+/// Compares recorded data with the first `left` bytes of the buffers.
 fn compare_data<'a, 'b>(
     payloads: impl Iterator<Item = RecordedBytes<'a>>,
     mut buffers: impl Iterator<Item = &'b [u8]>,
@@ -115,7 +115,8 @@ fn compare_data<'a, 'b>(
     None
 }
 
-/// Where two stretches of data differ that begin at byte `at` of what the call moved.
+/// Returns the first byte in which two pieces of data differ. They begin at byte `at` of all data
+/// of the call.
 pub(crate) fn first_difference(at: usize, recorded: &[u8], got: &[u8]) -> Option<Mismatch> {
     if recorded == got {
         return None;
@@ -127,7 +128,7 @@ pub(crate) fn first_difference(at: usize, recorded: &[u8], got: &[u8]) -> Option
     Some(Mismatch::new(format!("byte {} of the data", at + first), show(recorded), show(got)))
 }
 
-/// Compares what came into the room of argument `i`, by its layout.
+/// Compares what came back in the buffer of argument `i`, as its layout says.
 fn compare_layout(
     of: Expected,
     i: usize,
@@ -137,8 +138,8 @@ fn compare_layout(
     got: i64,
     rules: &Rules,
 ) -> Option<Mismatch> {
-    let (Expected { shape, ret, .. }, RecordedBytes { bytes: recorded, complete }) = (of, recorded);
-    let name = shape.args[i].name;
+    let (Expected { spec, ret, .. }, RecordedBytes { bytes: recorded, complete }) = (of, recorded);
+    let name = spec.args[i].name;
     match layout.form {
         Form::Data
         | Form::Host
@@ -151,17 +152,23 @@ fn compare_layout(
         Form::Opaque => {
             let n = recorded.len().min(buffer.len());
             (recorded[..n] != buffer[..n])
-                .then(|| Mismatch::new(name, text(&recorded[..n]), text(&buffer[..n])))
+                .then(|| Mismatch::new(name, show_bytes(&recorded[..n]), show_bytes(&buffer[..n])))
         }
         Form::Text => {
             let got = &buffer[..(got as usize).min(buffer.len())];
             let recorded = &recorded[..recorded.len().min(ret.max(0) as usize)];
             let got = &got[..got.len().min(recorded.len().max(got.len()))];
-            (recorded != got && complete).then(|| Mismatch::new(name, text(recorded), text(got)))
+            (recorded != got && complete)
+                .then(|| Mismatch::new(name, show_bytes(recorded), show_bytes(got)))
         }
-        Form::Names => {
-            layout::names(name, recorded, &buffer[..(got as usize).min(buffer.len())], rules)
+        Form::Names => layout::compare_names(
+            name,
+            recorded,
+            &buffer[..(got as usize).min(buffer.len())],
+            rules,
+        ),
+        Form::Struct | Form::Array => {
+            layout::compare_structs(name, layout, recorded, buffer, rules)
         }
-        Form::Struct | Form::Array => layout::structs(name, layout, recorded, buffer, rules),
     }
 }

@@ -1,12 +1,13 @@
 //! Comparison of structs field by field, and of lists of names.
 
-use super::{Mismatch, Rules, text};
-use crate::sandbox::{CAPABILITY, SET_ID};
+use super::{Mismatch, Rules, show_bytes};
 use abi::{Field, FieldKind, Form, Layout};
 use model::files::FileType;
+use sandbox::{CAPABILITY, SET_ID};
 use std::collections::BTreeSet;
 
-fn value(field: &Field, bytes: &[u8]) -> Option<u64> {
+/// Returns the value of a field. Returns `None` if the bytes do not reach so far.
+fn field_value(field: &Field, bytes: &[u8]) -> Option<u64> {
     let at = field.at as usize;
     let mut word = [0; 8];
     let size = usize::from(field.size).min(8);
@@ -14,8 +15,8 @@ fn value(field: &Field, bytes: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(word))
 }
 
-/// Compares what both have of a struct, or of an array of structs.
-pub(super) fn structs(
+/// Compares a struct, or an array of structs, field by field, as far as both are present.
+pub(super) fn compare_structs(
     name: &str,
     layout: &Layout,
     recorded: &[u8],
@@ -28,14 +29,15 @@ pub(super) fn structs(
     for n in 0..count {
         let (a, b) = (recorded.get(n * size..)?, got.get(n * size..)?);
         let directory = layout.fields.iter().filter(|f| f.kind == FieldKind::Mode).any(|f| {
-            value(f, a).is_some_and(|m| FileType::of_mode(m as u32) == FileType::Directory)
+            field_value(f, a).is_some_and(|m| FileType::of_mode(m as u32) == FileType::Directory)
         });
         let inode =
-            layout.fields.iter().find(|f| f.kind == FieldKind::Ino).and_then(|f| value(f, b));
+            layout.fields.iter().find(|f| f.kind == FieldKind::Ino).and_then(|f| field_value(f, b));
         let links_elsewhere_here =
             inode.and_then(|inode| rules.links_elsewhere.get(&inode).copied()).unwrap_or(0);
         for field in layout.fields {
-            let (Some(expected), Some(found)) = (value(field, a), value(field, b)) else {
+            let (Some(expected), Some(found)) = (field_value(field, a), field_value(field, b))
+            else {
                 continue;
             };
             let compared = match field.kind {
@@ -64,8 +66,8 @@ pub(super) fn structs(
                 let index = if several { format!("[{n}]") } else { String::new() };
                 return Some(Mismatch::new(
                     format!("{name}{index}.{}", field.name),
-                    show(field, expected),
-                    show(field, found),
+                    show_field(field, expected),
+                    show_field(field, found),
                 ));
             }
         }
@@ -73,7 +75,8 @@ pub(super) fn structs(
     None
 }
 
-fn show(field: &Field, value: u64) -> String {
+/// Formats the value of a field for the report.
+fn show_field(field: &Field, value: u64) -> String {
     match field.kind {
         FieldKind::Mode => format!("0{value:o}"),
         FieldKind::Flags(_) => format!("{value:#x}"),
@@ -83,7 +86,8 @@ fn show(field: &Field, value: u64) -> String {
     }
 }
 
-/// Why an attribute of this name is not performed or compared: no program set it.
+/// Returns why an extended attribute of this name is neither performed nor compared, as no program
+/// set it. Returns `None` for other names.
 pub(crate) fn incomparable_xattr(name: &[u8]) -> Option<&'static str> {
     if name.starts_with(b"security.") && name != CAPABILITY {
         return Some("security module");
@@ -92,9 +96,14 @@ pub(crate) fn incomparable_xattr(name: &[u8]) -> Option<&'static str> {
     name.starts_with(b"trusted.SGI_ACL_").then_some("attribute of the recorded file system")
 }
 
-/// Compares NUL-terminated names as sets. Those that no program set are left out, and those that
-/// are withheld.
-pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> Option<Mismatch> {
+/// Compares lists of NUL-terminated names as sets. Names that no program set, and those that are
+/// withheld, are left out.
+pub(super) fn compare_names(
+    name: &str,
+    recorded: &[u8],
+    got: &[u8],
+    rules: &Rules,
+) -> Option<Mismatch> {
     fn listed<'a>(bytes: &'a [u8], rules: &Rules) -> BTreeSet<&'a [u8]> {
         let compared = |n: &&[u8]| match *n {
             CAPABILITY => !rules.withhold,
@@ -104,7 +113,7 @@ pub(super) fn names(name: &str, recorded: &[u8], got: &[u8], rules: &Rules) -> O
     }
     let (expected, found) = (listed(recorded, rules), listed(got, rules));
     let line =
-        |names: &BTreeSet<&[u8]>| names.iter().map(|n| text(n)).collect::<Vec<_>>().join(" ");
+        |names: &BTreeSet<&[u8]>| names.iter().map(|n| show_bytes(n)).collect::<Vec<_>>().join(" ");
     (expected != found).then(|| Mismatch::new(name, line(&expected), line(&found)))
 }
 
@@ -117,8 +126,8 @@ mod tests {
         let xfs = b"user.a\0system.posix_acl_access\0trusted.SGI_ACL_FILE\0security.selinux\0";
         let ext4 = b"system.posix_acl_access\0user.a\0";
         let rules = Rules { owners: true, withhold: false, links_elsewhere: Default::default() };
-        assert_eq!(names("list", xfs, ext4, &rules), None);
-        assert!(names("list", xfs, b"user.a\0", &rules).is_some());
+        assert_eq!(compare_names("list", xfs, ext4, &rules), None);
+        assert!(compare_names("list", xfs, b"user.a\0", &rules).is_some());
         assert!(incomparable_xattr(b"trusted.overlay.opaque").is_none());
         assert!(incomparable_xattr(b"security.capability").is_none());
     }

@@ -4,8 +4,8 @@
 //! The first call of a listing reads all of the directory, so that names made or removed while the
 //! program reads on do not depend on the order; later calls are issued too and find the rest.
 
-use super::{Mismatch, text};
-use abi::{Form, Kind, Shape};
+use super::{Mismatch, show_bytes};
+use abi::{CallSpec, Form, Kind};
 use ahash::HashMap;
 use model::files::FileType;
 use std::sync::{Mutex, PoisonError};
@@ -43,23 +43,25 @@ pub(crate) struct ListingCall<'a> {
     pub listing_changed: bool,
 }
 
-/// The argument into which a call lists names, and their form.
-pub(crate) fn listing_argument(shape: &Shape) -> Option<(usize, Form)> {
-    shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
+/// Returns the argument into which a call writes directory entries, and their format. Returns
+/// `None` for other calls.
+pub(crate) fn listing_argument(spec: &CallSpec) -> Option<(usize, Form)> {
+    spec.args.iter().enumerate().find_map(|(i, a)| match a.kind {
         Kind::Out(_, l) if matches!(l.form, Form::Dirents | Form::Dirents64) => Some((i, l.form)),
         _ => None,
     })
 }
 
 impl Listings {
-    /// The program starts anew with this open file.
+    /// Notes that the program lists this open file from its beginning again.
     pub fn rewind(&self, file: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
     }
 
-    /// Follows one call of a listing: `got` is its first result, `buffer` gives what it brought,
-    /// and `again` issues it once more. Says what differs once the recorded listing ends.
-    pub fn follow<'a>(
+    /// Compares one call of a listing. `got` is its first result, `buffer` returns the bytes that
+    /// came back, and `again` issues it once more. The mismatch comes when the recorded listing
+    /// ends.
+    pub fn compare_listing<'a>(
         &self,
         listed: &ListingCall<'_>,
         buffer: impl Fn() -> &'a [u8],
@@ -72,7 +74,7 @@ impl Listings {
         let mut result = got;
         while result > 0 {
             let bytes = buffer();
-            for (name, kind) in entries(form, &bytes[..(result as usize).min(bytes.len())]) {
+            for (name, kind) in parse_entries(form, &bytes[..(result as usize).min(bytes.len())]) {
                 if listing.found.len() < MOST {
                     listing.found.insert(name.into(), kind);
                 } else {
@@ -85,7 +87,7 @@ impl Listings {
             call.payload(i as u8, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
         // Another tool's trace may tell how many bytes came, and not which.
         listing.incomparable |= recorded.is_empty() && call.ret > 0;
-        for (name, kind) in entries(form, recorded) {
+        for (name, kind) in parse_entries(form, recorded) {
             match listing.found.remove(name) {
                 // 0: one of the file systems does not say. Devices and sockets are not made.
                 Some(found) if found != kind && found != 0 && kind != 0 => {
@@ -107,26 +109,26 @@ impl Listings {
         }
         if let Some((name, expected, found)) = listing.type_differs {
             return Some(Mismatch::new(
-                format!("type of {}", text(&name)),
+                format!("type of {}", show_bytes(&name)),
                 file_type(expected).name(),
                 file_type(found).name(),
             ));
         }
         if let Some(name) = listing.missing {
-            return Some(Mismatch::new("names", text(&name), "no such name"));
+            return Some(Mismatch::new("names", show_bytes(&name), "no such name"));
         }
         let extra = listing.found.into_keys().min()?;
-        Some(Mismatch::new("names", "no such name", text(&extra)))
+        Some(Mismatch::new("names", "no such name", show_bytes(&extra)))
     }
 }
 
-/// The type in a directory entry (`DT_*`).
+/// Converts the type in a directory entry (`DT_*`).
 fn file_type(number: u8) -> FileType {
     FileType::of_mode(u32::from(number) << 12)
 }
 
-/// Names and types of the entries.
-fn entries(form: Form, mut bytes: &[u8]) -> impl Iterator<Item = (&[u8], u8)> {
+/// Returns the names and types of directory entries.
+fn parse_entries(form: Form, mut bytes: &[u8]) -> impl Iterator<Item = (&[u8], u8)> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_le_bytes(bytes.get(16..18)?.try_into().ok()?));
         let entry = bytes.get(..length).filter(|e| e.len() > 19)?;

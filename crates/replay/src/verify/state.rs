@@ -6,12 +6,12 @@
 //! counts of directories. Whatever else cannot be compared is listed with its reason in
 //! [`TreeComparison::excluded`].
 
-use crate::sandbox::Tree;
-use crate::sandbox::{CAPABILITY, SET_ID};
 use ahash::HashMap;
 use model::files::{Content, Differs, FileType, Final, Row, State, compared_xattr};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, OFlags, Stat, fgetxattr, flistxattr, fstat, readlinkat};
+use sandbox::Tree;
+use sandbox::{CAPABILITY, SET_ID};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
@@ -57,7 +57,14 @@ pub struct TreeComparison {
 }
 
 impl TreeComparison {
-    fn differ(&mut self, path: &[u8], what: &str, expected: impl Display, got: impl Display) {
+    /// Adds a difference of the file at `path`: `what` was expected to be `expected`, and is `got`.
+    fn add_difference(
+        &mut self,
+        path: &[u8],
+        what: &str,
+        expected: impl Display,
+        got: impl Display,
+    ) {
         let (expected, got) = (format!("{expected}"), format!("{got}"));
         self.differences.push(Difference {
             path: path.to_vec(),
@@ -66,7 +73,8 @@ impl TreeComparison {
             got,
         });
     }
-    fn exclude(&mut self, path: &[u8], reason: impl Into<String>) {
+    /// Adds a path that is compared only in part, with the reason.
+    fn add_excluded(&mut self, path: &[u8], reason: impl Into<String>) {
         self.excluded.push((path.to_vec(), reason.into()));
     }
 }
@@ -83,9 +91,9 @@ pub struct CompareOptions {
 /// Why set-user-ID bits and the like are not compared.
 const WITHHELD: &str = "withheld, as others can reach the root";
 
-/// Compares the tree under `root` with the final state in the manifest. `progress` is told how many
-/// of how many names are done.
-pub fn compare(
+/// Compares the tree under `root` with the final state in the manifest. `progress` is called with
+/// the number of compared names and of all names.
+pub fn compare_tree(
     rows: &[Row],
     root: &Path,
     options: CompareOptions,
@@ -99,12 +107,12 @@ pub fn compare(
         progress(done as u64, rows.len() as u64);
         match &row.last {
             Final::Unknown(reason) => {
-                report.exclude(&row.path, reason.clone());
+                report.add_excluded(&row.path, reason.clone());
                 expected.insert(&row.path, false);
             }
             Final::Absent => {}
             Final::Present(state, _) if !state.kind.performed() => {
-                report.exclude(&row.path, format!("a {} is not replayed", state.kind.name()));
+                report.add_excluded(&row.path, format!("a {} is not replayed", state.kind.name()));
                 expected.insert(&row.path, false);
             }
             Final::Present(state, content) => {
@@ -121,9 +129,16 @@ pub fn compare(
                 ) {
                     match error.kind() {
                         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                            report.differ(&row.path, "presence", state.kind.name(), "nothing");
+                            report.add_difference(
+                                &row.path,
+                                "presence",
+                                state.kind.name(),
+                                "nothing",
+                            );
                         }
-                        _ => report.exclude(&row.path, format!("cannot be read here: {error}")),
+                        _ => {
+                            report.add_excluded(&row.path, format!("cannot be read here: {error}"))
+                        }
                     }
                 }
             }
@@ -142,11 +157,24 @@ struct FileIdentities {
 }
 
 impl FileIdentities {
-    fn check(&mut self, path: &[u8], group: Option<u32>, stat: &Stat, report: &mut TreeComparison) {
+    /// Adds a difference if the file is not hard-linked with the other names of its group, or with
+    /// another file.
+    fn check_links(
+        &mut self,
+        path: &[u8],
+        group: Option<u32>,
+        stat: &Stat,
+        report: &mut TreeComparison,
+    ) {
         let file = (stat.st_dev, stat.st_ino);
         if let Some((first, name)) = group.and_then(|g| self.by_group.get(&g)) {
             if *first != file {
-                report.differ(path, "names", format!("a link to {}", escape(name)), "another file");
+                report.add_difference(
+                    path,
+                    "names",
+                    format!("a link to {}", escape(name)),
+                    "another file",
+                );
             }
             return;
         }
@@ -154,7 +182,7 @@ impl FileIdentities {
             self.by_group.insert(group, (file, path.to_vec()));
         }
         if let Some((_, name)) = self.by_file.get(&file) {
-            report.differ(
+            report.add_difference(
                 path,
                 "names",
                 "a file of its own",
@@ -165,6 +193,7 @@ impl FileIdentities {
     }
 }
 
+/// Compares a file with its final state: type, content, links and attributes.
 fn compare_file(
     tree: &mut Tree,
     row: &Row,
@@ -179,21 +208,21 @@ fn compare_file(
     let stat = fstat(&fd)?;
     let kind = FileType::of_mode(stat.st_mode);
     if kind != state.kind {
-        report.differ(path, "type", state.kind.name(), kind.name());
+        report.add_difference(path, "type", state.kind.name(), kind.name());
         return Ok(());
     }
     if kind == FileType::Link {
         let target = readlinkat(&fd, c"", Vec::new())?.into_bytes();
         if let Some(expected) = state.target.as_ref().filter(|t| **t != target) {
-            report.differ(path, "target", escape(expected), escape(&target));
+            report.add_difference(path, "target", escape(expected), escape(&target));
         }
     } else if let Some(mode) = state.mode.filter(|m| is_withheld(options, kind, *m, stat.st_mode)) {
         let bits = mode & SET_ID;
-        report.exclude(path, format!("mode bits {bits:04o} were {WITHHELD}"));
+        report.add_excluded(path, format!("mode bits {bits:04o} were {WITHHELD}"));
     } else if path == b"/" && is_private(&stat) && state.mode.is_some_and(|m| m & OTHERS != 0) {
-        report.exclude(path, "mode: a root that is made lets in nobody but its owner");
+        report.add_excluded(path, "mode: a root that is made lets in nobody but its owner");
     } else if let Some(mode) = state.mode.filter(|m| *m != stat.st_mode & 0o7777) {
-        report.differ(
+        report.add_difference(
             path,
             "mode",
             format!("{mode:04o}"),
@@ -202,16 +231,16 @@ fn compare_file(
     }
     if options.owners {
         if let Some(uid) = state.uid.filter(|u| *u != stat.st_uid) {
-            report.differ(path, "owner", uid, stat.st_uid);
+            report.add_difference(path, "owner", uid, stat.st_uid);
         }
         if let Some(gid) = state.gid.filter(|g| *g != stat.st_gid) {
-            report.differ(path, "group", gid, stat.st_gid);
+            report.add_difference(path, "group", gid, stat.st_gid);
         }
     }
     if kind != FileType::Directory {
-        identities.check(path, state.group, &stat, report);
+        identities.check_links(path, state.group, &stat, report);
         if let Some(links) = state.links.filter(|l| u64::from(*l) != stat.st_nlink) {
-            report.differ(path, "links", links, stat.st_nlink);
+            report.add_difference(path, "links", links, stat.st_nlink);
         }
     }
     if kind == FileType::Regular || kind == FileType::Directory {
@@ -224,6 +253,7 @@ fn compare_file(
     Ok(())
 }
 
+/// Compares the content of a regular file with the recorded hash or size.
 fn compare_content(
     path: &[u8],
     state: &State,
@@ -233,24 +263,25 @@ fn compare_content(
     report: &mut TreeComparison,
 ) -> io::Result<()> {
     if let Some(expected) = state.size.filter(|s| *s != size) {
-        report.differ(path, "size", expected, size);
+        report.add_difference(path, "size", expected, size);
         return Ok(());
     }
     match content {
         Content::None => {}
-        Content::Not(reason) => report.exclude(path, reason.clone()),
+        Content::Not(reason) => report.add_excluded(path, reason.clone()),
         Content::Hash(digest) => {
             let unstated = digest.unstated(size);
             if unstated > 0 {
-                report.exclude(path, format!("{unstated} of {size} bytes are not in the trace"));
+                report
+                    .add_excluded(path, format!("{unstated} of {size} bytes are not in the trace"));
             }
             match digest.differs(file, size)? {
                 None => {}
                 Some(Differs::Hash(got)) => {
-                    report.differ(path, "content", hex(&digest.hash), hex(&got));
+                    report.add_difference(path, "content", to_hex(&digest.hash), to_hex(&got));
                 }
                 Some(Differs::NoZero(at)) => {
-                    report.differ(path, "content", "a hole", format!("data at byte {at}"));
+                    report.add_difference(path, "content", "a hole", format!("data at byte {at}"));
                 }
             }
         }
@@ -258,7 +289,8 @@ fn compare_content(
     Ok(())
 }
 
-fn hex(hash: &[u8; 32]) -> String {
+/// Formats a hash as hexadecimal digits.
+fn to_hex(hash: &[u8; 32]) -> String {
     use std::fmt::Write;
     hash[..8].iter().fold("blake3 ".to_owned(), |mut s, b| {
         let _ = write!(s, "{b:02x}");
@@ -269,17 +301,18 @@ fn hex(hash: &[u8; 32]) -> String {
 /// The permissions of all but the owner.
 const OTHERS: u32 = 0o077;
 
-/// Whether only the owner can enter.
+/// Returns whether only the owner can enter the directory.
 fn is_private(stat: &Stat) -> bool {
     stat.st_mode & OTHERS == 0
 }
 
-/// Whether nothing but what is withheld is missing in the mode that a file got.
+/// Returns whether two modes differ only in bits that are withheld.
 fn is_withheld(options: CompareOptions, kind: FileType, expected: u32, got: u32) -> bool {
     let withheld = expected & SET_ID != 0 && kind != FileType::Directory;
     options.withhold && withheld && expected & !SET_ID == got & 0o7777
 }
 
+/// Compares the extended attributes of a file.
 fn compare_xattrs(
     path: &[u8],
     state: &State,
@@ -304,14 +337,15 @@ fn compare_xattrs(
     for name in names {
         let (e, g) = (expected.get(name).copied(), got.get(name));
         if options.withhold && name == CAPABILITY && e.is_some() && g.is_none() {
-            report.exclude(path, format!("its file capability was {WITHHELD}"));
+            report.add_excluded(path, format!("its file capability was {WITHHELD}"));
         } else if e != g {
-            report.differ(path, &format!("xattr {}", escape(name)), shown(e), shown(g));
+            report.add_difference(path, &format!("xattr {}", escape(name)), shown(e), shown(g));
         }
     }
     Ok(())
 }
 
+/// Returns the extended attributes of a file.
 fn read_xattrs(file: &OwnedFd) -> rustix::io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let mut list = vec![0u8; 1 << 16];
     let n = flistxattr(file, &mut list[..])?;
@@ -325,7 +359,8 @@ fn read_xattrs(file: &OwnedFd) -> rustix::io::Result<BTreeMap<Vec<u8>, Vec<u8>>>
     Ok(found)
 }
 
-/// Names in the tree that the manifest does not have. What lies below one is not told apart.
+/// Adds a difference for each name in the tree that the manifest does not have. Names below such a
+/// directory are not listed.
 fn find_extra_names(
     tree: &mut Tree,
     expected: &BTreeMap<&[u8], bool>,
@@ -343,7 +378,7 @@ fn find_extra_names(
                 continue;
             } // told already
             Err(e) => {
-                report.exclude(&dir, format!("cannot be listed here: {e}"));
+                report.add_excluded(&dir, format!("cannot be listed here: {e}"));
                 continue;
             }
         };
@@ -362,7 +397,7 @@ fn find_extra_names(
                     let (parent, name) = tree.parent(&path)?;
                     let kind = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
                         .map_or(FileType::Unknown, |s| FileType::of_mode(s.st_mode));
-                    report.differ(&path, "presence", "nothing", kind.name());
+                    report.add_difference(&path, "presence", "nothing", kind.name());
                 }
             }
         }

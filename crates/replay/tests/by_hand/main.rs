@@ -114,7 +114,7 @@ fn a_read_outlives_the_close_that_overlaps_it() {
         5,
         vec![payload(1, PayloadKind::Data, AT_EXIT, b"hello")],
     );
-    begun.left = Some(begun.entered + 1000);
+    begun.exited = Some(begun.entered + 1000);
     s.call(1, "close", &[3], 0, vec![]);
     // It returned the number while the read was still under way.
     s.open(1, "/g", RDWR_CREATE, 3, 11);
@@ -143,7 +143,7 @@ fn a_write_whose_number_changes_its_file() {
         2,
         vec![payload(1, PayloadKind::Data, AT_EXIT, b"ab")],
     );
-    begun.left = Some(begun.entered + 1000);
+    begun.exited = Some(begun.entered + 1000);
     s.call(1, "close", &[3], 0, vec![]);
     s.open(1, "/g", RDWR_CREATE, 3, 11).payloads[1] = file_of("/g", 11, 300);
     s.time += 2000;
@@ -230,7 +230,7 @@ fn a_trace_that_blocks_for_ever_is_given_up() {
 fn calls_that_never_returned_are_counted() {
     let mut s = Script::default();
     let lost = s.call(1, "fsync", &[3], 0, vec![]);
-    (lost.left, lost.flags) = (None, NO_EXIT);
+    (lost.exited, lost.flags) = (None, NO_EXIT);
     let (_root, report) = s.run();
     assert_eq!((report.calls, report.skipped_by.get("never returned")), (1, Some(&1)));
 }

@@ -2,7 +2,7 @@
 
 use abi::plan::RESULT;
 use model::files::{Origin, Row};
-use model::world::Mounts;
+use model::processes::Mounts;
 use reanimator_replay::source::{Cause, Reading};
 use reanimator_replay::{Error, Options, Quiet, Report, Root, Source, replay_source};
 use std::os::fd::BorrowedFd;
@@ -79,7 +79,7 @@ impl Script {
         let call = Call {
             seq,
             entered,
-            left: Some(entered + 5),
+            exited: Some(entered + 5),
             pid: tid,
             tid,
             nr: row.number,

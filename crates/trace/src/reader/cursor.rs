@@ -244,6 +244,7 @@ impl FdSnapshotColumns {
 }
 
 impl CallColumns {
+    /// Returns the fd snapshot in row `i`, or an empty one if the row has none.
     fn fd_snapshot(&self, i: usize) -> FdSnapshot {
         let known = self.fd_snapshot.as_ref().filter(|of| !of.mode.is_null(i));
         known.map_or_else(FdSnapshot::default, |of| FdSnapshot {
@@ -357,7 +358,7 @@ impl Batch {
         Some(Item::Call(Call {
             seq: call.seq.value(i),
             entered,
-            left,
+            exited: left,
             pid,
             tid,
             nr: call.nr.value(i),

@@ -32,6 +32,8 @@ pub struct SealAhead {
 }
 
 impl SealAhead {
+    /// Creates the state for sealing while the recording runs. The sealed segments are written to
+    /// `files`, from which they can be discarded again.
     pub(crate) fn new(
         dir: OwnedFd,
         path: PathBuf,

@@ -97,6 +97,8 @@ impl Events {
     }
 }
 
+/// Writes the waiting events, sorted by time, to the table `name`, which is created with the first
+/// of them.
 fn write_group(
     table: &mut Option<Table>,
     name: &str,
@@ -126,6 +128,7 @@ fn write_group(
     table.write(&build_batch(&waiting.rows, &Buffer::from_vec(waiting.payloads), clock_offset))
 }
 
+/// Builds the Arrow columns of some events.
 fn build_batch(
     rows: &[(Header, (u32, u32))],
     payload_bytes: &Buffer,

@@ -11,7 +11,7 @@ use crate::call::payloads::{DataBytes, parse_payloads};
 use crate::call::{Call, Event, Item};
 use crate::format::record::{COMPAT, Header, NO_EXIT, NOT_EXECUTED};
 use crate::semantics::Inference;
-use abi::{Ret, Shape};
+use abi::{CallSpec, Ret};
 use ahash::HashMap;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::buffer::Buffer;
@@ -122,7 +122,7 @@ fn items(rows: &[Row], payload_bytes: &Buffer, events: Vec<Event>) -> impl Itera
         Some(Item::Call(Call {
             seq: i as u64,
             entered: h.entered,
-            left,
+            exited: left,
             pid: h.pid,
             tid: h.tid,
             nr: h.nr,
@@ -150,13 +150,13 @@ fn derive_from_header(header: &Header) -> Derived {
             ..Derived::default()
         };
     };
-    let shape = row.shape(&header.args);
+    let spec = row.spec(&header.args);
     Derived {
         call: row.name().into(),
-        variant: (shape.name != row.name()).then_some(shape.name),
+        variant: (spec.name != row.name()).then_some(spec.name),
         error,
-        fd: first_descriptor(header, shape),
-        bytes: (shape.ret == Ret::Bytes && made && returned && header.ret >= 0)
+        fd: first_descriptor(header, spec),
+        bytes: (spec.ret == Ret::Bytes && made && returned && header.ret >= 0)
             .then_some(header.ret),
         ..Derived::default()
     }
@@ -164,10 +164,10 @@ fn derive_from_header(header: &Header) -> Derived {
 
 /// Returns the first descriptor among the arguments, else the one that the call returned, else
 /// `None`.
-fn first_descriptor(header: &Header, shape: &Shape) -> Option<i32> {
-    let argument = shape.uses.fd.map(|i| header.args[usize::from(i)] as i32);
+fn first_descriptor(header: &Header, spec: &CallSpec) -> Option<i32> {
+    let argument = spec.uses.fd.map(|i| header.args[usize::from(i)] as i32);
     argument.or_else(|| {
-        (shape.ret == Ret::Fd && header.flags & NO_EXIT == 0 && header.ret >= 0)
+        (spec.ret == Ret::Fd && header.flags & NO_EXIT == 0 && header.ret >= 0)
             .then_some(header.ret as i32)
     })
 }

@@ -221,6 +221,7 @@ impl BinaryViewColumn {
         let block = builder.append_block(bytes.clone());
         Self { builder, block }
     }
+    /// Appends a cell with this range of the block of bytes, or null.
     pub fn push(&mut self, range: Option<(u32, u32)>) {
         match range {
             Some((start, len)) => self

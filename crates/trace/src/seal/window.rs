@@ -233,7 +233,7 @@ struct RowBuilder<'a> {
 /// Returns how many bytes of data the call took from the program's memory at most. The data of an
 /// operation of io_uring is captured before its result is known.
 fn written_at_most(header: &Header) -> u64 {
-    let bytes = |row: &abi::Row| row.shape.ret == abi::Ret::Bytes;
+    let bytes = |row: &abi::Row| row.spec.ret == abi::Ret::Bytes;
     if header.nr >= abi::OPERATIONS
         && header.flags & NO_EXIT == 0
         && abi::by_number(header.nr).is_some_and(bytes)

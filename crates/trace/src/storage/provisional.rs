@@ -145,6 +145,8 @@ struct ProvisionalSink {
 }
 
 impl ProvisionalSink {
+    /// Calls `work` with the file's sink, and whether the files are kept for good. Fails if they
+    /// were discarded.
     fn with_sink<T>(
         &self,
         work: impl FnOnce(&mut dyn Sink, bool) -> io::Result<T>,
@@ -190,6 +192,8 @@ struct PrioritySink {
 }
 
 impl PrioritySink {
+    /// Writes, and tries once more if the disk is full and discarding the provisional files freed
+    /// space.
     fn retry_after_freeing<T>(
         &mut self,
         mut write: impl FnMut(&mut dyn Sink) -> io::Result<T>,

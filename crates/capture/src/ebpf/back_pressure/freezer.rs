@@ -31,12 +31,12 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
             .map(|l| l.split(' ').collect::<Vec<_>>())
             .find(|m| m.get(2) == Some(&"cgroup2"))?[1],
     );
-    let ours = std::fs::read_to_string("/proc/self/cgroup")
+    let own = std::fs::read_to_string("/proc/self/cgroup")
         .ok()?
         .lines()
         .find_map(|l| l.strip_prefix("0::/").map(str::to_owned))?;
-    let ours = root.join(ours);
-    Some((root, ours))
+    let own = root.join(own);
+    Some((root, own))
 }
 
 impl Cgroup {
@@ -68,8 +68,8 @@ impl Cgroup {
     /// Opens an existing cgroup. Returns `None` if the recorder is in it or may not freeze it.
     pub fn at(path: &Path) -> Option<Self> {
         let path = path.canonicalize().ok()?;
-        let (_, ours) = own_cgroup()?;
-        if ours.canonicalize().ok()?.starts_with(&path) {
+        let (_, own) = own_cgroup()?;
+        if own.canonicalize().ok()?.starts_with(&path) {
             return None;
         }
         let freeze =

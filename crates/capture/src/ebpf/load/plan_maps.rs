@@ -67,7 +67,7 @@ fn opcode(row: Option<&abi::Row>, plan: u32) -> uring_types::opcode {
     for (to, from) in opcode.fields.iter_mut().zip(fields) {
         *to = *from as u8;
     }
-    opcode.returns_bytes = row.is_some_and(|r| r.shape.ret == Ret::Bytes).into();
+    opcode.returns_bytes = row.is_some_and(|r| r.spec.ret == Ret::Bytes).into();
     opcode.multishot = row.and_then(|r| r.operation).is_some_and(|o| o.multishot).into();
     opcode
 }

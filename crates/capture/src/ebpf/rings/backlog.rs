@@ -33,7 +33,7 @@ pub(in crate::ebpf) struct Backlog {
     /// memory.
     put: AtomicU64,
     /// Where the first chunk begins.
-    taken: AtomicU64,
+    consumed: AtomicU64,
     /// The value of `put` when memory was last freed.
     given_back: AtomicU64,
 }
@@ -79,7 +79,7 @@ impl Backlog {
                         memory,
                         len,
                         put: AtomicU64::new(0),
-                        taken: AtomicU64::new(0),
+                        consumed: AtomicU64::new(0),
                         given_back: AtomicU64::new(0),
                     });
                 }
@@ -103,21 +103,21 @@ impl Backlog {
 
     /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
-        self.taken.load(Ordering::Acquire) == self.put.load(Ordering::Acquire)
+        self.consumed.load(Ordering::Acquire) == self.put.load(Ordering::Acquire)
     }
 
     /// Adds records to the queue. Returns false if there is no room. Only one thread may call this.
     pub fn put(&self, records: &[u8], first: u64, next: u64) -> bool {
-        let (mut put, taken) =
-            (self.put.load(Ordering::Relaxed), self.taken.load(Ordering::Acquire));
+        let (mut put, consumed) =
+            (self.put.load(Ordering::Relaxed), self.consumed.load(Ordering::Acquire));
         let need = HEAD + records.len().next_multiple_of(8);
         let rest = self.len - self.place(put);
-        let skip = if rest < need || (put == taken && self.place(put) >= need.max(LOW)) {
+        let skip = if rest < need || (put == consumed && self.place(put) >= need.max(LOW)) {
             rest
         } else {
             0
         };
-        if (put - taken) as usize + skip + need > self.len {
+        if (put - consumed) as usize + skip + need > self.len {
             return false;
         }
         if skip > 0 {
@@ -143,18 +143,18 @@ impl Backlog {
     /// Returns the first chunk of the queue, or `None` if it is empty. Only one thread may call
     /// this.
     pub fn first(&self) -> Option<Chunk<'_>> {
-        let (mut taken, put) =
-            (self.taken.load(Ordering::Relaxed), self.put.load(Ordering::Acquire));
-        if taken == put {
+        let (mut consumed, put) =
+            (self.consumed.load(Ordering::Relaxed), self.put.load(Ordering::Acquire));
+        if consumed == put {
             return None;
         }
         // SAFETY: what lies between `taken` and `put` was written before `put` was moved, and stays
         // until `taken` is.
         let word = |at: usize| unsafe { self.word(at).read() };
-        if word(self.place(taken)) == AROUND {
-            taken += (self.len - self.place(taken)) as u64;
+        if word(self.place(consumed)) == AROUND {
+            consumed += (self.len - self.place(consumed)) as u64;
         }
-        let at = self.place(taken);
+        let at = self.place(consumed);
         let len = word(at) as usize;
         assert!(len <= self.len - at - HEAD, "records lie in their mapping");
         // SAFETY: as above, and within the mapping.
@@ -164,13 +164,13 @@ impl Backlog {
             records,
             first: word(at + 8),
             next: word(at + 16),
-            end: taken + (HEAD + len.next_multiple_of(8)) as u64,
+            end: consumed + (HEAD + len.next_multiple_of(8)) as u64,
         })
     }
 
     /// Removes the chunk that [`Backlog::first`] returned.
     pub fn take(&self, chunk: &Chunk<'_>) {
-        self.taken.store(chunk.end, Ordering::Release);
+        self.consumed.store(chunk.end, Ordering::Release);
     }
 
     /// Frees the memory if the queue is empty and enough has passed through. Only the thread that

@@ -273,7 +273,7 @@ impl Consumer {
                 Ok(None) => return took,
                 Err(error) => {
                     // The ring is emptied, so that no call waits for room.
-                    ring.taken(ring.produced());
+                    ring.set_consumed(ring.produced());
                     written.fail();
                     self.unmapped = Some(error);
                     return took;
@@ -286,7 +286,7 @@ impl Consumer {
                 self.next = next;
             }
             let len = span.bytes.len() as u64;
-            ring.taken(span.end());
+            ring.set_consumed(span.end());
             if let Some(rate) = self.rate {
                 std::thread::sleep(Duration::from_nanos(len * 1_000_000_000 / rate.max(1)));
             }

@@ -21,9 +21,9 @@ const BUSY: u32 = 1 << 31;
 /// The positions of a ring.
 pub(in crate::ebpf) struct Ring {
     /// The page with the consumer position.
-    ours: Mapped,
+    consumer_page: Mapped,
     /// The page with the producer position.
-    theirs: Mapped,
+    producer_page: Mapped,
 }
 
 /// The contents of a ring, for its consumer.
@@ -57,23 +57,23 @@ impl Ring {
     /// Maps the positions of a ring.
     pub fn new(map: impl AsFd) -> Result<Self, Error> {
         let page = rustix::param::page_size();
-        let ours = Mapped::new(&map, 0, page, true)?;
-        let theirs = Mapped::new(&map, page, page, false)?;
-        Ok(Self { ours, theirs })
+        let consumer_page = Mapped::new(&map, 0, page, true)?;
+        let producer_page = Mapped::new(&map, page, page, false)?;
+        Ok(Self { consumer_page, producer_page })
     }
 
     /// Returns the position up to which the probe has reserved room.
     pub fn produced(&self) -> u64 {
-        self.theirs.word(0).load(Ordering::Acquire)
+        self.producer_page.word(0).load(Ordering::Acquire)
     }
     /// Returns the position up to which records have been consumed.
     pub fn consumed(&self) -> u64 {
-        self.ours.word(0).load(Ordering::Acquire)
+        self.consumer_page.word(0).load(Ordering::Acquire)
     }
 
     /// Gives the room up to this position back to the probe.
-    pub fn taken(&self, end: u64) {
-        self.ours.word(0).store(end, Ordering::Release);
+    pub fn set_consumed(&self, end: u64) {
+        self.consumer_page.word(0).store(end, Ordering::Release);
     }
 }
 
@@ -135,7 +135,7 @@ impl View {
 }
 
 impl Span<'_> {
-    /// Returns the position behind the records, for [`Ring::taken`].
+    /// Returns the position behind the records, for [`Ring::set_consumed`].
     pub fn end(&self) -> u64 {
         self.end
     }

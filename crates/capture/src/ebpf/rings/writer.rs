@@ -94,10 +94,10 @@ impl Writer {
             backlog,
             last: AtomicBool::new(false),
         });
-        let ours = Arc::clone(&target);
+        let thread_target = Arc::clone(&target);
         let thread = std::thread::Builder::new()
             .name(format!("journal {ring}"))
-            .spawn(move || write(&ours))
+            .spawn(move || write(&thread_target))
             .map_err(Error::refused("start a thread"))?;
         Ok(Self { target, thread })
     }

@@ -19,7 +19,7 @@ pub(in crate::ebpf) struct WrittenUntil {
     pub rings: Vec<Ring>,
     budget: Arc<MemoryBudget>,
     /// For each ring, the time until which its records are in its journal.
-    upto: Vec<AtomicU64>,
+    cpu_until: Vec<AtomicU64>,
     /// The least of these times, less [`LATE`]; in the file.
     all: Mapped,
 }
@@ -41,8 +41,8 @@ impl WrittenUntil {
         let all = Mapped::new(file, 0, size_of::<u64>(), true)?;
         let begun = monotonic_ns();
         all.word(0).store(begun, Ordering::Release);
-        let upto = rings.iter().map(|_| AtomicU64::new(begun)).collect();
-        Ok(Self { rings, budget, upto, all })
+        let cpu_until = rings.iter().map(|_| AtomicU64::new(begun)).collect();
+        Ok(Self { rings, budget, cpu_until, all })
     }
 
     /// Returns the present producer position of a CPU's ring.
@@ -86,14 +86,14 @@ impl WrittenUntil {
             return false;
         }
         if self.budget.queued(cpu) == 0 {
-            self.upto[cpu].store(mark.time, Ordering::Release);
+            self.cpu_until[cpu].store(mark.time, Ordering::Release);
             let of = |(i, ring): (usize, &Ring)| {
-                let upto = self.upto[i].load(Ordering::Acquire);
+                let cpu_until = self.cpu_until[i].load(Ordering::Acquire);
                 // An empty ring's consumer may sleep.
                 if ring.consumed() == ring.produced() && self.budget.queued(i) == 0 {
-                    mark.time.max(upto)
+                    mark.time.max(cpu_until)
                 } else {
-                    upto
+                    cpu_until
                 }
             };
             let all = self.rings.iter().enumerate().map(of).min();

@@ -18,20 +18,22 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// `reanimator completions`; `command` is the whole program's.
-pub fn completions(a: &CompletionsArgs, command: &Command) -> Result<()> {
-    stdout::text(&script(a.shell, command))
+/// Runs `reanimator completions`: prints a shell's completion script. `command` describes the whole
+/// command line.
+pub fn run_completions(a: &CompletionsArgs, command: &Command) -> Result<()> {
+    stdout::print_text(&completion_script(a.shell, command))
 }
 
-/// The script of a shell.
-pub fn script(shell: Shell, command: &Command) -> String {
+/// Returns the completion script for a shell.
+pub fn completion_script(shell: Shell, command: &Command) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut shown(command), "reanimator", &mut script);
+    clap_complete::generate(shell, &mut without_hidden(command), "reanimator", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
         Shell::Bash => {
             script
-                + &include_str!("completions.bash").replace("OPTIONS_WITH_VALUES", &valued(command))
+                + &include_str!("completions.bash")
+                    .replace("OPTIONS_WITH_VALUES", &options_with_values(command))
         }
         Shell::Zsh => script.replace(":PID:_default'", ":PID:_pids'"),
         Shell::Fish => script + include_str!("completions.fish"),
@@ -39,8 +41,9 @@ pub fn script(shell: Shell, command: &Command) -> String {
     }
 }
 
-/// The options of `record` that take a value, as a pattern of bash's `case`.
-fn valued(command: &Command) -> String {
+/// Returns the options of `record` that take a value, as an alternative for a `case` of bash (`-o |
+/// --output`).
+fn options_with_values(command: &Command) -> String {
     let record = command.get_subcommands().find(|sub| sub.get_name() == "record");
     let takes =
         |arg: &&Arg| !arg.is_positional() && !arg.is_hide_set() && arg.get_action().takes_values();
@@ -52,10 +55,11 @@ fn valued(command: &Command) -> String {
     options.flat_map(names).collect::<Vec<_>>().join(" | ")
 }
 
-/// The command without what is hidden: the generator offers that, too.
-fn shown(command: &Command) -> Command {
+/// Returns the command without hidden options and subcommands, as the generator would offer those,
+/// too.
+fn without_hidden(command: &Command) -> Command {
     let args = command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned();
-    let commands = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(shown);
+    let commands = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(without_hidden);
     let about = command.get_about().cloned().unwrap_or_default();
     let version = command.get_version().map(ToOwned::to_owned);
     let mut shown =

@@ -1,6 +1,6 @@
 //! Help, pages and completions: complete, at 80 columns, and accepted by what reads them.
 
-use super::completions::script;
+use super::completions::completion_script;
 use clap::Command;
 use clap_complete::Shell;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process;
 
 /// All commands that people see, as they are parsed; the program itself first.
 fn commands() -> Vec<Command> {
-    let mut command = crate::args::command().disable_help_subcommand(true).term_width(80);
+    let mut command = crate::args::clap_command().disable_help_subcommand(true).term_width(80);
     command.build();
     let subs: Vec<Command> =
         command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
@@ -44,7 +44,7 @@ fn options_that_take_calls_list_all_groups() {
 fn pages_are_whole_and_name_pages_that_exist() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let args = super::ManArgs { dir: Some(dir.path().to_owned()) };
-    super::man(&args, crate::args::command()).expect("pages");
+    super::run_man(&args, crate::args::clap_command()).expect("pages");
     for command in commands() {
         let name = command.get_name();
         let name =
@@ -53,7 +53,7 @@ fn pages_are_whole_and_name_pages_that_exist() {
         let text = rendered(&file);
         let synopsis = between(&text, "SYNOPSIS", "DESCRIPTION");
         for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
-            let form = super::form(arg);
+            let form = super::option_usage(arg);
             assert!(synopsis.contains(&form), "{name}: {form} is not in {synopsis}");
         }
         for (before, _) in text.match_indices("(1)").map(|(at, _)| text.split_at(at)) {
@@ -89,7 +89,7 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
 #[test]
 fn completions_offer_nothing_hidden() {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let script = script(shell, &crate::args::command());
+        let script = completion_script(shell, &crate::args::clap_command());
         for hidden in ["probe", "write-rate", "seal-at", "late-births"] {
             assert!(!script.contains(hidden), "{shell}: {hidden}");
         }
@@ -104,7 +104,7 @@ fn bash_offers(words: &[&str]) -> String {
         "{}\nCOMP_WORDS=({}); COMP_CWORD={}\n\
          _reanimator_record reanimator '{current}' '{previous}'\nprintf \
          '%s\\n' \"${{COMPREPLY[@]}}\"",
-        script(Shell::Bash, &crate::args::command()),
+        completion_script(Shell::Bash, &crate::args::clap_command()),
         quoted.join(" "),
         words.len() - 1,
     );
@@ -138,7 +138,7 @@ fn bash_completes_commands_and_pids() {
 
 #[test]
 fn zsh_and_fish_complete_commands_and_pids() {
-    let zsh = script(Shell::Zsh, &crate::args::command());
+    let zsh = completion_script(Shell::Zsh, &crate::args::clap_command());
     assert!(zsh.contains(":PID:_pids'") && zsh.contains("_cmdambivalent"), "{zsh}");
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), &zsh).expect("written");
@@ -146,8 +146,10 @@ fn zsh_and_fish_complete_commands_and_pids() {
     assert!(checked.expect("zsh is needed").status.success());
 
     let fish = |line: &str| {
-        let lines =
-            format!("{}\ncomplete -C '{line}'", script(Shell::Fish, &crate::args::command()));
+        let lines = format!(
+            "{}\ncomplete -C '{line}'",
+            completion_script(Shell::Fish, &crate::args::clap_command())
+        );
         shell("fish", &lines)
     };
     let own = process::id().to_string();

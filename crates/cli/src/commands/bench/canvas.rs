@@ -42,7 +42,8 @@ pub trait Canvas {
     fn width(&self, text: &str, size: i32) -> Result<i32>;
 }
 
-/// Draws a picture.
+/// Draws a picture of `height` pixels and writes it to `out` in the given format. `paint` makes the
+/// drawing calls.
 pub fn draw(
     out: &mut impl Write,
     format: Format,
@@ -57,14 +58,14 @@ pub fn draw(
     match format {
         Format::Svg => {
             let mut text = String::new();
-            on(SVGBackend::with_string(&mut text, size(1)), 1, background, paint)?;
+            paint_on(SVGBackend::with_string(&mut text, size(1)), 1, background, paint)?;
             out.write_all(text.as_bytes())?;
         }
         Format::Png => {
             let (wide, high) = size(PNG_SCALE);
             let mut pixels = vec![0; wide as usize * high as usize * 3];
             let backend = BitMapBackend::with_buffer(&mut pixels, (wide, high));
-            on(backend, PNG_SCALE, background, paint)?;
+            paint_on(backend, PNG_SCALE, background, paint)?;
             let mut encoder = png::Encoder::new(out, wide, high);
             encoder.set_color(png::ColorType::Rgb);
             encoder.write_header()?.write_image_data(&pixels)?;
@@ -73,7 +74,9 @@ pub fn draw(
     Ok(())
 }
 
-fn on<DB: DrawingBackend>(
+/// Fills the backend with the background colour, and lets `paint` draw on it. Coordinates and sizes
+/// are multiplied by `scale`.
+fn paint_on<DB: DrawingBackend>(
     backend: DB,
     scale: i32,
     background: RGBColor,
@@ -92,10 +95,12 @@ struct Drawn<DB: DrawingBackend> {
 }
 
 impl<DB: DrawingBackend> Drawn<DB> {
+    /// Converts a position in the picture to a position of the backend.
     fn scaled(&self, (x, y): (i32, i32)) -> (i32, i32) {
         (x * self.scale, y * self.scale)
     }
-    fn style(&self, size: i32) -> TextStyle<'static> {
+    /// Returns the text style for a font size in pixels of the picture.
+    fn text_style(&self, size: i32) -> TextStyle<'static> {
         (FONT, size * self.scale).into_font().into()
     }
 }
@@ -120,12 +125,12 @@ impl<DB: DrawingBackend> Canvas for Drawn<DB> {
             Align::Middle => HPos::Center,
             Align::Right => HPos::Right,
         };
-        let style = self.style(size).color(&c).pos(Pos::new(across, VPos::Center));
+        let style = self.text_style(size).color(&c).pos(Pos::new(across, VPos::Center));
         let text = Text::new(text.to_owned(), self.scaled(at), style);
         self.area.draw(&text).map_err(|e| anyhow!("{e}"))
     }
     fn width(&self, text: &str, size: i32) -> Result<i32> {
-        let size = self.area.estimate_text_size(text, &self.style(size));
+        let size = self.area.estimate_text_size(text, &self.text_style(size));
         Ok(size.map_err(|e| anyhow!("{e}"))?.0 as i32 / self.scale)
     }
 }

@@ -2,11 +2,11 @@
 //! longest how its times are distributed, on each target and in the recording.
 
 use super::canvas::{self, Align, Canvas, Format, WIDTH};
-use super::table::{names, range, times};
+use super::table::{range, slowest_calls, times};
 use super::{Bench, Measured, median};
 use crate::messages::failure::Advise;
-use crate::output::tables::cost;
-use crate::output::units::counted;
+use crate::output::tables::recording_overhead;
+use crate::output::units::format_counted;
 use ::replay::report::QUANTILES;
 use anyhow::{Context, Result, anyhow};
 use interop::export::Sink;
@@ -102,7 +102,8 @@ pub struct Plot {
 }
 
 impl Plot {
-    /// Finds out whether it can be drawn, before anything is measured.
+    /// Opens the plot's file before anything is measured. Fails if the name tells no known format
+    /// or the file cannot be written.
     pub fn new(path: &Path, theme: Theme) -> Result<Self> {
         let shown = path.display();
         let format = match path.extension().and_then(|e| e.to_str()).map(str::to_lowercase) {
@@ -120,12 +121,12 @@ impl Plot {
         Ok(Self { path: path.to_owned(), sink, format, theme })
     }
 
-    /// Where it is.
+    /// Returns the path of the plot's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Draws all targets that have times.
+    /// Draws the targets that have times, and replaces the plot's file.
     pub fn draw(mut self, bench: &Bench<'_>) -> Result<()> {
         let look = if self.theme == Theme::Light { &LIGHT } else { &DARK };
         let picture = Picture::new(bench, look);
@@ -160,13 +161,15 @@ struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
+    /// Chooses colours and scales for the targets that have times, and prepares a panel for each of
+    /// the slowest calls.
     fn new(bench: &'a Bench<'a>, look: &'a Look) -> Self {
         let colour = |i: usize| look.targets[i % look.targets.len()];
         let all = bench.measured.iter().enumerate().map(|(i, m)| (m, colour(i)));
         let timed: Vec<_> = all.filter(|(m, _)| m.failed.is_none() && !m.runs.is_empty()).collect();
         let measured: Vec<&Measured<'_>> = timed.iter().map(|(m, _)| *m).collect();
-        let panel = |name: String| Panel { lines: lines(&timed, look, &name), name };
-        let panels: Vec<Panel> = names(&measured, PANELS).into_iter().map(panel).collect();
+        let panel = |name: String| Panel { lines: panel_lines(&timed, look, &name), name };
+        let panels: Vec<Panel> = slowest_calls(&measured, PANELS).into_iter().map(panel).collect();
         let lines = || panels.iter().flat_map(|p| &p.lines);
         let times = || lines().flat_map(|l| &l.times).copied();
         let low = times().fold(f64::INFINITY, f64::min).min(1e7);
@@ -175,17 +178,20 @@ impl<'a> Picture<'a> {
         Self { look, timed, low: low / 1.3, high: high * 1.3, nines, panels }
     }
 
+    /// Returns the vertical position below the last bar, in pixels.
     fn bars_end(&self) -> i32 {
         HEAD + BAR * self.timed.len() as i32
     }
 
+    /// Returns the height of the whole picture, in pixels.
     fn height(&self) -> i32 {
         self.bars_end() + 60 + PANEL * self.panels.len().div_ceil(2) as i32
     }
 
+    /// Draws the whole picture: the head, the bars, and the panels in two columns.
     fn draw(&self, bench: &Bench<'_>, on: &dyn Canvas) -> Result<()> {
-        self.head(bench, on)?;
-        self.bars(bench, on)?;
+        self.draw_head(bench, on)?;
+        self.draw_bars(bench, on)?;
         let top = self.bars_end() + 44;
         let what = "times of calls: the percentile of calls that took at most so long (points: \
                     fewer than 20 calls)";
@@ -193,19 +199,20 @@ impl<'a> Picture<'a> {
         for (i, panel) in self.panels.iter().enumerate() {
             let half = WIDTH / 2;
             let at = ((i as i32 % 2) * half, top + (i as i32 / 2) * PANEL);
-            self.panel(panel, at, half, on)?;
+            self.draw_panel(panel, at, half, on)?;
         }
         Ok(())
     }
 
-    /// The title, where the recording comes from, and which colour is what.
-    fn head(&self, bench: &Bench<'_>, on: &dyn Canvas) -> Result<()> {
+    /// Draws the title, where and how fast the trace was recorded, and the legend of colours.
+    fn draw_head(&self, bench: &Bench<'_>, on: &dyn Canvas) -> Result<()> {
         let uname = rustix::system::uname();
         let here = uname.nodename().to_string_lossy();
-        let repeats = counted(bench.repeats as u64, "repeat", "repeats");
+        let repeats = format_counted(bench.repeats as u64, "repeat", "repeats");
         let title = format!("{} replayed on {here}: medians of {repeats}", bench.trace);
         on.text(&title, (EDGE, 26), 20, self.look.text, Align::Left)?;
-        let cost = cost(&bench.engine).map(|cost| format!(": {cost}")).unwrap_or_default();
+        let cost =
+            recording_overhead(&bench.engine).map(|cost| format!(": {cost}")).unwrap_or_default();
         let host = Some(&bench.host).filter(|host| !host.is_empty());
         let host = host.map(|host| format!(" on {host}")).unwrap_or_default();
         let (took, engine) = (bench.recorded_s, &bench.engine);
@@ -222,8 +229,9 @@ impl<'a> Picture<'a> {
         Ok(())
     }
 
-    /// A bar for each target: the median, the range of the repeats and the figures.
-    fn bars(&self, bench: &Bench<'_>, on: &dyn Canvas) -> Result<()> {
+    /// Draws a bar for each target, as long as the median of its replays, with the range and the
+    /// figures.
+    fn draw_bars(&self, bench: &Bench<'_>, on: &dyn Canvas) -> Result<()> {
         on.text("elapsed", (EDGE, HEAD - 24), 14, self.look.text, Align::Left)?;
         let width = |m: &Measured<'_>| on.width(&m.target.name, 13);
         let names = self.timed.iter().map(|(m, _)| width(m)).collect::<Result<Vec<_>>>()?;
@@ -249,7 +257,9 @@ impl<'a> Picture<'a> {
         Ok(())
     }
 
-    fn panel(&self, panel: &Panel, at: (i32, i32), width: i32, on: &dyn Canvas) -> Result<()> {
+    /// Draws the panel of one call at the position `at`: for each target the curve of its times
+    /// over percentiles, or points if there are too few calls for a curve.
+    fn draw_panel(&self, panel: &Panel, at: (i32, i32), width: i32, on: &dyn Canvas) -> Result<()> {
         let (left, right) = (at.0 + EDGE + 52, at.0 + width - EDGE);
         let (top, bottom) = (at.1 + 36, at.1 + PANEL - 40);
         let inside = (right - left, bottom - top);
@@ -259,7 +269,7 @@ impl<'a> Picture<'a> {
         };
         let y = |nines: f64| bottom - (nines / self.nines * f64::from(inside.1)) as i32;
         let calls = panel.lines.last().map_or(0.0, |line| line.calls);
-        let title = format!("{}, {}", panel.name, counted(calls as u64, "call", "calls"));
+        let title = format!("{}, {}", panel.name, format_counted(calls as u64, "call", "calls"));
         on.text(&title, (left, at.1 + 18), 15, self.look.text, Align::Left)?;
         for (q, label) in MARKS {
             let nines = -(1.0 - q).log10();
@@ -287,7 +297,8 @@ impl<'a> Picture<'a> {
 }
 
 impl Line {
-    /// Each call by itself: the middle of its share.
+    /// Returns a point for each single call: its time in microseconds, and its percentile as a
+    /// number of nines.
     fn points(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         (0..self.calls as usize).map(|i| {
             let share = (i as f64 + 0.5) / self.calls;
@@ -296,15 +307,17 @@ impl Line {
         })
     }
 
-    /// The longest time stands where one call of all is longer.
+    /// Returns the points of the curve: times in microseconds, and percentiles as numbers of nines.
+    /// The last percentile is limited to the one call of all that took longest.
     fn curve(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let most = self.calls.log10();
         QUANTILES.iter().zip(&self.times).map(move |(q, us)| (*us, (-(1.0 - q).log10()).min(most)))
     }
 }
 
-/// The recording's line, and that of each target.
-fn lines(timed: &[(&Measured<'_>, RGBColor)], look: &Look, name: &str) -> Vec<Line> {
+/// Returns the lines of one panel for the call `name`: that of the recording, and that of each
+/// target. Those without calls are left out.
+fn panel_lines(timed: &[(&Measured<'_>, RGBColor)], look: &Look, name: &str) -> Vec<Line> {
     let line = |m: &Measured<'_>, side: &str, curve: &str, colour| {
         let at = |i: usize| {
             let each = m.runs.iter().filter_map(|r| r.latency.get(name)?[curve][i].as_f64());

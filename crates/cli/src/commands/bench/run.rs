@@ -1,7 +1,7 @@
 //! One replay on one target, by a process of its own: each begins with nothing left over from
 //! another.
 
-use super::{Args, Target, name};
+use super::{Args, Target, value_name};
 use crate::commands::replay::progress::LINE;
 use crate::commands::replay::temporary::TemporaryRoot;
 use ::replay::Root;
@@ -39,51 +39,60 @@ pub struct Run {
 /// How far a replay is: what it does, and how much of it is done.
 pub type Heard<'a> = &'a mut dyn FnMut(&str, u64, u64);
 
-/// The directory for the replays on a target.
-fn directory(target: &Target) -> PathBuf {
+/// Returns the path of the directory in which this process replays on a target.
+fn replay_directory(target: &Target) -> PathBuf {
     target.dir.join(format!("reanimator-bench.{}", std::process::id()))
 }
 
-/// Prepares, waits until that is on the disk, and replays.
-pub fn once(
+/// Replays the trace once in a new directory on the target, and removes the directory. `hear` is
+/// called with the progress.
+pub fn replay_once(
     a: &Args,
     trace: &Path,
     target: &Target,
     stop: &AtomicBool,
     hear: Heard<'_>,
 ) -> Result<Run> {
-    let path = directory(target);
+    let path = replay_directory(target);
     let made =
-        TemporaryRoot::make(&path).with_context(|| format!("cannot make {}", path.display()));
+        TemporaryRoot::create(&path).with_context(|| format!("cannot make {}", path.display()));
     let (root, temporary) = made?;
-    let done = replay(a, trace, &root, stop, hear);
+    let done = prepare_and_replay(a, trace, &root, stop, hear);
     temporary.remove().with_context(|| format!("cannot remove {}", path.display()))?;
     done
 }
 
-fn replay(a: &Args, trace: &Path, root: &Root, stop: &AtomicBool, hear: Heard<'_>) -> Result<Run> {
+/// Prepares the root, writes all cached data to the disk, drops the page cache if `--cold` was
+/// given, and replays. Both steps run in child processes of this program.
+fn prepare_and_replay(
+    a: &Args,
+    trace: &Path,
+    root: &Root,
+    stop: &AtomicBool,
+    hear: Heard<'_>,
+) -> Result<Run> {
     hear("preparing", 0, 1);
     let trace = &std::path::absolute(trace).context("cannot find the current directory")?;
-    let mut prepare = within(root)?;
+    let mut prepare = command_in_root(root)?;
     prepare.args(["-q", "prepare", "--json", "--root", "."]).arg(trace);
-    ourselves(&mut prepare, stop, hear)?;
+    run_and_parse(&mut prepare, stop, hear)?;
     rustix::fs::sync();
     if a.cold {
         std::fs::write(DROP_CACHES, "3").with_context(|| format!("cannot write {DROP_CACHES}"))?;
     }
-    let (order, pace, verify) = (name(&a.order), a.pace.to_string(), name(&a.verify));
+    let (order, pace, verify) = (value_name(&a.order), a.pace.to_string(), value_name(&a.verify));
     let options = ["-q", "replay", "--json", "--timing", "--prepared", "--progress-lines"];
-    let mut replay = within(root)?;
+    let mut replay = command_in_root(root)?;
     replay.args(options).args(["--order", &order, "--pace", &pace, "--verify", &verify]);
     replay.args(a.trust.then_some("--trust")).args(["--root", "."]).arg(trace);
-    let report = ourselves(&mut replay, stop, hear)?;
+    let report = run_and_parse(&mut replay, stop, hear)?;
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     Ok(Run {
         elapsed_s: number("elapsed_s"),
         calls: number("performed"),
         bytes: number("moved_bytes"),
         different: number("divergences") > 0.0 || report["state"]["different"].as_u64() != Some(0),
-        failed: failed(&report),
+        failed: describe_failure(&report),
         latency: report["latency"]
             .as_object()
             .map(|o| o.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
@@ -95,8 +104,9 @@ fn replay(a: &Args, trace: &Path, root: &Root, stop: &AtomicBool, hear: Heard<'_
 /// Where the kernel is told to drop the page cache.
 pub const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
-/// What failed, if something did that had not failed when it was recorded.
-fn failed(report: &Value) -> Option<String> {
+/// Describes the first call that failed here and had not failed when it was recorded. Returns
+/// `None` if there is none.
+fn describe_failure(report: &Value) -> Option<String> {
     let first = report["first_failed"].as_object()?;
     let text = |name: &str| first[name].as_str().unwrap_or_default().to_owned();
     let file = Some(text("file")).filter(|file| !file.is_empty());
@@ -112,16 +122,20 @@ fn failed(report: &Value) -> Option<String> {
     ))
 }
 
-/// This program, in the root. It is not given the root by name: if we are killed before it opens
-/// the root, the root is removed, and a name would make it again.
-fn within(root: &Root) -> Result<Command> {
+/// Returns a command that runs this program with the root as working directory.
+///
+/// The root is not passed by name: if this process is killed before the child opens the root, the
+/// root is removed, and a name would create it again.
+fn command_in_root(root: &Root) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
     command.current_dir(format!("/proc/self/fd/{}", root.as_fd().as_raw_fd()));
     Ok(command)
 }
 
-/// What `reanimator` prints. It ends early if it is to stop.
-fn ourselves(command: &mut Command, stop: &AtomicBool, hear: Heard<'_>) -> Result<Value> {
+/// Runs this program as `command` and returns the JSON document that it prints. Its progress lines
+/// go to `hear`. Once `stop` is set, the child gets SIGTERM. Fails with the child's error message
+/// if it has no document.
+fn run_and_parse(command: &mut Command, stop: &AtomicBool, hear: Heard<'_>) -> Result<Value> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot run this program again")?;
     let (Some(mut out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
@@ -141,7 +155,7 @@ fn ourselves(command: &mut Command, stop: &AtomicBool, hear: Heard<'_>) -> Resul
     let mut told = false;
     loop {
         match lines.recv_timeout(TICK) {
-            Ok(line) => match line.strip_prefix(LINE).map(progress) {
+            Ok(line) => match line.strip_prefix(LINE).map(parse_progress) {
                 Some(Some((phase, done, of))) => hear(phase, done, of),
                 Some(None) => {}
                 None => said.push(line),
@@ -166,8 +180,8 @@ fn ourselves(command: &mut Command, stop: &AtomicBool, hear: Heard<'_>) -> Resul
     }
 }
 
-/// `PHASE DONE OF`
-fn progress(line: &str) -> Option<(&str, u64, u64)> {
+/// Parses a progress line, `PHASE DONE OF`.
+fn parse_progress(line: &str) -> Option<(&str, u64, u64)> {
     let mut words = line.split(' ');
     let phase = words.next()?;
     Some((phase, words.next()?.parse().ok()?, words.next()?.parse().ok()?))

@@ -21,9 +21,10 @@ pub enum Verdict {
     Unclear(Option<usize>),
 }
 
-/// Compares two sets of times.
+/// Compares two sets of times by Welch's t-test. If the difference of the means is not significant,
+/// the verdict says how many repeats would probably make it so, if at most [`MOST`] are enough.
 pub fn compare(a: &[f64], b: &[f64]) -> Verdict {
-    let ((mean_a, var_a), (mean_b, var_b)) = (moments(a), moments(b));
+    let ((mean_a, var_a), (mean_b, var_b)) = (mean_and_variance(a), mean_and_variance(b));
     let apart = (mean_a - mean_b).abs();
     if a.len() < 2 || b.len() < 2 {
         return Verdict::Unclear(None);
@@ -32,23 +33,25 @@ pub fn compare(a: &[f64], b: &[f64]) -> Verdict {
     let (share_a, share_b) = (var_a / n, var_b / m);
     let error = share_a + share_b;
     let freedom = error.powi(2) / (share_a.powi(2) / (n - 1.0) + share_b.powi(2) / (m - 1.0));
-    if apart > t(freedom) * error.sqrt() {
+    if apart > t_critical(freedom) * error.sqrt() {
         return Verdict::Differ;
     }
-    let enough =
-        |n: &usize| apart > t(2.0 * (*n as f64 - 1.0)) * ((var_a + var_b) / *n as f64).sqrt();
+    let enough = |n: &usize| {
+        apart > t_critical(2.0 * (*n as f64 - 1.0)) * ((var_a + var_b) / *n as f64).sqrt()
+    };
     Verdict::Unclear((a.len() + 1..=MOST).find(enough))
 }
 
-fn t(freedom: f64) -> f64 {
+/// Returns the critical value of Student's t distribution for these degrees of freedom.
+fn t_critical(freedom: f64) -> f64 {
     match freedom {
         f if f.is_nan() => 0.0,
         f => T.get((f.floor() as usize).max(1) - 1).copied().unwrap_or(NORMAL),
     }
 }
 
-/// Mean and variance.
-fn moments(times: &[f64]) -> (f64, f64) {
+/// Returns the mean and the sample variance.
+fn mean_and_variance(times: &[f64]) -> (f64, f64) {
     let n = times.len().max(1) as f64;
     let mean = times.iter().sum::<f64>() / n;
     let square = times.iter().map(|t| (t - mean).powi(2)).sum::<f64>();

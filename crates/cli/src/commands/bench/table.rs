@@ -3,8 +3,8 @@
 use super::spread::{Verdict, compare};
 use super::{Bench, Measured, median};
 use crate::output::colour::{Colours, Tone};
-use crate::output::tables::{cost, new};
-use crate::output::units::counted;
+use crate::output::tables::{new_table, recording_overhead};
+use crate::output::units::format_counted;
 use comfy_table::{Cell, Table};
 use std::fmt::Write;
 
@@ -14,10 +14,11 @@ const CALLS: usize = 12;
 const QUANTILES: [(&str, f64); 4] =
     [("p50_us", 1.0), ("p95_us", 20.0), ("p99_us", 100.0), ("p999_us", 1000.0)];
 
-/// The tables, and in words which differences exceed the spread of the repeats.
-pub fn of(bench: &Bench<'_>, colours: Colours) -> String {
+/// Returns the report as text: the tables, failed targets, and which differences exceed the spread
+/// of the repeats.
+pub fn report(bench: &Bench<'_>, colours: Colours) -> String {
     let mut text = head(bench);
-    let _ = write!(text, "\n{}\n", targets(bench, colours));
+    let _ = write!(text, "\n{}\n", target_table(bench, colours));
     for m in &bench.measured {
         if let Some(why) = &m.failed {
             let failed = colours.paint(Tone::Bad, "failed");
@@ -26,12 +27,12 @@ pub fn of(bench: &Bench<'_>, colours: Colours) -> String {
     }
     let timed = bench.timed();
     if !timed.is_empty() {
-        let _ = write!(text, "\n{}\n\n{}", latencies(&timed), differences(&timed));
+        let _ = write!(text, "\n{}\n\n{}", latency_table(&timed), describe_differences(&timed));
     }
     text
 }
 
-/// What was done, and where the recorded times come from.
+/// Returns the first lines of the report: what was recorded where, and how often it was replayed.
 fn head(bench: &Bench<'_>) -> String {
     let mut text = format!("{}, recorded", bench.trace);
     if !bench.host.is_empty() {
@@ -42,22 +43,24 @@ fn head(bench: &Bench<'_>) -> String {
         let _ = write!(text, " ({})", bench.engine);
     }
     text.push('\n');
-    if let Some(cost) = cost(&bench.engine) {
+    if let Some(cost) = recording_overhead(&bench.engine) {
         let _ = writeln!(text, "{cost}");
     }
     // Fewer than asked for, if it was interrupted.
     let most = bench.timed().iter().map(|m| m.runs.len()).max().unwrap_or(bench.repeats);
     let least = bench.timed().iter().map(|m| m.runs.len()).min().unwrap_or(most);
     let range = if least < most { format!("{least} to ") } else { String::new() };
-    let repeats = counted(most as u64, "repeat", "repeats");
+    let repeats = format_counted(most as u64, "repeat", "repeats");
     let what = "on each target, in turn; times are medians of the repeats";
     let _ = writeln!(text, "{range}{repeats} {what}");
     text
 }
 
-fn targets(bench: &Bench<'_>, colours: Colours) -> Table {
-    let mut table = new(&["target", "elapsed", "of repeats", "calls/s", "MB/s", "outcome"]);
-    colours.style(&mut table);
+/// Returns the table with a row for each target: durations, calls and bytes per second, and the
+/// outcome.
+fn target_table(bench: &Bench<'_>, colours: Colours) -> Table {
+    let mut table = new_table(&["target", "elapsed", "of repeats", "calls/s", "MB/s", "outcome"]);
+    colours.apply_to(&mut table);
     for m in &bench.measured {
         let name = Cell::new(&m.target.name);
         if m.failed.is_some() || m.runs.is_empty() {
@@ -88,14 +91,15 @@ fn targets(bench: &Bench<'_>, colours: Colours) -> Table {
     table
 }
 
-/// The shortest and the longest replay.
+/// Returns the durations of the shortest and the longest replay on a target, in seconds.
 pub fn range(m: &Measured<'_>) -> (f64, f64) {
     let times = || m.runs.iter().map(|r| r.elapsed_s);
     (times().fold(f64::INFINITY, f64::min), times().fold(0.0, f64::max))
 }
 
-/// The calls that took longest, over all targets.
-pub fn names(measured: &[&Measured<'_>], most: usize) -> Vec<String> {
+/// Returns the names of the `most` calls that took longest in sum over all targets, the slowest
+/// first.
+pub fn slowest_calls(measured: &[&Measured<'_>], most: usize) -> Vec<String> {
     let mut totals = std::collections::BTreeMap::<&str, f64>::new();
     for (name, latency) in measured.iter().flat_map(|m| &m.runs).flat_map(|r| &r.latency) {
         *totals.entry(name).or_default() += latency["total_s"].as_f64().unwrap_or(0.0);
@@ -105,14 +109,15 @@ pub fn names(measured: &[&Measured<'_>], most: usize) -> Vec<String> {
     names.into_iter().take(most).map(|(name, _)| name.to_owned()).collect()
 }
 
-/// A name's times on a target in each repeat.
+/// Returns one figure of a call's latency from each repeat on a target. `side` is `recorded` or
+/// `replayed`, `what` the figure's key, such as `p50_us`.
 pub fn times(m: &Measured<'_>, name: &str, side: &str, what: &str) -> Vec<f64> {
     m.runs.iter().filter_map(|r| r.latency.get(name)?[side][what].as_f64()).collect()
 }
 
-/// Whether all of `longer` are longer than all of `shorter`, by more than a tenth: what a
-/// histogram tells apart.
-fn beyond(longer: &[f64], shorter: &[f64]) -> bool {
+/// Returns whether all of `longer` exceed all of `shorter` by more than a tenth, which is the
+/// resolution of the histograms.
+fn is_clearly_longer(longer: &[f64], shorter: &[f64]) -> bool {
     let (least, most) = (
         longer.iter().copied().fold(f64::INFINITY, f64::min),
         shorter.iter().copied().fold(0.0, f64::max),
@@ -120,9 +125,11 @@ fn beyond(longer: &[f64], shorter: &[f64]) -> bool {
     longer.len() > 1 && least > most * 1.1
 }
 
-fn latencies(measured: &[&Measured<'_>]) -> Table {
-    let mut table = new(&["times in µs", "calls", "where", "p50", "p95", "p99", "p99.9"]);
-    for name in names(measured, CALLS) {
+/// Returns the table of latency quantiles for the slowest calls: the recorded ones, and a row for
+/// each target. A star marks what is clearly longer than on the fastest target.
+fn latency_table(measured: &[&Measured<'_>]) -> Table {
+    let mut table = new_table(&["times in µs", "calls", "where", "p50", "p95", "p99", "p99.9"]);
+    for name in slowest_calls(measured, CALLS) {
         let Some(first) = measured.first() else { continue };
         let calls = median(times(first, &name, "replayed", "count").into_iter());
         let fastest = QUANTILES.map(|(what, ..)| {
@@ -134,7 +141,11 @@ fn latencies(measured: &[&Measured<'_>]) -> Table {
             let cell = |i: usize| {
                 let (what, fewest) = QUANTILES[i];
                 let here = times(m, &name, side, what);
-                let mark = if side == "replayed" && beyond(&here, &fastest[i]) { "*" } else { " " };
+                let mark = if side == "replayed" && is_clearly_longer(&here, &fastest[i]) {
+                    "*"
+                } else {
+                    " "
+                };
                 if calls < fewest {
                     "- ".to_owned()
                 } else {
@@ -155,9 +166,9 @@ fn latencies(measured: &[&Measured<'_>]) -> Table {
     table
 }
 
-/// Which targets differ by more than the spread of their repeats, and for which more repeats are
-/// wanted.
-fn differences(measured: &[&Measured<'_>]) -> String {
+/// Returns, in words, which targets differ by more than the spread of their repeats, and how many
+/// repeats would decide about the others.
+fn describe_differences(measured: &[&Measured<'_>]) -> String {
     let (mut text, mut unclear, mut wanted) = (String::new(), Vec::new(), Some(0));
     for (i, a) in measured.iter().enumerate() {
         for b in &measured[i + 1..] {

@@ -61,8 +61,9 @@ pub enum Probe {
 
 const TEXT: &[u8; 32] = b"reanimator reads this from afar\n";
 
-/// Runs in a child process of `doctor`.
-pub fn act(probe: Probe) -> Result<()> {
+/// Tries what `probe` names. It runs in a child process of `doctor`, which it may change
+/// irrevocably. An error says what does not work.
+pub fn run_probe(probe: Probe) -> Result<()> {
     match probe {
         Probe::Wait => {
             let text = std::hint::black_box(*TEXT);
@@ -89,12 +90,15 @@ pub fn act(probe: Probe) -> Result<()> {
     }
 }
 
+/// Makes all mounts of this mount namespace private, as a replay does.
 fn make_private() -> Result<()> {
     use rustix::mount::{MountPropagationFlags, mount_change};
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .context("cannot make mounts private")
 }
 
+/// Confines this process with Landlock, as a replay does, and checks that it cannot list `/` any
+/// more.
 fn confine() -> Result<()> {
     use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
     let handled = AccessFs::from_all(ABI::V1);
@@ -107,28 +111,40 @@ fn confine() -> Result<()> {
     Ok(())
 }
 
-/// All checks, in the order in which a recording and its replay need them.
-pub fn all() -> Vec<Finding> {
-    let mut findings = vec![kernel(), ebpf()];
-    findings.extend(watched_child());
-    findings.extend([attach(), namespaces(), landlock(), descriptors(), disk(), tracefs()]);
+/// Makes all checks, in the order in which a recording and its replay need them.
+pub fn run_checks() -> Vec<Finding> {
+    let mut findings = vec![check_kernel(), check_ebpf()];
+    findings.extend(check_ptrace());
+    findings.extend([
+        check_attach(),
+        check_namespaces(),
+        check_landlock(),
+        check_open_files(),
+        check_disk(),
+        check_tracefs(),
+    ]);
     findings
 }
 
+/// Returns the finding that `check` works.
 fn ok(check: &'static str, says: impl Into<String>) -> Finding {
     Finding { check, found: Found::Ok, says: says.into(), mend: None }
 }
+/// Returns the finding that `check` works only in part; `mend` says how to fix that.
 fn limited(check: &'static str, says: String, mend: &str) -> Finding {
     Finding { check, found: Found::Limited, says, mend: Some(mend.to_owned()) }
 }
+/// Returns the finding that `check` does not work; `mend` says how to fix that.
 fn broken(check: &'static str, says: String, mend: &str) -> Finding {
     Finding { check, found: Found::Broken, says, mend: Some(mend.to_owned()) }
 }
+/// Returns an error's message with its causes.
 fn cause(error: &anyhow::Error) -> String {
-    crate::messages::failure::text(error)
+    crate::messages::failure::error_text(error)
 }
 
-fn kernel() -> Finding {
+/// Checks the machine type and the version of the kernel.
+fn check_kernel() -> Finding {
     const CHECK: &str = "kernel";
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy().into_owned();
@@ -152,8 +168,8 @@ fn kernel() -> Finding {
     ok(CHECK, format!("Linux {release} on {machine}"))
 }
 
-/// Loads the real program into the kernel.
-fn ebpf() -> Finding {
+/// Checks whether eBPF can be used, by loading the real program into the kernel.
+fn check_ebpf() -> Finding {
     const CHECK: &str = "record: eBPF";
     match capture::check_ebpf() {
         Ok(path) => ok(CHECK, format!("works, with {path}")),
@@ -176,7 +192,9 @@ fn ebpf() -> Finding {
     }
 }
 
-fn spawn(probe: &str) -> Result<Child> {
+/// Starts this program as a child process that tries the probe of this name. Its three standard
+/// streams are pipes.
+fn spawn_probe(probe: &str) -> Result<Child> {
     let this = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(this);
     command
@@ -187,9 +205,10 @@ fn spawn(probe: &str) -> Result<Child> {
     command.spawn().context("cannot start a child")
 }
 
-/// Runs a probe to its end: what it said on stderr is the error.
-fn succeeds(probe: &str) -> Result<()> {
-    let output = spawn(probe)?.wait_with_output().context("cannot wait for a child")?;
+/// Runs a probe in a child process until it ends. Fails with the first line that the child printed
+/// on stderr.
+fn run_probe_child(probe: &str) -> Result<()> {
+    let output = spawn_probe(probe)?.wait_with_output().context("cannot wait for a child")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let first = said.lines().next().unwrap_or("it printed nothing");
@@ -198,12 +217,13 @@ fn succeeds(probe: &str) -> Result<()> {
     Ok(())
 }
 
-fn watched_child() -> [Finding; 2] {
+/// Checks on a child process whether ptrace works, and whether its memory can be read.
+fn check_ptrace() -> [Finding; 2] {
     const SEIZE: &str = "record: ptrace";
     const READ: &str = "record: read process memory";
     const MEND: &str = "in a container: docker run --cap-add SYS_PTRACE --security-opt \
         seccomp=unconfined; else: sysctl kernel.yama.ptrace_scope=1";
-    let mut child = match spawn("wait") {
+    let mut child = match spawn_probe("wait") {
         Ok(child) => child,
         Err(e) => {
             return [
@@ -232,6 +252,8 @@ fn watched_child() -> [Finding; 2] {
     ]
 }
 
+/// Reads the text whose address the child `pid` prints, with process_vm_readv(2). Fails if the
+/// bytes are not the expected ones.
 fn read_memory(pid: Pid, out: ChildStdout) -> Result<()> {
     let mut line = String::new();
     BufReader::new(out).read_line(&mut line).context("it printed nothing")?;
@@ -248,9 +270,9 @@ fn read_memory(pid: Pid, out: ChildStdout) -> Result<()> {
 fn seize(pid: Pid) -> Result<()> {
     ptrace::seize(pid, ptrace::Options::PTRACE_O_TRACESYSGOOD).context("PTRACE_SEIZE")?;
     ptrace::interrupt(pid).context("PTRACE_INTERRUPT")?;
-    stop(pid)?;
+    wait_for_stop(pid)?;
     ptrace::syscall(pid, None).context("PTRACE_SYSCALL")?;
-    let status = stop(pid)?;
+    let status = wait_for_stop(pid)?;
     ensure!(
         matches!(status, WaitStatus::PtraceSyscall(_)),
         "expected a system call, got {status:?}"
@@ -259,13 +281,15 @@ fn seize(pid: Pid) -> Result<()> {
     ptrace::detach(pid, None).context("PTRACE_DETACH")
 }
 
-fn stop(pid: Pid) -> Result<WaitStatus> {
+/// Waits until the process stops. Fails if it ended instead.
+fn wait_for_stop(pid: Pid) -> Result<WaitStatus> {
     let status = waitpid(pid, Some(WaitPidFlag::__WALL)).context("waitpid")?;
     ensure!(!matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)), "it died");
     Ok(status)
 }
 
-fn attach() -> Finding {
+/// Checks whether Yama's `ptrace_scope` lets `record -p` attach to running processes.
+fn check_attach() -> Finding {
     const CHECK: &str = "record -p: attach to processes";
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
         .ok()
@@ -289,10 +313,11 @@ fn attach() -> Finding {
     }
 }
 
-fn namespaces() -> Finding {
+/// Checks whether a mount namespace can be created, as ordinary user also a user namespace.
+fn check_namespaces() -> Finding {
     const CHECK: &str = "replay: mount namespace";
     if geteuid().is_root() {
-        return match succeeds("mount") {
+        return match run_probe_child("mount") {
             Ok(()) => ok(CHECK, "created a mount namespace"),
             Err(e) => broken(
                 CHECK,
@@ -301,7 +326,7 @@ fn namespaces() -> Finding {
             ),
         };
     }
-    let Err(e) = succeeds("user") else {
+    let Err(e) = run_probe_child("user") else {
         return ok(CHECK, "created user and mount namespaces");
     };
     let on = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|t| t.trim() == value);
@@ -317,9 +342,10 @@ fn namespaces() -> Finding {
     broken(CHECK, cause(&e), mend)
 }
 
-fn landlock() -> Finding {
+/// Checks whether Landlock confines a process.
+fn check_landlock() -> Finding {
     const CHECK: &str = "replay: Landlock";
-    match succeeds("landlock") {
+    match run_probe_child("landlock") {
         Ok(()) => ok(CHECK, "confined a child to its directory"),
         Err(e) => limited(
             CHECK,
@@ -330,7 +356,8 @@ fn landlock() -> Finding {
     }
 }
 
-fn descriptors() -> Finding {
+/// Checks whether the hard limit of open files is high enough for replays.
+fn check_open_files() -> Finding {
     const CHECK: &str = "replay: open files";
     let hard =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
@@ -338,10 +365,11 @@ fn descriptors() -> Finding {
         let says = format!("at most {hard}; replaying many processes needs more");
         return limited(CHECK, says, "ulimit -Hn 65536 (as root), or LimitNOFILE= of the service");
     }
-    ok(CHECK, format!("up to {}", crate::output::units::count(hard)))
+    ok(CHECK, format!("up to {}", crate::output::units::format_count(hard)))
 }
 
-fn disk() -> Finding {
+/// Checks whether the current directory is writable and has some free space.
+fn check_disk() -> Finding {
     const CHECK: &str = "disk: traces here";
     let written = (|| {
         let name = format!(".reanimator-doctor-{}", std::process::id());
@@ -359,14 +387,16 @@ fn disk() -> Finding {
         }
         Ok(free) if free < 1 << 30 => limited(
             CHECK,
-            format!("only {} are free", crate::output::units::bytes(free)),
+            format!("only {} are free", crate::output::units::format_bytes(free)),
             "free some space, or choose another disk with record -o",
         ),
-        Ok(free) => ok(CHECK, format!("{} are free", crate::output::units::bytes(free))),
+        Ok(free) => ok(CHECK, format!("{} are free", crate::output::units::format_bytes(free))),
     }
 }
 
-fn tracefs() -> Finding {
+/// Checks whether the test that compares the table of system calls with the kernel can read
+/// tracefs.
+fn check_tracefs() -> Finding {
     const CHECK: &str = "tests: tracefs";
     match fs::read_dir("/sys/kernel/tracing/events/syscalls") {
         Ok(entries) => ok(CHECK, format!("{} events of system calls", entries.count())),

@@ -3,12 +3,13 @@
 use trace::text::escape;
 use trace::{Event, RecordKind};
 
-/// The line for an event; none for what only `-v` shows, unless `verbose`.
-pub fn line(event: &Event, verbose: bool) -> Option<String> {
+/// Returns the line for an event. Returns `None` for events that print no line, or only with `-v`
+/// (`verbose`).
+pub fn event_line(event: &Event, verbose: bool) -> Option<String> {
     let [a, b, c, ..] = event.args;
     Some(match event.kind {
-        RecordKind::Exit => format!("+++ {} +++", ending(a)),
-        RecordKind::Signal => signal(a, b as i32, c),
+        RecordKind::Exit => format!("+++ {} +++", describe_wait_status(a)),
+        RecordKind::Signal => signal_line(a, b as i32, c),
         RecordKind::Exec if a != u64::from(event.tid) => {
             format!("+++ superseded by execve in pid {a} +++")
         }
@@ -17,7 +18,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
             if is_process(event) { "process" } else { "thread" }
         ),
         RecordKind::Gap => format!("+++ {b} records were lost here (from number {a}, CPU {c}) +++"),
-        RecordKind::Note => format!("+++ {} +++", text(event)),
+        RecordKind::Note => format!("+++ {} +++", event_text(event)),
         RecordKind::Start if verbose => "+++ was running when recording began +++".to_owned(),
         RecordKind::Descriptor if verbose => {
             let path = event.identity(0).map(|(_, path)| escape(path)).unwrap_or_default();
@@ -43,23 +44,26 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
     })
 }
 
+/// Returns whether the event says that a process started, as opposed to a thread.
 const fn is_process(event: &Event) -> bool {
     event.args[3] == 1
 }
 
-/// The first text that came with the event.
-pub fn text(event: &Event) -> String {
-    escape(bytes(event))
+/// Returns the text of a note, or the path of a started program, with bytes that are not UTF-8
+/// replaced.
+pub fn event_text(event: &Event) -> String {
+    escape(event_bytes(event))
 }
 
-/// The same, byte for byte.
-pub fn bytes(event: &Event) -> &[u8] {
+/// Returns the text of a note, or the path of a started program, as bytes. Empty if the event has
+/// none.
+pub fn event_bytes(event: &Event) -> &[u8] {
     let payload = event.payloads.iter().find(|p| p.kind == trace::record::PayloadKind::String);
     payload.map(|p| p.bytes.as_slice()).unwrap_or_default()
 }
 
-/// A wait status in words.
-pub fn ending(status: u64) -> String {
+/// Describes a wait status: `exited with 1`, or `killed by SIGKILL`.
+pub fn describe_wait_status(status: u64) -> String {
     let signal = status & 0x7f;
     match signal {
         0 => format!("exited with {}", status >> 8 & 0xff),
@@ -71,22 +75,25 @@ pub fn ending(status: u64) -> String {
     }
 }
 
-fn signal(number: u64, code: i32, sender: u64) -> String {
+/// Returns the line for a signal that was delivered, in the style of strace. A `sender` of 0 is not
+/// shown.
+fn signal_line(number: u64, code: i32, sender: u64) -> String {
     let name = signal_name(number);
-    let code = code_name(number, code);
+    let code = signal_code_name(number, code);
     let sender = if sender == 0 { String::new() } else { format!(", si_pid={sender}") };
     format!("--- {name} {{si_signo={name}, si_code={code}{sender}}} ---")
 }
 
-/// `SIGCHLD` for 17.
+/// Returns the name of a signal, such as `SIGCHLD` for 17.
 pub fn signal_name(number: u64) -> String {
     let mut name = String::new();
     abi::print::signal_name(number, &mut name);
     name
 }
 
-/// `CLD_EXITED` for 1 of SIGCHLD (`include/uapi/asm-generic/siginfo.h`).
-fn code_name(signal: u64, code: i32) -> String {
+/// Returns the name of a signal's `si_code`, such as `CLD_EXITED` for 1 of SIGCHLD
+/// (`include/uapi/asm-generic/siginfo.h`), or the number if it has no name.
+fn signal_code_name(signal: u64, code: i32) -> String {
     let of_any =
         ["SI_USER", "SI_QUEUE", "SI_TIMER", "SI_MESGQ", "SI_ASYNCIO", "SI_SIGIO", "SI_TKILL"];
     if code == 0x80 {
@@ -157,7 +164,7 @@ mod tests {
             event(RecordKind::Exec, [8, 0, 0, 0, 0, 0]),
             event(RecordKind::Gap, [100, 12, 1, 0, 0, 0]),
         ];
-        let lines: Vec<String> = events.iter().filter_map(|e| line(e, false)).collect();
+        let lines: Vec<String> = events.iter().filter_map(|e| event_line(e, false)).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         +++ exited with 0 +++
         +++ exited with 3 +++

@@ -4,25 +4,30 @@ use super::{Seen, event as events, line};
 use crate::output::clock::{Clock, rfc3339};
 use crate::output::json;
 use abi::{Form, Kind, Layout};
-use model::world::lexical;
+use model::processes::lexical;
 use serde_json::{Map, Value, json};
 use trace::record::{AT_EXIT, PayloadKind, UNREADABLE};
 use trace::{Event, Payload, RecordKind};
 
-/// A call: what the table makes of it, and the raw numbers.
-pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
+/// Returns a call as JSON: names and decoded arguments, and the raw numbers. Strings are cut after
+/// `most` bytes.
+pub fn call_to_json(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
     let call = seen.call;
-    let shape = call.shape();
+    let spec = call.spec();
     let mut args = Map::new();
-    for (i, arg) in shape.map_or(&[][..], |s| s.args).iter().enumerate() {
-        args.insert(arg.name.to_owned(), argument(seen, i as u8, arg.kind, most));
+    for (i, arg) in spec.map_or(&[][..], |s| s.args).iter().enumerate() {
+        args.insert(arg.name.to_owned(), argument_to_json(seen, i as u8, arg.kind, most));
     }
-    let name = line::name(call);
-    let paths: Vec<Value> = seen.bound.paths.values().map(|p| json::text(&lexical(p))).collect();
-    let file = (0..6).find_map(|arg| seen.descriptor(arg)).or_else(|| seen.made()).map(json::text);
+    let name = line::call_name(call);
+    let paths: Vec<Value> =
+        seen.operands.paths.values().map(|p| json::bytes_to_json(&lexical(p))).collect();
+    let file = (0..6)
+        .find_map(|arg| seen.descriptor_path(arg))
+        .or_else(|| seen.opened_path())
+        .map(json::bytes_to_json);
     let mut object = json!({
         "seq": call.seq,
-        "time": rfc3339(clock.epoch(call.entered)),
+        "time": rfc3339(clock.to_epoch(call.entered)),
         "entered": call.entered,
         "duration": call.duration(),
         "pid": call.pid,
@@ -34,7 +39,7 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
         "result": call.result(),
         "error": call.error().map(line::error_name),
     });
-    if let Some(variant) = shape.map(|s| s.name).filter(|v| *v != name) {
+    if let Some(variant) = spec.map(|s| s.name).filter(|v| *v != name) {
         object["variant"] = variant.into();
     }
     if !call.was_executed() {
@@ -53,11 +58,11 @@ pub fn call(seen: &Seen<'_>, clock: &Clock, most: usize) -> Value {
     if call.payloads.iter().any(|p| p.flags & UNREADABLE != 0) {
         object["unreadable"] = true.into();
     }
-    json::versioned(object)
+    json::with_version(object)
 }
 
-/// An event.
-pub fn event(event: &Event, clock: &Clock) -> Value {
+/// Returns an event as JSON. Its members depend on the kind of event.
+pub fn event_to_json(event: &Event, clock: &Clock) -> Value {
     let kind = match event.kind {
         RecordKind::Call => "call",
         RecordKind::Part => "part",
@@ -74,18 +79,22 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
     let [a, b, c, ..] = event.args;
     let mut object = json!({
         "event": kind,
-        "time": rfc3339(clock.epoch(event.time)),
+        "time": rfc3339(clock.to_epoch(event.time)),
         "entered": event.time,
         "pid": event.pid,
         "tid": event.tid,
     });
-    let path = |arg| event.identity(arg).map(|(_, path)| json::text(path));
+    let path = |arg| event.identity(arg).map(|(_, path)| json::bytes_to_json(path));
     let particulars = match event.kind {
         RecordKind::Start => {
             json!({"parent": a, "parent_tid": b, "flags": c, "process": event.args[3] == 1})
         }
-        RecordKind::Exec => json!({"former_tid": a, "program": json::text(events::bytes(event))}),
-        RecordKind::Exit => json!({"status": a, "last": b == 1, "text": events::ending(a)}),
+        RecordKind::Exec => {
+            json!({"former_tid": a, "program": json::bytes_to_json(events::event_bytes(event))})
+        }
+        RecordKind::Exit => {
+            json!({"status": a, "last": b == 1, "text": events::describe_wait_status(a)})
+        }
         RecordKind::Signal => {
             json!({"signal": events::signal_name(a), "code": b as i32, "sender": c})
         }
@@ -97,16 +106,18 @@ pub fn event(event: &Event, clock: &Clock) -> Value {
             json!({"umask": a, "uid": b, "gid": c, "directory": path(abi::plan::WORKING_DIRECTORY)})
         }
         RecordKind::Gap => json!({"first": a, "lost": b, "cpu": c}),
-        RecordKind::Note => json!({"text": json::text(events::bytes(event))}),
+        RecordKind::Note => json!({"text": json::bytes_to_json(events::event_bytes(event))}),
         RecordKind::Call | RecordKind::Part => json!({}),
     };
     if let (Some(object), Value::Object(particulars)) = (object.as_object_mut(), particulars) {
         object.extend(particulars);
     }
-    json::versioned(object)
+    json::with_version(object)
 }
 
-fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
+/// Returns one argument as JSON: decoded as its kind says, or the address in hex if the data it
+/// points to were not captured.
+fn argument_to_json(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
     let raw = seen.call.args[usize::from(arg)];
     let at = |kind: PayloadKind, flag: u8| {
         seen.call
@@ -122,20 +133,22 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
         Kind::Uint | Kind::Size | Kind::PosHigh | Kind::Mode => raw.into(),
         Kind::Uid | Kind::Gid => (raw as i32).into(),
         Kind::Path(_) | Kind::Str => {
-            any(PayloadKind::String).map_or_else(address, |p| text(p, most))
+            any(PayloadKind::String).map_or_else(address, |p| payload_text(p, most))
         }
         Kind::StrVec => {
-            any(PayloadKind::StrVec).map_or_else(address, |p| words(p.bytes.as_slice()))
+            any(PayloadKind::StrVec).map_or_else(address, |p| words_to_json(p.bytes.as_slice()))
         }
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
             let kind =
                 if layout.form == Form::Data { PayloadKind::Data } else { PayloadKind::Bytes };
             match (at(kind, 0), at(kind, AT_EXIT)) {
                 (Some(before), Some(after)) => {
-                    let formed = |bytes| formed(layout, bytes, most);
+                    let formed = |bytes| struct_to_json(layout, bytes, most);
                     json!({"before": formed(before), "after": formed(after)})
                 }
-                (Some(payload), None) | (None, Some(payload)) => formed(layout, payload, most),
+                (Some(payload), None) | (None, Some(payload)) => {
+                    struct_to_json(layout, payload, most)
+                }
                 (None, None) => address(),
             }
         }
@@ -144,7 +157,9 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
         | Kind::InMsg
         | Kind::OutMsg
         | Kind::InMsgs { .. }
-        | Kind::OutMsgs { .. } => any(PayloadKind::Data).map_or_else(address, |p| text(p, most)),
+        | Kind::OutMsgs { .. } => {
+            any(PayloadKind::Data).map_or_else(address, |p| payload_text(p, most))
+        }
         _ => {
             let mut text = String::new();
             abi::print::scalar(kind, raw, &mut text);
@@ -153,11 +168,13 @@ fn argument(seen: &Seen<'_>, arg: u8, kind: Kind, most: usize) -> Value {
     }
 }
 
-fn text(payload: &Payload, most: usize) -> Value {
-    json::shortened(payload.bytes.as_slice(), most)
+/// Returns a payload as JSON text, cut after `most` bytes.
+fn payload_text(payload: &Payload, most: usize) -> Value {
+    json::shorten_to_json(payload.bytes.as_slice(), most)
 }
 
-fn words(bytes: &[u8]) -> Value {
+/// Returns a list of strings, each of which ends with a NUL, as a JSON array.
+fn words_to_json(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return json!([]);
     }
@@ -165,12 +182,14 @@ fn words(bytes: &[u8]) -> Value {
         .strip_suffix(b"\0")
         .unwrap_or(bytes)
         .split(|b| *b == 0)
-        .map(json::text)
+        .map(json::bytes_to_json)
         .collect::<Vec<_>>()
         .into()
 }
 
-fn formed(layout: &Layout, payload: &Payload, most: usize) -> Value {
+/// Returns captured bytes as JSON, decoded by their layout: a struct becomes an object, an array of
+/// structs a list of objects, anything else text.
+fn struct_to_json(layout: &Layout, payload: &Payload, most: usize) -> Value {
     let bytes = payload.bytes.as_slice();
     let fields = |bytes: &[u8]| {
         let named = layout.fields.iter().filter_map(|f| {
@@ -189,7 +208,7 @@ fn formed(layout: &Layout, payload: &Payload, most: usize) -> Value {
             .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect::<Vec<_>>()
             .into(),
-        Form::Names => words(bytes),
-        _ => text(payload, most),
+        Form::Names => words_to_json(bytes),
+        _ => payload_text(payload, most),
     }
 }

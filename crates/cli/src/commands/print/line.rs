@@ -16,15 +16,16 @@ pub struct Options {
 /// Where strace puts the result.
 const COLUMN: usize = 40;
 
-/// The line, without what stands before and after it.
-pub fn call(seen: &Seen<'_>, o: &Options) -> String {
+/// Returns the line of a call as strace prints it, without the prefix (process, time) and without
+/// the time that the call took.
+pub fn call_line(seen: &Seen<'_>, o: &Options) -> String {
     let call = seen.call;
-    let shape = call.shape();
-    let mut line = name(call);
+    let spec = call.spec();
+    let mut line = call_name(call);
     line.push('(');
-    match shape {
-        Some(shape) => print::arguments(
-            shape,
+    match spec {
+        Some(spec) => print::arguments(
+            spec,
             &call.args,
             &WithPaths { seen, paths: o.paths },
             &o.values,
@@ -37,9 +38,9 @@ pub fn call(seen: &Seen<'_>, o: &Options) -> String {
         line.push(' ');
     }
     line.push_str(" = ");
-    print::result(shape.map_or(abi::Ret::Int, |s| s.ret), call.result(), &mut line);
-    if let Some(path) = seen.made().filter(|_| o.paths && call.succeeded()) {
-        line.push_str(&format!("<{}>", named(path)));
+    print::result(spec.map_or(abi::Ret::Int, |s| s.ret), call.result(), &mut line);
+    if let Some(path) = seen.opened_path().filter(|_| o.paths && call.succeeded()) {
+        line.push_str(&format!("<{}>", bracket_path(path)));
     }
     if !call.was_executed() {
         line.push_str(" (answered by a seccomp filter)");
@@ -47,8 +48,8 @@ pub fn call(seen: &Seen<'_>, o: &Options) -> String {
     line
 }
 
-/// The call's name.
-pub fn name(call: &trace::Call) -> String {
+/// Returns the name of the call, or its number if the table does not have it.
+pub fn call_name(call: &trace::Call) -> String {
     if call.flags & trace::record::COMPAT != 0 {
         return format!("compat_syscall_{}", call.nr);
     }
@@ -56,14 +57,14 @@ pub fn name(call: &trace::Call) -> String {
         .map_or_else(|| format!("syscall_{:#x}", call.nr), |row| row.name().to_owned())
 }
 
-/// `ENOENT` for 2.
+/// Returns the name of an errno value, such as `ENOENT` for 2.
 pub fn error_name(errno: i32) -> String {
     let known = print::errno_name(errno).or_else(|| print::restart(errno).map(|(name, _)| name));
     known.map_or_else(|| format!("errno {errno}"), str::to_owned)
 }
 
-/// A path between angle brackets, which it must not have itself.
-fn named(path: &[u8]) -> String {
+/// Escapes a path so that it can stand between angle brackets.
+fn bracket_path(path: &[u8]) -> String {
     trace::text::escape(path).replace('<', "\\x3c").replace('>', "\\x3e")
 }
 
@@ -76,9 +77,11 @@ struct WithPaths<'a> {
 const NOTHING: Payload<'static> = Payload { bytes: &[], more: false };
 
 impl WithPaths<'_> {
-    fn brought_nothing(&self, arg: u8, part: CapturedKind) -> bool {
+    /// Returns whether argument `arg` is a buffer whose length is the result of the call, and the
+    /// result was 0: then an empty payload was not captured, but is known.
+    fn is_empty_result(&self, arg: u8, part: CapturedKind) -> bool {
         let call = self.seen.call;
-        let kind = call.shape().and_then(|s| s.args.get(usize::from(arg))).map(|a| a.kind);
+        let kind = call.spec().and_then(|s| s.args.get(usize::from(arg))).map(|a| a.kind);
         let of_result = match kind {
             Some(Kind::Out(Len::Ret { .. }, layout)) => {
                 part == if layout.form == Form::Data {
@@ -95,22 +98,22 @@ impl WithPaths<'_> {
 
 impl Captured for WithPaths<'_> {
     fn payload(&self, arg: u8, part: CapturedKind, after: bool) -> Option<Payload<'_>> {
-        let empty = || (after && self.brought_nothing(arg, part)).then_some(NOTHING);
+        let empty = || (after && self.is_empty_result(arg, part)).then_some(NOTHING);
         Captured::payload(self.seen.call, arg, part, after).or_else(empty)
     }
 
     fn note(&self, arg: u8) -> Option<String> {
-        let cwd = || self.seen.bound.cwd.as_ref().map(|d| &*d.path);
+        let cwd = || self.seen.operands.cwd.as_ref().map(|d| &*d.path);
         let at_cwd = self.seen.call.args[usize::from(arg)] as i32 == abi::AT_FDCWD;
-        let path = if at_cwd { cwd() } else { self.seen.descriptor(arg) };
-        path.filter(|_| self.paths).map(named)
+        let path = if at_cwd { cwd() } else { self.seen.descriptor_path(arg) };
+        path.filter(|_| self.paths).map(bracket_path)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::world::Bound;
+    use model::processes::Operands;
     use trace::record::{AT_EXIT, PayloadKind};
     use trace::{Call, Payload};
 
@@ -134,7 +137,7 @@ mod tests {
         Call {
             seq: 0,
             entered: 0,
-            left: Some(1),
+            exited: Some(1),
             pid: 1,
             tid: 1,
             nr,
@@ -146,7 +149,7 @@ mod tests {
         }
     }
     fn printed(call: &Call) -> String {
-        super::call(&Seen { call, bound: &Bound::default() }, &O)
+        super::call_line(&Seen { call, operands: &Operands::default() }, &O)
     }
 
     #[test]
@@ -154,7 +157,7 @@ mod tests {
         let at_cwd = i64::from(abi::AT_FDCWD).cast_unsigned();
         let path = || vec![payload(1, PayloadKind::String, 0, b"/etc/passwd")];
         let mut unfinished = made("read", [0, 0x7ffe_1000, 1, 0, 0, 0], 0, vec![]);
-        unfinished.left = None;
+        unfinished.exited = None;
         let lines = [
             printed(&made("openat", [at_cwd, 1, 0o2_000_000, 0, 0, 0], 3, path())),
             printed(&made("openat", [at_cwd, 1, 0o1102, 0o644, 0, 0], -13, path())),

@@ -16,7 +16,8 @@ pub enum Output {
 }
 
 impl Output {
-    /// Opens it.
+    /// Opens a file for output. A regular file is replaced only when [`Output::finish`] succeeds; a
+    /// device or pipe is written to directly.
     pub fn open(path: &Path) -> Result<Self> {
         let cannot = || format!("cannot write {}", path.display());
         // A link stays one: the file that it leads to is replaced.
@@ -35,7 +36,7 @@ impl Output {
         Ok(Self::Whole(BufWriter::with_capacity(1 << 16, sink?)))
     }
 
-    /// Ends it.
+    /// Writes what is buffered, and gives the file its name. Without this call the old file stays.
     pub fn finish(self) -> Result<()> {
         match self {
             Self::Whole(out) => {

@@ -8,13 +8,14 @@ use crate::output::clock::{Clock, Style};
 use crate::output::stdout;
 use abi::print::Hex;
 use anyhow::{Context, Result};
-use model::world::{Moment, Timeline, World};
+use model::processes::{Processes, Timeline, TimelineItem};
 use std::collections::HashMap;
 use std::io::Write;
 use trace::{ReadOptions, Trace};
 
-/// Prints what was chosen of a trace into `out`, and says how many calls that was.
-pub fn write(
+/// Prints the selected calls and events of a trace into `out`. Returns the number of calls that
+/// were selected.
+pub fn print_selected(
     a: &Args,
     choice: &Selection,
     messages: &Messages,
@@ -23,39 +24,39 @@ pub fn write(
     bar: Option<&Progress>,
 ) -> Result<u64> {
     let mut printer = Printer::new(a, choice, messages, trace);
-    let mut world = World::new();
+    let mut processes = Processes::new();
     let mut open = HashMap::new();
     let (filter, mut found) = (&choice.filter, 0);
     let (all, mut done) = (trace.summary().calls, 0u64);
-    for moment in Timeline::new(trace.read(ReadOptions { data: !a.count })) {
-        match moment.with_context(|| format!("cannot read {}", trace.path().display()))? {
-            Moment::Event(event) => {
-                if choice.has(&event) {
-                    printer.event(out, &event)?;
+    for item in Timeline::new(trace.read(ReadOptions { data: !a.count })) {
+        match item.with_context(|| format!("cannot read {}", trace.path().display()))? {
+            TimelineItem::Event(event) => {
+                if choice.selects_event(&event) {
+                    printer.print_event(out, &event)?;
                 }
-                world.event(&event);
+                processes.event(&event);
             }
-            Moment::Enter(number, call) => {
+            TimelineItem::Enter(number, call) => {
                 done += 1;
                 if let Some(bar) = bar.filter(|_| done.is_multiple_of(1024)) {
-                    bar.at(done, all);
+                    bar.set_position(done, all);
                 }
-                let bound = world.enter(&call);
-                let seen = Seen { call: &call, bound: &bound };
-                let paths = if filter.needs_paths() { seen.paths() } else { Vec::new() };
+                let operands = processes.enter(&call);
+                let seen = Seen { call: &call, operands: &operands };
+                let paths = if filter.needs_paths() { seen.all_paths() } else { Vec::new() };
                 let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
                 if filter.passes(&call, &paths) {
-                    printer.call(out, &seen)?;
+                    printer.print_call(out, &seen)?;
                     found += 1;
                 }
-                open.insert(number, bound);
+                open.insert(number, operands);
             }
-            Moment::Leave(number, call) => {
-                if let Some(mut bound) = open.remove(&number) {
-                    world.leave(&call, &mut bound);
+            TimelineItem::Leave(number, call) => {
+                if let Some(mut operands) = open.remove(&number) {
+                    processes.leave(&call, &mut operands);
                 }
             }
-            Moment::Lost(number, _) => {
+            TimelineItem::Unreturned(number, _) => {
                 open.remove(&number);
             }
         }
@@ -79,6 +80,7 @@ struct Printer {
 }
 
 impl Printer {
+    /// Prepares printing: derives the style of times, strings and prefixes from the options.
     fn new(a: &Args, choice: &Selection, messages: &Messages, trace: &Trace) -> Self {
         let style = match a.time {
             0 if a.relative => Style::Relative,
@@ -112,42 +114,50 @@ impl Printer {
             summary: a.count.then(Summary::default),
         }
     }
-    fn prefix(&mut self, tid: u32, time: u64) -> String {
+    /// Returns what stands before each line: the thread, if the trace has several, and the time.
+    fn line_prefix(&mut self, tid: u32, time: u64) -> String {
         self.thread.map_or_else(String::new, |thread| thread(tid)) + &self.clock.prefix(time)
     }
-    fn call(&mut self, out: &mut impl Write, seen: &Seen<'_>) -> Result<()> {
+    /// Prints a call as a line or as JSON, or only counts it if `--count` was given.
+    fn print_call(&mut self, out: &mut impl Write, seen: &Seen<'_>) -> Result<()> {
         let call = seen.call;
         if let Some(summary) = &mut self.summary {
-            summary.add(&line::name(call), call.duration(), call.error().is_some());
+            summary.add_call(&line::call_name(call), call.duration(), call.error().is_some());
             return Ok(());
         }
         if self.json {
-            return json_line(out, &json::call(seen, &self.clock, self.line.values.strings));
+            return print_json_line(
+                out,
+                &json::call_to_json(seen, &self.clock, self.line.values.strings),
+            );
         }
-        let prefix = self.prefix(call.tid, call.entered);
+        let prefix = self.line_prefix(call.tid, call.entered);
         let spent = match call.duration().filter(|_| self.spent) {
             // As strace prints it with --syscall-times=ns.
             Some(ns) => format!(" <{}.{:09}>", ns / 1_000_000_000, ns % 1_000_000_000),
             None => String::new(),
         };
-        writeln!(out, "{prefix}{}{spent}", line::call(seen, &self.line)).context(stdout::REFUSED)
+        writeln!(out, "{prefix}{}{spent}", line::call_line(seen, &self.line))
+            .context(stdout::REFUSED)
     }
-    fn event(&mut self, out: &mut impl Write, event: &trace::Event) -> Result<()> {
+    /// Prints an event as a line or as JSON, unless calls are only counted.
+    fn print_event(&mut self, out: &mut impl Write, event: &trace::Event) -> Result<()> {
         if self.summary.is_some() {
             return Ok(());
         }
         if self.json {
-            return json_line(out, &json::event(event, &self.clock));
+            return print_json_line(out, &json::event_to_json(event, &self.clock));
         }
-        if let Some(line) = event::line(event, self.verbose) {
-            let prefix = self.prefix(event.tid, event.time);
+        if let Some(line) = event::event_line(event, self.verbose) {
+            let prefix = self.line_prefix(event.tid, event.time);
             writeln!(out, "{prefix}{line}").context(stdout::REFUSED)?;
         }
         Ok(())
     }
 }
 
-fn json_line(out: &mut impl Write, value: &serde_json::Value) -> Result<()> {
+/// Prints a JSON value on a line of its own.
+fn print_json_line(out: &mut impl Write, value: &serde_json::Value) -> Result<()> {
     serde_json::to_writer(&mut *out, value).context(stdout::REFUSED)?;
     out.write_all(b"\n").context(stdout::REFUSED)
 }

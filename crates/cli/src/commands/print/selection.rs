@@ -40,18 +40,23 @@ struct Signals {
 }
 
 impl Selection {
-    /// Everything there is.
+    /// Selects all calls and events.
     pub fn all() -> Self {
         Self { whole: true, ..Self::default() }
     }
-    /// From what the user typed, but for `-P`; `quiet` is `-q`.
-    pub fn new(a: &Args, quiet: bool) -> Result<Self> {
+    /// Creates the selection that the options express, except for `-P` (see
+    /// [`Selection::add_paths`]). `quiet` is whether `-q` was given.
+    pub fn from_args(a: &Args, quiet: bool) -> Result<Self> {
         let mut choice = Self::default();
         let mut of_calls = Vec::new();
         for expression in &a.filter {
             match expression.split_once('=') {
-                Some(("signal" | "signals" | "s", set)) => choice.signals = Some(signals(set)?),
-                Some(("quiet" | "silent" | "silence" | "q", set)) => choice.silent = sorts(set)?,
+                Some(("signal" | "signals" | "s", set)) => {
+                    choice.signals = Some(parse_signals(set)?)
+                }
+                Some(("quiet" | "silent" | "silence" | "q", set)) => {
+                    choice.silent = parse_quiet(set)?
+                }
                 Some(("abbrev" | "a", "none")) => choice.whole = true,
                 Some(("abbrev" | "a", "all")) => choice.whole = false,
                 _ => of_calls.push(expression.clone()),
@@ -72,17 +77,18 @@ impl Selection {
         Ok(choice)
     }
 
-    /// Adds what `-P` names; `directory` is where the recorded program was started.
+    /// Adds the paths of `-P`. Relative ones begin at `directory`, where the recorded program was
+    /// started.
     pub fn add_paths(&mut self, paths: &[PathBuf], directory: &[u8]) -> Result<()> {
         for path in paths {
-            self.filter.add_path(&absolute(path, directory))?;
+            self.filter.add_path(&to_absolute(path, directory))?;
             self.calls_only = true;
         }
         Ok(())
     }
 
-    /// Whether the line of an event is printed. What was lost is always told.
-    pub fn has(&self, event: &trace::Event) -> bool {
+    /// Returns whether the line of an event is printed. Gaps and notes always are.
+    pub fn selects_event(&self, event: &trace::Event) -> bool {
         match event.kind {
             RecordKind::Gap | RecordKind::Note => true,
             RecordKind::Signal => {
@@ -106,8 +112,8 @@ impl Signals {
     }
 }
 
-/// `none`, `all`, `SIGINT,term`, `!SIGCHLD`.
-fn signals(set: &str) -> Result<Signals> {
+/// Parses a set of signals: `none`, `all`, `SIGINT,term`, `!SIGCHLD`.
+fn parse_signals(set: &str) -> Result<Signals> {
     let (all_but, names) = set.strip_prefix('!').map_or((false, set), |rest| (true, rest));
     let mut listed = BTreeSet::new();
     match names {
@@ -127,8 +133,9 @@ fn signals(set: &str) -> Result<Signals> {
     Ok(Signals { listed, all_but })
 }
 
-/// The words of strace's `--quiet`; those that are about what strace itself says mean nothing here.
-fn sorts(set: &str) -> Result<BTreeSet<Sort>> {
+/// Parses the set of strace's `--quiet`. Words about messages that only strace prints are accepted
+/// and have no effect.
+fn parse_quiet(set: &str) -> Result<BTreeSet<Sort>> {
     let mut silent = BTreeSet::new();
     for word in set.split(',') {
         match word {
@@ -143,8 +150,8 @@ fn sorts(set: &str) -> Result<BTreeSet<Sort>> {
     Ok(silent)
 }
 
-/// The name as the trace has it: from the root, without `.` and `..`.
-fn absolute(path: &Path, directory: &[u8]) -> Vec<u8> {
+/// Returns a path as the trace has it: from the root, without `.` and `..`.
+fn to_absolute(path: &Path, directory: &[u8]) -> Vec<u8> {
     let mut whole = if path.is_absolute() { Vec::new() } else { directory.to_vec() };
     for part in path.components() {
         if part != Component::RootDir {
@@ -152,7 +159,7 @@ fn absolute(path: &Path, directory: &[u8]) -> Vec<u8> {
             whole.extend_from_slice(part.as_os_str().as_bytes());
         }
     }
-    model::world::lexical(&whole)
+    model::processes::lexical(&whole)
 }
 
 #[cfg(test)]
@@ -161,19 +168,19 @@ mod tests {
 
     #[test]
     fn signals_as_strace_takes_them() {
-        let has = |set: &str, name: &str| signals(set).expect("a set").has(name);
+        let has = |set: &str, name: &str| parse_signals(set).expect("a set").has(name);
         assert!(has("all", "SIGINT") && !has("none", "SIGINT"));
         assert!(has("SIGINT,term", "SIGTERM") && !has("SIGINT,term", "SIGCHLD"));
         assert!(has("!chld", "SIGINT") && !has("!chld", "SIGCHLD"));
         assert_eq!(
-            signals("SIGNIX").expect_err("no signal").to_string(),
+            parse_signals("SIGNIX").expect_err("no signal").to_string(),
             "there is no signal SIGNIX (in \"-e signal=SIGNIX\"); `kill -l` lists their names"
         );
     }
 
     #[test]
     fn paths_from_where_the_program_began() {
-        let of = |path: &str| absolute(Path::new(path), b"/home/ada");
+        let of = |path: &str| to_absolute(Path::new(path), b"/home/ada");
         assert_eq!(of("app.db"), b"/home/ada/app.db");
         assert_eq!(of("./x/../app.db"), b"/home/ada/app.db");
         assert_eq!(of("/etc/passwd"), b"/etc/passwd");

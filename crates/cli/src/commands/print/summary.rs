@@ -17,15 +17,15 @@ struct Sum {
 pub struct Summary(BTreeMap<String, Sum>);
 
 impl Summary {
-    /// Counts a call.
-    pub fn add(&mut self, name: &str, duration: Option<u64>, failed: bool) {
+    /// Counts a call under its name, with the time that it took in nanoseconds.
+    pub fn add_call(&mut self, name: &str, duration: Option<u64>, failed: bool) {
         let sum = self.0.entry(name.to_owned()).or_default();
         sum.nanos = sum.nanos.saturating_add(duration.unwrap_or(0));
         sum.calls += 1;
         sum.errors += u64::from(failed);
     }
 
-    /// The table: those that took longest first.
+    /// Returns the table of calls in the format of `strace -c`, the ones that took longest first.
     pub fn table(&self) -> String {
         let mut rows: Vec<(&String, Sum)> = self.0.iter().map(|(name, sum)| (name, *sum)).collect();
         rows.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.nanos));
@@ -39,15 +39,17 @@ impl Summary {
         let mut text = String::from("% time     seconds  usecs/call     calls    errors syscall\n");
         text.push_str(rule);
         for (name, sum) in &rows {
-            row(&mut text, name, *sum, total.nanos);
+            write_row(&mut text, name, *sum, total.nanos);
         }
         text.push_str(rule);
-        row(&mut text, "total", total, total.nanos);
+        write_row(&mut text, "total", total, total.nanos);
         text
     }
 }
 
-fn row(text: &mut String, name: &str, sum: Sum, of: u64) {
+/// Appends the row of one call name to the table. `of` is the total time of all calls in
+/// nanoseconds, for the percentage.
+fn write_row(text: &mut String, name: &str, sum: Sum, of: u64) {
     let share = if of == 0 { 0.0 } else { sum.nanos as f64 * 100.0 / of as f64 };
     let seconds = sum.nanos as f64 / 1e9;
     let each = if sum.calls == 0 { 0.0 } else { sum.nanos as f64 / 1e3 / sum.calls as f64 };
@@ -70,10 +72,10 @@ mod tests {
     #[test]
     fn in_straces_columns() {
         let mut summary = Summary::default();
-        summary.add("read", Some(1_234), false);
-        summary.add("read", Some(456), false);
-        summary.add("openat", Some(12_000_000_000), true);
-        summary.add("exit_group", None, false);
+        summary.add_call("read", Some(1_234), false);
+        summary.add_call("read", Some(456), false);
+        summary.add_call("openat", Some(12_000_000_000), true);
+        summary.add_call("exit_group", None, false);
         insta::assert_snapshot!(summary.table(), @r"
         % time     seconds  usecs/call     calls    errors syscall
         ------ ----------- ----------- --------- --------- ----------------

@@ -4,8 +4,9 @@ use crate::messages::failure::Advise;
 use anyhow::Result;
 use rustix::io::Errno;
 
-/// Adds what to do next. `in_kernel`: only eBPF can do what was asked for.
-pub fn explained<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T> {
+/// Adds to an engine's error what the user can do about it. `in_kernel` is whether only eBPF can do
+/// what was asked for.
+pub fn with_advice<T>(result: Result<T, capture::Error>, in_kernel: bool) -> Result<T> {
     let root = rustix::process::geteuid().is_root();
     let advice = match &result {
         Err(capture::Error::Journal(error)) if error.is_refused() => {

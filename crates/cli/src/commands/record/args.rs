@@ -47,13 +47,13 @@ pub struct Args {
     #[arg(short, long, value_name = "TRACE")]
     pub output: Option<PathBuf>,
     /// Record only these calls: names, %group, /regex, !set, status=failed (eBPF)
-    #[arg(short = 'e', value_name = "EXPR", long_help = filter::help(
+    #[arg(short = 'e', value_name = "EXPR", long_help = filter::option_help(
         "Record only the calls that EXPR selects",
         "status=failed (or successful, unfinished) selects by outcome (eBPF). "
     ))]
     pub filter: Vec<String>,
     /// Attach to this process; may be given several times
-    #[arg(short = 'p', value_name = "PID", conflicts_with = "command", value_parser = process_id)]
+    #[arg(short = 'p', value_name = "PID", conflicts_with = "command", value_parser = parse_process_id)]
     pub pid: Vec<u32>,
     /// Record every process of the machine until Ctrl-C (eBPF)
     #[arg(short = 'a', long = "all", conflicts_with_all = ["command", "pid", "cgroup"])]
@@ -66,7 +66,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Engine::Auto)]
     pub engine: Engine,
     /// How much data to keep: all, writes, none, or N bytes of each buffer
-    #[arg(long, value_name = "WHAT", default_value = "all", value_parser = data_limit)]
+    #[arg(long, value_name = "WHAT", default_value = "all", value_parser = parse_data_limit)]
     pub data: DataLimit,
     /// Do not stop the command at calls that -e leaves out (ptrace)
     ///
@@ -88,7 +88,7 @@ pub struct Args {
     ///
     /// With --on-full block it is at least 8M, unless the machine has little memory. [default:
     /// depends on the machine's memory]
-    #[arg(long, value_name = "SIZE", value_parser = ring_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_ring_bytes)]
     pub buffer: Option<usize>,
     /// Write no more than so many bytes a second to each journal: a slow disk, for tests (eBPF)
     #[arg(long, value_name = "N", hide = true)]
@@ -124,8 +124,9 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The engines to try, the best first. A seccomp filter is ptrace's way of leaving calls alone;
-    /// only eBPF chooses by outcome.
+    /// Returns the engines to try, the best first. With `seccomp` only ptrace is left, as the
+    /// filter is its way to leave calls alone; with `in_kernel` only eBPF, as only it can select by
+    /// outcome.
     pub fn candidates(
         self,
         seccomp: bool,
@@ -152,7 +153,8 @@ pub enum OnFull {
 /// The least ring that any kernel takes, and the greatest that is of use.
 const RING: std::ops::RangeInclusive<usize> = (256 << 10)..=(1 << 30);
 
-fn ring_bytes(text: &str) -> Result<usize, String> {
+/// Parses the size of a ring buffer: a power of two within the supported range.
+fn parse_ring_bytes(text: &str) -> Result<usize, String> {
     let bytes = parse_bytes(text).and_then(|n| usize::try_from(n).ok());
     match bytes {
         Some(n) if n.is_power_of_two() && RING.contains(&n) => Ok(n),
@@ -160,7 +162,8 @@ fn ring_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-fn process_id(text: &str) -> Result<u32, String> {
+/// Parses a process id.
+fn parse_process_id(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(pid) if pid > 0 && i32::try_from(pid).is_ok() => Ok(pid),
         _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
@@ -170,7 +173,8 @@ fn process_id(text: &str) -> Result<u32, String> {
     }
 }
 
-fn data_limit(text: &str) -> Result<DataLimit, String> {
+/// Parses the value of `--data`: `all`, `writes`, `none`, or a number of bytes.
+fn parse_data_limit(text: &str) -> Result<DataLimit, String> {
     Ok(match text {
         "all" => DataLimit::All,
         "writes" => DataLimit::Writes,

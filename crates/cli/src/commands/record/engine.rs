@@ -1,6 +1,6 @@
 //! Recording with the first engine that works on this machine.
 
-use super::advice::explained;
+use super::advice::with_advice;
 use super::args::Args;
 use super::target::Target;
 use crate::filter::Filter;
@@ -16,8 +16,9 @@ use trace::{Recording, RecordingInfo};
 
 pub type Watched = (&'static dyn capture::Engine, Recording, capture::Outcome);
 
-/// Records with the first engine that works here.
-pub fn watch(
+/// Records the target with the first engine that works here. Returns the engine, the unsealed
+/// recording, and how the program ended. Leaves no files if no engine works.
+pub fn record_with_engine(
     a: &Args,
     target: &Target,
     options: &capture::Options,
@@ -30,9 +31,9 @@ pub fn watch(
     let mut candidates = a.engine.candidates(a.seccomp, in_kernel).iter().peekable();
     loop {
         let engine = *candidates.next().expect("the last candidate returns");
-        let about = about(a, target, engine.name());
+        let about = recording_info(a, target, engine.name());
         let recording = Recording::create(path, about, Arc::new(Model::of(ThisMachine)));
-        let recording = failure::explained(recording, path)?;
+        let recording = failure::with_advice(recording, path)?;
         let watched = match target {
             Target::Command(command) => engine.record_command(command, options, &recording),
             Target::Processes(pids) => engine.record_attach(pids, options, &recording),
@@ -53,14 +54,15 @@ pub fn watch(
                             failure::causes(&error)
                         ));
                     }
-                    _ => return explained(Err(error), in_kernel),
+                    _ => return with_advice(Err(error), in_kernel),
                 }
             }
         }
     }
 }
 
-fn about(a: &Args, target: &Target, engine: &str) -> RecordingInfo {
+/// Collects the facts that the trace keeps about the recording: command, options, and this machine.
+fn recording_info(a: &Args, target: &Target, engine: &str) -> RecordingInfo {
     let (command, joined) = match target {
         Target::Command(command) => (command.argv.clone(), Vec::new()),
         Target::Processes(_) | Target::Cgroup(_) | Target::Machine => (Vec::new(), a.pid.clone()),
@@ -69,7 +71,7 @@ fn about(a: &Args, target: &Target, engine: &str) -> RecordingInfo {
         command,
         joined,
         engine: engine.to_owned(),
-        filter: Filter::written(&a.filter),
+        filter: Filter::to_line(&a.filter),
         data: match a.data {
             DataLimit::All => "all".to_owned(),
             DataLimit::Writes => "writes".to_owned(),

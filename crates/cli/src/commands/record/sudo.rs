@@ -23,8 +23,8 @@ pub struct Caller {
     known: Option<(String, PathBuf)>,
 }
 
-/// The user that called sudo, if this process is root because of it.
-pub fn caller() -> Option<Caller> {
+/// Returns the user that called sudo, if this process is root because of it.
+pub fn sudo_caller() -> Option<Caller> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -33,7 +33,7 @@ pub fn caller() -> Option<Caller> {
     if uid == 0 {
         return None;
     }
-    let user = user(uid, gid);
+    let user = look_up_user(uid, gid);
     let (known, groups) = match user {
         Some(user) => (Some((user.name, user.home)), user.groups),
         None => (None, vec![gid]),
@@ -49,8 +49,9 @@ struct Known {
     groups: Vec<u32>,
 }
 
+/// Looks up a user's name, home directory and groups in the system's user database.
 #[cfg(not(target_feature = "crt-static"))]
-fn user(uid: u32, gid: u32) -> Option<Known> {
+fn look_up_user(uid: u32, gid: u32) -> Option<Known> {
     let user = User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten()?;
     let name = CString::new(user.name.as_str()).ok()?;
     let groups = getgrouplist(&name, nix::unistd::Gid::from_raw(gid))
@@ -61,9 +62,10 @@ fn user(uid: u32, gid: u32) -> Option<Known> {
 #[cfg(target_feature = "crt-static")]
 use user_by_programs as user;
 
-/// The same for a static program: its libc cannot load this system's user database.
+/// Looks up a user with getent(1) and id(1). A static program needs this, as its libc cannot load
+/// the system's user database.
 #[cfg(any(test, target_feature = "crt-static"))]
-fn user_by_programs(uid: u32, gid: u32) -> Option<Known> {
+fn look_up_user_by_programs(uid: u32, gid: u32) -> Option<Known> {
     let said = |program: &str, args: &[&str]| {
         let output = std::process::Command::new(program).args(args).output().ok()?;
         output.status.success().then(|| String::from_utf8(output.stdout).ok())?
@@ -78,7 +80,8 @@ fn user_by_programs(uid: u32, gid: u32) -> Option<Known> {
 }
 
 impl Caller {
-    /// Our environment, with the caller's name and home in place of root's.
+    /// Returns the environment of this process, with the caller's name and home directory in place
+    /// of root's.
     pub fn environment(&self) -> Vec<(OsString, OsString)> {
         let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         if let Some((name, home)) = &self.known {
@@ -92,15 +95,16 @@ impl Caller {
         }
         environment
     }
-    /// Gives the caller the directory `dir`, which we made and hold, with all files that we made in
-    /// it. `shown`: its name, for messages: it may lead elsewhere by now.
-    pub fn own(&self, dir: &OwnedFd, shown: &Path) -> Result<()> {
+    /// Changes the owner of the directory `dir`, which this process made, and of all files in it to
+    /// the caller. `shown` is the directory's name for messages; it may have another one by now.
+    pub fn give_directory(&self, dir: &OwnedFd, shown: &Path) -> Result<()> {
         let context = || format!("cannot give {} to user {}", shown.display(), self.uid);
-        self.give(dir).with_context(context)
+        self.give_tree(dir).with_context(context)
     }
 
-    /// Until the last step only root can put anything into the directory.
-    fn give(&self, dir: &OwnedFd) -> std::io::Result<()> {
+    /// Changes the owner of a directory and all that this process made in it. The directory itself
+    /// comes last, so that until then only root can put anything into it.
+    fn give_tree(&self, dir: &OwnedFd) -> std::io::Result<()> {
         let us = rustix::process::geteuid().as_raw();
         let itself = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let list = openat(dir, ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -112,18 +116,19 @@ impl Caller {
             let file = openat(dir, entry.file_name(), itself, Mode::empty())?;
             let stat = fstat(&file)?;
             match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory if stat.st_uid == us => self.give(&file)?,
+                FileType::Directory if stat.st_uid == us => self.give_tree(&file)?,
                 // Another name of it may be anywhere.
                 FileType::RegularFile if stat.st_uid == us && stat.st_nlink == 1 => {
-                    self.give_itself(&file)?;
+                    self.give_file(&file)?;
                 }
                 _ => {}
             }
         }
-        self.give_itself(dir)
+        self.give_file(dir)
     }
 
-    fn give_itself(&self, file: &OwnedFd) -> std::io::Result<()> {
+    /// Changes the owner of a single file to the caller.
+    fn give_file(&self, file: &OwnedFd) -> std::io::Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         Ok(chownat(file, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
     }
@@ -156,7 +161,7 @@ mod tests {
         fs::rename(at("t.ra"), at("moved")).unwrap();
         symlink(at("root"), at("t.ra")).unwrap();
 
-        caller.own(&dir, &at("t.ra")).unwrap();
+        caller.give_directory(&dir, &at("t.ra")).unwrap();
         for ours in ["moved", "moved/trace.json", "moved/journal", "moved/journal/00000"] {
             assert_eq!(owner(ours), 65534, "{ours}");
         }
@@ -168,10 +173,10 @@ mod tests {
     #[test]
     fn a_static_program_finds_the_same_users() {
         for uid in [0, 65534] {
-            let found = user(uid, uid);
+            let found = look_up_user(uid, uid);
             assert!(found.is_some());
-            assert_eq!(user_by_programs(uid, uid), found);
+            assert_eq!(look_up_user_by_programs(uid, uid), found);
         }
-        assert_eq!(user_by_programs(4_000_000_000, 0), None);
+        assert_eq!(look_up_user_by_programs(4_000_000_000, 0), None);
     }
 }

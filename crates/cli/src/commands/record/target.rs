@@ -1,6 +1,6 @@
 //! What is recorded: a command, processes, a cgroup or the machine; and how messages name it.
 
-use super::advice::explained;
+use super::advice::with_advice;
 use super::args::Args;
 use super::sudo;
 use crate::messages::{Messages, failure};
@@ -17,8 +17,9 @@ pub enum Target {
     Machine,
 }
 
-/// The command (run as the user that called sudo, under sudo), or the processes to attach to.
-pub fn target(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> Result<Target> {
+/// Returns what to record: a command (run as the user that called sudo, under sudo), processes, a
+/// cgroup, or the whole machine.
+pub fn from_args(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> Result<Target> {
     if !a.pid.is_empty() {
         let pids = a
             .pid
@@ -32,7 +33,7 @@ pub fn target(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> R
     if let Some(cgroup) = &a.cgroup {
         return Ok(Target::Cgroup(cgroup.clone()));
     }
-    let mut command = explained(capture::Command::new(&a.command), false)?;
+    let mut command = with_advice(capture::Command::new(&a.command), false)?;
     if let Some(caller) = caller {
         messages.detail(format_args!(
             "running {} as user {}, who called sudo",
@@ -49,8 +50,8 @@ pub fn target(a: &Args, caller: Option<&sudo::Caller>, messages: &Messages) -> R
     Ok(Target::Command(Box::new(command)))
 }
 
-/// Returns the program's name, for the trace's.
-pub fn program(target: &Target) -> OsString {
+/// Returns the name of the recorded program, from which the trace's name is made.
+pub fn program_name(target: &Target) -> OsString {
     match target {
         Target::Command(command) => command.argv.first().cloned().unwrap_or_default(),
         Target::Cgroup(cgroup) => cgroup.file_name().unwrap_or_default().to_owned(),
@@ -64,8 +65,9 @@ pub fn program(target: &Target) -> OsString {
     }
 }
 
-/// Describes the processes that are attached to; `None` for a command.
-pub fn joined(target: &Target) -> Option<String> {
+/// Describes the processes that are attached to, for messages. Returns `None` for a command, which
+/// is not attached to.
+pub fn describe_attached(target: &Target) -> Option<String> {
     let name = |pid: i32| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         failure::printable(name.trim())
@@ -81,8 +83,13 @@ pub fn joined(target: &Target) -> Option<String> {
     }
 }
 
-/// Describes how the recorded processes ended.
-pub fn ending(target: &Target, joined: Option<&str>, watched: &capture::Outcome) -> Option<String> {
+/// Describes which recorded processes go on running, or have ended. Returns `None` for a command
+/// that has ended. `joined` is from [`describe_attached`].
+pub fn describe_end(
+    target: &Target,
+    joined: Option<&str>,
+    watched: &capture::Outcome,
+) -> Option<String> {
     match (target, joined) {
         (Target::Processes(pids), Some(joined)) => {
             let runs = |pid: &&i32| Path::new(&format!("/proc/{pid}")).exists();

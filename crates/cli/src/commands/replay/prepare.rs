@@ -1,9 +1,9 @@
 //! `reanimator prepare`: make the files that a program found, and perform no call.
 
-use crate::commands::replay::{explained, root};
+use crate::commands::replay::{root, with_advice};
 use crate::messages::Messages;
 use crate::options::TraceArg;
-use crate::output::units::{bytes, count};
+use crate::output::units::{format_bytes, format_count};
 use crate::output::{json, stdout};
 use crate::traces::reading;
 use ::replay::Options;
@@ -35,16 +35,17 @@ pub struct Args {
     pub json: bool,
 }
 
-/// `reanimator prepare`. Starts no thread, as `replay`.
+/// Runs `reanimator prepare`: creates the files that the trace needs. Like `replay`, it starts no
+/// thread.
 pub fn run(a: &Args, messages: &Messages) -> Result<()> {
-    let trace = reading::open(&a.trace, messages)?;
-    let root = root::named(&a.root, false)?;
+    let trace = reading::open_trace(&a.trace, messages)?;
+    let root = root::open_root(&a.root, false)?;
     let (place, shown) = (root.path().to_owned(), root.path().display().to_string());
     let options = Options { allow_set_id: a.allow_set_id, ..Options::new(root) };
-    let made = explained(replay::prepare_root(&trace, &options))?;
+    let made = with_advice(replay::prepare_root(&trace, &options))?;
     if a.json {
-        return stdout::json(&serde_json::json!({
-            "root": json::text(place.as_os_str().as_bytes()),
+        return stdout::print_json(&serde_json::json!({
+            "root": json::bytes_to_json(place.as_os_str().as_bytes()),
             "files": made.names,
             "withheld": made.withheld,
             "bytes": made.bytes,
@@ -54,36 +55,36 @@ pub fn run(a: &Args, messages: &Messages) -> Result<()> {
         }));
     }
     let assumed = if made.assumed > 0 {
-        format!(", {} that no call read made as zeros", bytes(made.assumed))
+        format!(", {} that no call read made as zeros", format_bytes(made.assumed))
     } else {
         String::new()
     };
-    stdout::text(&format!(
+    stdout::print_text(&format!(
         "{}  {} names, {}{assumed}\n",
         shown,
-        count(made.names),
-        bytes(made.bytes)
+        format_count(made.names),
+        format_bytes(made.bytes)
     ))?;
     if made.skipped > 0 {
-        messages.warn(format_args!("{} devices were not made", count(made.skipped)));
+        messages.warn(format_args!("{} devices were not made", format_count(made.skipped)));
     }
     if made.unread > 0 {
         messages.warn(format_args!(
             "{} symbolic links have no target: the trace does not have it",
-            count(made.unread)
+            format_count(made.unread)
         ));
     }
     if made.withheld > 0 {
         messages.warn(format_args!(
             "set-user-ID and set-group-ID bits or capabilities of {} files were withheld, as other \
              users can reach {shown}: --allow-set-id, or a directory below one of mode 0700",
-            count(made.withheld)
+            format_count(made.withheld)
         ));
     }
     if made.refused > 0 {
         messages.warn(format_args!(
             "{} owners or attributes could not be set here",
-            count(made.refused)
+            format_count(made.refused)
         ));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! How far a replay is: as a bar for people, as lines for `bench`.
 
 use crate::messages::{self, Messages};
-use crate::output::units::count;
+use crate::output::units::format_count;
 use ::replay::initial::CreatedFiles;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -38,7 +38,8 @@ enum Shown {
 }
 
 impl<'a> Bar<'a> {
-    /// `lines`: for `bench`.
+    /// Catches SIGINT and SIGTERM, and prepares the display. With `lines`, progress is printed as
+    /// lines that `reanimator bench` parses.
     pub fn new(messages: &'a Messages, calls: u64, lines: bool) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -57,7 +58,9 @@ impl<'a> Bar<'a> {
         })
     }
 
-    fn show(&self, phase: &'static str, done: u64, of: u64, detail: Option<&str>) {
+    /// Shows that `done` of `of` is done in this phase, as a bar or a line. After a signal it says
+    /// once that the replay is interrupted.
+    fn show_progress(&self, phase: &'static str, done: u64, of: u64, detail: Option<&str>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if self.interrupted.load(Relaxed) {
             if let Shown::Bar(..) = *shown {
@@ -79,14 +82,14 @@ impl<'a> Bar<'a> {
             }
             Shown::Bar(before, bar) if *before == phase => {
                 if let Some(detail) = detail {
-                    bar.detail(detail);
+                    bar.set_detail(detail);
                 }
-                bar.at(done, of);
+                bar.set_position(done, of);
             }
             other => {
                 *other = Shown::Nothing;
                 let bar = self.messages.progress(phase);
-                bar.at(done, of);
+                bar.set_position(done, of);
                 *other = Shown::Bar(phase, bar);
             }
         }
@@ -95,23 +98,23 @@ impl<'a> Bar<'a> {
 
 impl ::replay::Progress for Bar<'_> {
     fn preparing(&self, done: u64, of: u64) {
-        self.show("preparing", done, of, None);
+        self.show_progress("preparing", done, of, None);
     }
     fn prepared(&self, _prepared: &CreatedFiles) {
         self.begun.get_or_init(Instant::now);
-        self.show("replaying", 0, self.calls, None);
+        self.show_progress("replaying", 0, self.calls, None);
     }
     fn calls(&self, done: u64, moved_bytes: u64) {
         let seconds = self.begun.get_or_init(Instant::now).elapsed().as_secs_f64().max(1e-3);
         let speed = format!(
             "{} calls/s, {:.0} MB/s",
-            count((done as f64 / seconds) as u64),
+            format_count((done as f64 / seconds) as u64),
             moved_bytes as f64 / 1e6 / seconds
         );
-        self.show("replaying", done, self.calls, Some(&speed));
+        self.show_progress("replaying", done, self.calls, Some(&speed));
     }
     fn comparing(&self, done: u64, of: u64) {
-        self.show("comparing", done, of, None);
+        self.show_progress("comparing", done, of, None);
     }
     fn is_unwanted(&self) -> bool {
         self.interrupted.load(Relaxed) || self.alone.load(Relaxed)

@@ -17,29 +17,35 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use trace::Trace;
 
-/// Prints each difference on lines of its own, and notes on the whole replay.
-pub fn differences(a: &Args, messages: &Messages, trace: &Trace, report: &Report) -> Result<()> {
-    let before = context::before(trace, &report.shown);
+/// Prints each divergence and each difference of the final tree on lines of its own, then notes on
+/// the whole replay. Races and explained differences are printed only with `-v`.
+pub fn print_differences(
+    a: &Args,
+    messages: &Messages,
+    trace: &Trace,
+    report: &Report,
+) -> Result<()> {
+    let before = context::calls_before(trace, &report.shown);
     for divergence in &report.shown {
-        show(a.json, messages, &lines::fit(&format!("divergence: {divergence}")))?;
+        print_line(a.json, messages, &lines::fit_to_width(&format!("divergence: {divergence}")))?;
         for line in before.get(&divergence.seq).into_iter().flatten() {
-            show(a.json, messages, &lines::shorten(&format!("    before it: {line}")))?;
+            print_line(a.json, messages, &lines::shorten(&format!("    before it: {line}")))?;
         }
     }
     for line in &report.state.lines {
-        show(a.json, messages, &lines::fit(&format!("state: {line}")))?;
+        print_line(a.json, messages, &lines::fit_to_width(&format!("state: {line}")))?;
     }
     for explained in &report.explained_shown {
-        messages.detail(lines::fit(&format!("explained: {explained}")));
+        messages.detail(lines::fit_to_width(&format!("explained: {explained}")));
     }
     for race in &report.races_shown {
-        messages.detail(lines::fit(&format!("race: {race}")));
+        messages.detail(lines::fit_to_width(&format!("race: {race}")));
     }
     for line in &report.state.raced_lines {
-        messages.detail(lines::fit(&format!("race: {line}")));
+        messages.detail(lines::fit_to_width(&format!("race: {line}")));
     }
     for line in &report.state.excluded_lines {
-        messages.detail(lines::fit(&format!("compared only in part: {line}")));
+        messages.detail(lines::fit_to_width(&format!("compared only in part: {line}")));
     }
     for note in &report.notes {
         messages.say(format_args!("note: {note}"));
@@ -47,20 +53,20 @@ pub fn differences(a: &Args, messages: &Messages, trace: &Trace, report: &Report
     Ok(())
 }
 
-/// Lines about differences are data where people read, and messages where a program reads the JSON
+/// Prints a line about a difference: to stdout, or as a message on stderr if stdout gets a JSON
 /// document.
-fn show(json: bool, messages: &Messages, line: &str) -> Result<()> {
+fn print_line(json: bool, messages: &Messages, line: &str) -> Result<()> {
     if json {
         messages.say(line);
         Ok(())
     } else {
-        stdout::text(&format!("{line}\n"))
+        stdout::print_text(&format!("{line}\n"))
     }
 }
 
-/// Prints the outcome: a table, or a JSON document. `root` is where the calls were performed;
-/// `temporary`, if replay made that directory, is what `rm -r` must remove to be rid of it.
-pub fn outcome(
+/// Prints the outcome as a table or as a JSON document. `root` is where the calls were performed.
+/// `temporary` is the directory to remove with `rm -r`, if replay made one.
+pub fn print_outcome(
     a: &Args,
     trace: &Trace,
     report: &Report,
@@ -71,19 +77,20 @@ pub fn outcome(
     let is_kept = report.exit_code() != 0;
     if a.json {
         let mut document = serde_json::to_value(report)?;
-        document["root"] = json::text(root.as_os_str().as_bytes());
-        document["trace"] = json::text(trace.path().as_os_str().as_bytes());
-        document["outcome"] = table::outcome(report, is_compared).0.into();
+        document["root"] = json::bytes_to_json(root.as_os_str().as_bytes());
+        document["trace"] = json::bytes_to_json(trace.path().as_os_str().as_bytes());
+        document["outcome"] = table::describe_outcome(report, is_compared).0.into();
         document["root_kept"] = (temporary.is_none() || is_kept).into();
-        return stdout::json(&document);
+        return stdout::print_json(&document);
     }
-    let mut text = table::table(report, is_compared, Colours::of(&std::io::stdout()))?;
+    let mut text =
+        table::outcome_table(report, is_compared, Colours::for_stream(&std::io::stdout()))?;
     if let Some(all) = temporary.filter(|_| is_kept) {
         let (shown, all) = (root.display(), all.display());
         text += &format!("kept         {shown}, to look at the differences (rm -r {all})\n");
     }
     if a.timing {
-        text += &timing::table(&report.latency, &trace.recording_info().engine);
+        text += &timing::latency_table(&report.latency, &trace.recording_info().engine);
     }
-    stdout::text(&text)
+    stdout::print_text(&text)
 }

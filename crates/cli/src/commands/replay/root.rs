@@ -16,8 +16,9 @@ use std::process::Command;
 /// Set-user-ID and set-group-ID.
 const SET_ID: u32 = 0o6000;
 
-/// The directory that the user names, made if it is not there.
-pub fn named(path: &Path, prepared: bool) -> Result<Root> {
+/// Opens the directory that the user names as the root, and creates it if it does not exist. Fails
+/// if it is not empty, unless it is `prepared`.
+pub fn open_root(path: &Path, prepared: bool) -> Result<Root> {
     let shown = path.display();
     let root = Root::make(path).with_context(|| format!("cannot use {shown}"))?;
     let is_empty = root.is_empty().with_context(|| format!("cannot list {shown}"))?;
@@ -31,8 +32,8 @@ pub fn named(path: &Path, prepared: bool) -> Result<Root> {
     Ok(root)
 }
 
-/// A new directory, which is removed at the end.
-pub fn temporary(trace: &Path) -> Result<(Root, TemporaryRoot)> {
+/// Creates a new directory for temporary files as the root. It is removed at the end.
+pub fn create_temporary_root(trace: &Path) -> Result<(Root, TemporaryRoot)> {
     let trace = fs::canonicalize(trace).unwrap_or_else(|_| trace.to_owned());
     let stem = trace.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let parent = fs::canonicalize(std::env::temp_dir())
@@ -43,7 +44,7 @@ pub fn temporary(trace: &Path) -> Result<(Root, TemporaryRoot)> {
             std::process::id(),
             if n == 0 { String::new() } else { format!(".{n}") }
         ));
-        match TemporaryRoot::make(&path) {
+        match TemporaryRoot::create(&path) {
             Ok(made) => return Ok(made),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => {
@@ -56,13 +57,14 @@ pub fn temporary(trace: &Path) -> Result<(Root, TemporaryRoot)> {
     bail!("no free name for a directory in {}", parent.display())
 }
 
-/// Copies a tree with all its attributes; blocks are shared where the file system can. Where others
-/// can reach the root, files lose what lets others act as their owner before they can.
-pub fn copy(base: &Path, root: &Root, allow_set_id: bool) -> Result<()> {
+/// Copies a tree with all its attributes into the root. Blocks are shared where the file system
+/// can. If other users can reach the root, files lose set-user-ID bits and capabilities before they
+/// get there.
+pub fn copy_base(base: &Path, root: &Root, allow_set_id: bool) -> Result<()> {
     let copied = if allow_set_id || root.is_secluded() {
-        cp(base, &reached(root))
+        run_cp(base, &path_of_open(root))
     } else {
-        copy_apart(base, root)
+        copy_withheld(base, root)
     };
     copied
         .with_context(|| format!("cannot copy {} into {}", base.display(), root.path().display()))
@@ -71,12 +73,13 @@ pub fn copy(base: &Path, root: &Root, allow_set_id: bool) -> Result<()> {
         )
 }
 
-/// Returns a path to an open directory that no change of names leads elsewhere.
-fn reached(dir: &impl AsFd) -> PathBuf {
+/// Returns a path to an open directory that still leads there if the directory is renamed.
+fn path_of_open(dir: &impl AsFd) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), dir.as_fd().as_raw_fd()).into()
 }
 
-fn cp(from: &Path, to: &Path) -> Result<()> {
+/// Copies the content of a directory into another one with cp(1), with all attributes.
+fn run_cp(from: &Path, to: &Path) -> Result<()> {
     let status = Command::new("cp")
         .args(["-a", "--reflink=auto", "--sparse=auto", "--"])
         .arg(from.join("."))
@@ -86,18 +89,19 @@ fn cp(from: &Path, to: &Path) -> Result<()> {
     if status.success() { Ok(()) } else { Err(anyhow::anyhow!("cp failed")) }
 }
 
-/// Copies into a closed directory first.
-fn copy_apart(base: &Path, root: &Root) -> Result<()> {
+/// Copies the tree into a directory that only this user can enter, removes set-user-ID bits and
+/// capabilities there, and then moves the entries into the root.
+fn copy_withheld(base: &Path, root: &Root) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let name = format!(".reanimator-base.{}", std::process::id());
     mkdirat(root, &name, Mode::RWXU)?;
     let closed = openat(root, &name, flags, Mode::empty())?;
     mkdirat(&closed, "tree", Mode::RWXU)?;
     let tree = openat(&closed, "tree", flags, Mode::empty())?;
-    cp(base, &reached(&tree))?;
-    strip(&reached(&tree))?;
-    for entry in fs::read_dir(reached(&tree))? {
-        hand_over(&tree, &entry?, root)?;
+    run_cp(base, &path_of_open(&tree))?;
+    strip_privileges(&path_of_open(&tree))?;
+    for entry in fs::read_dir(path_of_open(&tree))? {
+        move_entry(&tree, &entry?, root)?;
     }
     let top = rustix::fs::fstat(&tree)?;
     unlinkat(&closed, "tree", rustix::fs::AtFlags::REMOVEDIR)?;
@@ -108,8 +112,9 @@ fn copy_apart(base: &Path, root: &Root) -> Result<()> {
     Ok(fchmod(root, Mode::from_raw_mode(top.st_mode & 0o7777))?)
 }
 
-/// Moves an entry into the root. Moving a directory changes it: its owner must be allowed to write.
-fn hand_over(tree: &OwnedFd, entry: &fs::DirEntry, root: &Root) -> Result<()> {
+/// Moves an entry of the copied tree into the root. A directory that its owner must not write gets
+/// that permission for the move, as moving changes its `..`.
+fn move_entry(tree: &OwnedFd, entry: &fs::DirEntry, root: &Root) -> Result<()> {
     let (name, found) = (entry.file_name(), entry.metadata()?);
     let locked = found.is_dir() && found.mode() & 0o200 == 0;
     let set = |dir: &Path, mode: u32| fs::set_permissions(dir, fs::Permissions::from_mode(mode));
@@ -118,13 +123,13 @@ fn hand_over(tree: &OwnedFd, entry: &fs::DirEntry, root: &Root) -> Result<()> {
     }
     renameat(tree, &name, root, &name)?;
     if locked {
-        set(&reached(root).join(&name), found.mode())?;
+        set(&path_of_open(root).join(&name), found.mode())?;
     }
     Ok(())
 }
 
-/// Takes set-user-ID and set-group-ID bits and capabilities off all files of a tree of our own.
-fn strip(top: &Path) -> Result<()> {
+/// Removes set-user-ID and set-group-ID bits and file capabilities from all files below `top`.
+fn strip_privileges(top: &Path) -> Result<()> {
     let mut stack = vec![top.to_owned()];
     while let Some(dir) = stack.pop() {
         for entry in fs::read_dir(&dir)? {
@@ -150,13 +155,13 @@ mod tests {
     #[test]
     fn a_root_is_empty_or_made() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let made = named(&dir.path().join("a/b"), false).expect("made");
+        let made = open_root(&dir.path().join("a/b"), false).expect("made");
         let made = made.path();
         assert!(made.is_dir());
-        assert!(named(made, false).is_ok(), "an empty one will do");
+        assert!(open_root(made, false).is_ok(), "an empty one will do");
         fs::write(made.join("precious"), "").expect("writable");
-        assert!(named(made, false).is_err());
-        assert!(named(made, true).is_ok(), "it is said to be prepared");
+        assert!(open_root(made, false).is_err());
+        assert!(open_root(made, true).is_ok(), "it is said to be prepared");
     }
 
     /// A base with programs that are set-user-ID, in directories of all kinds.
@@ -178,7 +183,7 @@ mod tests {
         let mode = |path: PathBuf| fs::metadata(path).expect("it is there").mode() & 0o7777;
         for (allowed, expected) in [(false, 0o755), (true, 0o6755)] {
             let root = Root::make(&dir.path().join(format!("r{allowed}"))).expect("made");
-            copy(&base, &root, allowed).expect("copied");
+            copy_base(&base, &root, allowed).expect("copied");
             assert_eq!(mode(root.path().join("evil")), expected);
             assert_eq!(mode(root.path().join("locked/deep/evil")), expected);
             assert_eq!(mode(root.path().join("locked")), 0o2555);

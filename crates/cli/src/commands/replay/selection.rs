@@ -28,18 +28,18 @@ pub struct SelectionArgs {
     /// Compare and measure only from this time after the first call
     ///
     /// Earlier calls are performed at once and not compared, for the state that they leave.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub from: Option<u64>,
     /// Stop at this time after the first call
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub until: Option<u64>,
     /// Replace the path prefix OLD by NEW; may be given several times
-    #[arg(long, value_name = "OLD=NEW", value_parser = prefixes)]
+    #[arg(long, value_name = "OLD=NEW", value_parser = parse_path_map)]
     pub map: Vec<(String, String)>,
     /// What to write: recorded, zero, random or pattern:HEX
     ///
     /// random keeps sizes, duplicates and compressibility.
-    #[arg(long, value_name = "DATA", default_value = "recorded", value_parser = data)]
+    #[arg(long, value_name = "DATA", default_value = "recorded", value_parser = parse_written_data)]
     pub write_data: Written,
 }
 
@@ -47,14 +47,16 @@ pub struct SelectionArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written(Data);
 
-fn seconds(text: &str) -> Result<u64, String> {
+/// Parses a number of seconds. Returns nanoseconds.
+fn parse_seconds(text: &str) -> Result<u64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..1e9).contains(&seconds) => Ok((seconds * 1e9) as u64),
         _ => Err("expected a number of seconds, like 1.5".to_owned()),
     }
 }
 
-fn prefixes(text: &str) -> Result<(String, String), String> {
+/// Parses `OLD=NEW`, two absolute paths.
+fn parse_path_map(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if old.starts_with('/') && new.starts_with('/') => {
             Ok((old.trim_end_matches('/').to_owned(), new.trim_end_matches('/').to_owned()))
@@ -63,7 +65,8 @@ fn prefixes(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn data(text: &str) -> Result<Written, String> {
+/// Parses the value of `--write-data`: `recorded`, `zero`, `random` or `pattern:HEX`.
+fn parse_written_data(text: &str) -> Result<Written, String> {
     let bytes = |hex: &str| {
         (0..hex.len())
             .step_by(2)
@@ -85,7 +88,9 @@ fn data(text: &str) -> Result<Written, String> {
     }))
 }
 
-fn globs(option: &str, patterns: &[String]) -> Result<Option<GlobSet>> {
+/// Compiles the globs of `option`, which is its name for messages. Returns `None` if there are
+/// none.
+fn compile_globs(option: &str, patterns: &[String]) -> Result<Option<GlobSet>> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         let glob = Glob::new(pattern)
@@ -96,7 +101,7 @@ fn globs(option: &str, patterns: &[String]) -> Result<Option<GlobSet>> {
 }
 
 impl SelectionArgs {
-    /// Which calls.
+    /// Returns which calls are to be performed.
     pub fn selection(&self) -> Result<Selection> {
         if let (Some(from), Some(until)) = (self.from, self.until)
             && from > until
@@ -112,8 +117,8 @@ impl SelectionArgs {
             self.skip.as_ref().map(|text| Filter::parse(std::slice::from_ref(text))).transpose()?;
         let skip = |nr: &u32| skipped.as_ref().is_some_and(|filter| filter.has_number(*nr));
         Ok(Selection {
-            include: globs("--include", &self.include)?,
-            exclude: globs("--exclude", &self.exclude)?,
+            include: compile_globs("--include", &self.include)?,
+            exclude: compile_globs("--exclude", &self.exclude)?,
             skip: abi::table().iter().map(|row| row.number).filter(skip).collect(),
             pids: self.only_pid.clone(),
             from: self.from.unwrap_or(0),
@@ -121,15 +126,16 @@ impl SelectionArgs {
         })
     }
 
-    /// Under which names, with which data.
+    /// Returns how calls are altered before they are performed: other paths, other data.
     pub fn alteration(&self) -> Alteration {
         let bytes =
             |(old, new): &(String, String)| (old.clone().into_bytes(), new.clone().into_bytes());
         Alteration { map: self.map.iter().map(bytes).collect(), data: self.write_data.0.clone() }
     }
 
-    /// How much can be compared: what a read finds of a pattern depends on how it was written.
-    pub fn comparable(&self, wanted: Verify) -> Verify {
+    /// Returns what can be compared: at most results if a pattern is written, as what reads return
+    /// then depends on how the data were written.
+    pub fn limit_verification(&self, wanted: Verify) -> Verify {
         match (&self.write_data.0, wanted) {
             (Data::Pattern(_), Verify::Data) => Verify::Result,
             _ => wanted,
@@ -143,13 +149,15 @@ mod tests {
 
     #[test]
     fn what_people_type() {
-        assert_eq!(data("pattern:00ff"), Ok(Written(Data::Pattern(vec![0, 255]))));
+        assert_eq!(parse_written_data("pattern:00ff"), Ok(Written(Data::Pattern(vec![0, 255]))));
         assert!(
-            ["pattern:", "pattern:0", "pattern:xy", "zeros"].iter().all(|bad| data(bad).is_err())
+            ["pattern:", "pattern:0", "pattern:xy", "zeros"]
+                .iter()
+                .all(|bad| parse_written_data(bad).is_err())
         );
-        assert_eq!(prefixes("/a/=/b"), Ok(("/a".to_owned(), "/b".to_owned())));
-        assert!(prefixes("a=b").is_err() && prefixes("/a").is_err());
-        assert_eq!(seconds("1.5"), Ok(1_500_000_000));
-        assert!(seconds("-1").is_err() && seconds("nan").is_err());
+        assert_eq!(parse_path_map("/a/=/b"), Ok(("/a".to_owned(), "/b".to_owned())));
+        assert!(parse_path_map("a=b").is_err() && parse_path_map("/a").is_err());
+        assert_eq!(parse_seconds("1.5"), Ok(1_500_000_000));
+        assert!(parse_seconds("-1").is_err() && parse_seconds("nan").is_err());
     }
 }

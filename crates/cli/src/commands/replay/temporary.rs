@@ -33,8 +33,9 @@ pub struct TemporaryRoot {
 }
 
 impl TemporaryRoot {
-    /// Makes a root in the new directory `path`, which will be removed with all that is in it.
-    pub fn make(path: &Path) -> Result<(Root, Self)> {
+    /// Creates the new directory `path` as a root that is removed with all its content in the end,
+    /// by a helper process even if this one is killed.
+    pub fn create(path: &Path) -> Result<(Root, Self)> {
         let keeper = Command::new("/bin/sh")
             .args(["-c", KEEPER, "sh"])
             .arg(path)
@@ -47,42 +48,45 @@ impl TemporaryRoot {
         let mut this = Self { path: path.to_owned(), keeper: keeper.ok(), kept: true };
         match Root::fresh(path) {
             Ok(root) => {
-                this.tell("made\n");
+                this.tell_keeper("made\n");
                 this.kept = false;
                 Ok((root, this))
             }
             Err(error) => {
                 if error.kind() == ErrorKind::AlreadyExists {
-                    this.tell("made\nkeep\n");
+                    this.tell_keeper("made\nkeep\n");
                 }
                 Err(error)
             }
         }
     }
 
-    fn tell(&mut self, lines: &str) {
+    /// Sends lines to the helper process that removes the directory. Errors are ignored, as it may
+    /// not run.
+    fn tell_keeper(&mut self, lines: &str) {
         if let Some(pipe) = self.keeper.as_mut().and_then(|keeper| keeper.stdin.as_mut()) {
             let _gone = pipe.write_all(lines.as_bytes());
         }
     }
 
-    /// The directory.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps it.
+    /// Keeps the directory: neither this process nor its helper removes it.
     pub fn keep(&mut self) {
         self.kept = true;
-        self.tell("keep\n");
+        self.tell_keeper("keep\n");
     }
 
-    /// Removes it.
+    /// Removes the directory with all its content.
     pub fn remove(mut self) -> Result<()> {
-        self.end()
+        self.end_keeper()
     }
 
-    fn end(&mut self) -> Result<()> {
+    /// Ends the helper process, and removes the directory if it is still there and not to be kept.
+    fn end_keeper(&mut self) -> Result<()> {
         if let Some(mut keeper) = self.keeper.take() {
             drop(keeper.stdin.take());
             keeper.wait()?;
@@ -96,7 +100,7 @@ impl TemporaryRoot {
 
 impl Drop for TemporaryRoot {
     fn drop(&mut self) {
-        let _best = self.end();
+        let _best = self.end_keeper();
     }
 }
 
@@ -109,7 +113,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         for (name, kept) in [("gone", false), ("kept", true)] {
             let path = dir.path().join(name);
-            let (root, mut temporary) = TemporaryRoot::make(&path).expect("a root");
+            let (root, mut temporary) = TemporaryRoot::create(&path).expect("a root");
             std::fs::create_dir(root.path().join("a")).expect("writable");
             if kept {
                 temporary.keep();
@@ -127,7 +131,7 @@ mod tests {
         let locked = foreign.join("locked");
         std::fs::create_dir_all(&locked).expect("writable");
         std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o500)).expect("it is ours");
-        let (root, temporary) = TemporaryRoot::make(&path).expect("a root");
+        let (root, temporary) = TemporaryRoot::create(&path).expect("a root");
         std::fs::rename(&path, dir.path().join("away")).expect("it is there");
         symlink(&foreign, &path).expect("the name is free");
         drop((root, temporary));
@@ -138,7 +142,7 @@ mod tests {
     #[test]
     fn what_was_there_is_left_alone() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let error = TemporaryRoot::make(dir.path()).expect_err("it is there");
+        let error = TemporaryRoot::create(dir.path()).expect_err("it is there");
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert!(dir.path().exists());
     }

@@ -146,9 +146,8 @@ fn make_script(path: &Path) {
 
 /// Results that are numbers of processes or the machine's own differ from run to run.
 fn is_deterministic(call: &Call) -> bool {
-    abi::by_number(call.nr).is_some_and(|row| {
-        !matches!(row.shape.ret, abi::Ret::Pid | abi::Ret::Host | abi::Ret::Addr)
-    })
+    abi::by_number(call.nr)
+        .is_some_and(|row| !matches!(row.spec.ret, abi::Ret::Pid | abi::Ret::Host | abi::Ret::Addr))
 }
 
 /// What a descriptor leads to is recorded with each call, as the kernel has it at that moment.
@@ -274,7 +273,7 @@ fn time_is_the_same_on_all_cpus() {
     assert_eq!(writes.len(), 20_000);
     for pair in writes.windows(2) {
         let [first, then] = pair else { unreachable!("windows of two") };
-        assert!(first.left.is_some_and(|left| left <= then.entered), "{first:?}\n{then:?}");
+        assert!(first.exited.is_some_and(|left| left <= then.entered), "{first:?}\n{then:?}");
     }
 }
 

@@ -23,9 +23,9 @@ impl Blocks {
         Self { metadata, events: Vec::new() }
     }
 
-    /// Takes the block `name`. Fails if the language has no such block, or if an entry of it is
-    /// wrong.
-    pub fn add(
+    /// Adds the block `name` with its entries. Fails if the language has no such block, or if one
+    /// of its entries is wrong.
+    pub fn add_block(
         &mut self,
         name: &str,
         entries: &[Entry<'_>],
@@ -51,21 +51,21 @@ impl Blocks {
                 }
             }
             "env" => {
-                metadata.env = block.into_iter().filter_map(plain).collect();
+                metadata.env = block.into_iter().filter_map(plain_value).collect();
             }
-            "clock" => clock(&block, metadata),
+            "clock" => set_clock(&block, metadata),
             "stream" => {
-                let (id, stream) = stream(block)?;
+                let (id, stream) = stream_class(block)?;
                 metadata.streams.insert(id, stream);
             }
-            "event" => self.events.push(event(block)?),
+            "event" => self.events.push(event_class(block)?),
             "callsite" => {}
             other => return Err(format!("the metadata has a block {other:?}")),
         }
         Ok(())
     }
 
-    /// The metadata, with each event in its stream.
+    /// Returns the metadata, with each event class in its stream class.
     pub fn finish(self) -> Metadata {
         let mut metadata = self.metadata;
         for (stream, id, kind) in self.events {
@@ -75,11 +75,13 @@ impl Blocks {
     }
 }
 
-fn plain((name, value): (&str, Right<'_>)) -> Option<(String, String)> {
+/// Returns the entry's name and value, if the value is plain and no type.
+fn plain_value((name, value): (&str, Right<'_>)) -> Option<(String, String)> {
     if let Right::Plain(value) = value { Some((name.to_owned(), value.to_owned())) } else { None }
 }
 
-fn clock(block: &[(&str, Right<'_>)], metadata: &mut Metadata) {
+/// Sets the frequency and the offset of the trace's clock from its block.
+fn set_clock(block: &[(&str, Right<'_>)], metadata: &mut Metadata) {
     let number = |wanted: &str| {
         block.iter().find_map(|(name, value)| {
             if let Right::Plain(v) = value {
@@ -98,8 +100,8 @@ fn clock(block: &[(&str, Right<'_>)], metadata: &mut Metadata) {
         + within(number("offset").unwrap_or(0)) * 1_000_000_000 / frequency;
 }
 
-/// A kind of stream, and its number.
-fn stream(block: Vec<(&str, Right<'_>)>) -> Result<(u64, StreamClass), String> {
+/// Returns the number of a stream class, and the class, from its block.
+fn stream_class(block: Vec<(&str, Right<'_>)>) -> Result<(u64, StreamClass), String> {
     let (mut stream, mut id) = (StreamClass::default(), 0);
     for (name, value) in block {
         match (name, value) {
@@ -115,8 +117,9 @@ fn stream(block: Vec<(&str, Right<'_>)>) -> Result<(u64, StreamClass), String> {
     Ok((id, stream))
 }
 
-/// The number of a stream's kind, that of an event's, and this.
-fn event(block: Vec<(&str, Right<'_>)>) -> Result<(u64, u64, EventClass), String> {
+/// Returns the number of an event's stream class, that of its own class, and this class, from its
+/// block.
+fn event_class(block: Vec<(&str, Right<'_>)>) -> Result<(u64, u64, EventClass), String> {
     let mut kind = EventClass::named(String::new());
     let (mut id, mut stream) = (0u64, 0u64);
     for (name, value) in block {

@@ -3,7 +3,7 @@
 use super::grammar::{
     Definition, Enumerator, Length, MAX_DEPTH, Member, TOO_DEEP, TypeSpec, plain_name,
 };
-use super::is_big;
+use super::names_big_endian;
 use crate::ctf::layout::{Int, Type};
 use ahash::HashMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Types {
         Self { by_name: HashMap::default(), big_endian }
     }
 
-    /// Remembers a type by its name. Fails as [`Self::layout`] does.
+    /// Adds a type under its name. Fails as [`Self::layout`] does.
     pub fn define(&mut self, definition: &Definition<'_>) -> Result<(), String> {
         let nested = self.resolve(&definition.spec)?;
         if let Some(words) = &definition.alias {
@@ -46,76 +46,82 @@ impl Types {
         Ok(())
     }
 
-    /// The layout of a type. Fails if it names a type that is not defined, or nests too deep.
+    /// Returns the layout of a type. Fails if it refers to a type that is not defined, or nests too
+    /// deep.
     pub fn layout(&mut self, spec: &TypeSpec<'_>) -> Result<Type, String> {
         self.resolve(spec).map(|nested| nested.kind)
     }
 
+    /// Returns the layout of a type, and how deep it nests. Types that have a name can be referred
+    /// to from then on.
     fn resolve(&mut self, spec: &TypeSpec<'_>) -> Result<NestedType, String> {
         match spec {
-            TypeSpec::Named(words) => self.known(&words.join(" ")),
-            TypeSpec::Integer(attributes) => Ok(Type::Int(self.integer(attributes)?).into()),
-            TypeSpec::Float(attributes) => Ok(float(attributes)?.into()),
+            TypeSpec::Named(words) => self.look_up(&words.join(" ")),
+            TypeSpec::Integer(attributes) => Ok(Type::Int(self.integer_type(attributes)?).into()),
+            TypeSpec::Float(attributes) => Ok(float_type(attributes)?.into()),
             TypeSpec::String => Ok(Type::String.into()),
-            TypeSpec::Struct { name, body: None } => self.known_as("struct", *name),
+            TypeSpec::Struct { name, body: None } => self.look_up_keyword("struct", *name),
             TypeSpec::Struct { name, body: Some((members, align)) } => {
-                let (fields, depth) = self.fields(members)?;
-                let align = align.map_or(Ok(1), alignment)?;
-                self.remember("struct", *name, Type::structure(fields, align), depth)
+                let (fields, depth) = self.resolve_fields(members)?;
+                let align = align.map_or(Ok(1), check_alignment)?;
+                self.add_named("struct", *name, Type::structure(fields, align), depth)
             }
             TypeSpec::Variant { name, tag, body: None } => {
-                let mut known = self.known_as("variant", *name)?;
+                let mut known = self.look_up_keyword("variant", *name)?;
                 if let (Some(tag), Type::Variant(by, _)) = (tag, &mut known.kind) {
                     *by = (*tag).into();
                 }
                 Ok(known)
             }
             TypeSpec::Variant { name, tag, body: Some(members) } => {
-                let (options, depth) = self.fields(members)?;
+                let (options, depth) = self.resolve_fields(members)?;
                 let kind = Type::Variant(tag.unwrap_or_default().into(), Arc::new(options));
-                self.remember("variant", *name, kind, depth)
+                self.add_named("variant", *name, kind, depth)
             }
-            TypeSpec::Enum { name, body: None, .. } => self.known_as("enum", *name),
+            TypeSpec::Enum { name, body: None, .. } => self.look_up_keyword("enum", *name),
             TypeSpec::Enum { name, container, body: Some(names) } => {
                 let container = match container {
                     Some(spec) => self.resolve(spec)?,
-                    None => self.known("int")?,
+                    None => self.look_up("int")?,
                 };
                 let Type::Int(int) = container.kind else {
                     return Err("an enumeration whose type is not an integer".to_owned());
                 };
-                let kind = Type::Enum(int, Arc::new(enumeration(names)?));
-                self.remember("enum", *name, kind, 0)
+                let kind = Type::Enum(int, Arc::new(enum_ranges(names)?));
+                self.add_named("enum", *name, kind, 0)
             }
         }
     }
 
-    fn known(&self, name: &str) -> Result<NestedType, String> {
+    /// Returns the type that was defined under this name.
+    fn look_up(&self, name: &str) -> Result<NestedType, String> {
         self.by_name.get(name).cloned().ok_or_else(|| format!("the type {name} is unknown"))
     }
 
-    fn known_as(&self, keyword: &str, name: Option<&str>) -> Result<NestedType, String> {
+    /// Returns the struct, variant or enum (`keyword`) that was defined under this name.
+    fn look_up_keyword(&self, keyword: &str, name: Option<&str>) -> Result<NestedType, String> {
         let name = name.ok_or_else(|| format!("a {keyword} without a name and a body"))?;
-        self.known(&format!("{keyword} {name}"))
+        self.look_up(&format!("{keyword} {name}"))
     }
 
-    /// A type around types that nest `within` deep; one with a name can be named from here on.
-    fn remember(
+    /// Returns a type around types that nest `within` deep. If it has a name, it can be referred to
+    /// from then on.
+    fn add_named(
         &mut self,
         keyword: &str,
         name: Option<&str>,
         kind: Type,
         within: usize,
     ) -> Result<NestedType, String> {
-        let nested = NestedType { kind, depth: deeper(within, 1)? };
+        let nested = NestedType { kind, depth: add_depth(within, 1)? };
         if let Some(name) = name {
             self.by_name.insert(format!("{keyword} {name}"), nested.clone());
         }
         Ok(nested)
     }
 
-    /// Fields, and how deep the deepest of them nests.
-    fn fields(&mut self, members: &[Member<'_>]) -> Result<(Fields, usize), String> {
+    /// Returns the fields of a struct or variant, and how deep the deepest of them nests.
+    fn resolve_fields(&mut self, members: &[Member<'_>]) -> Result<(Fields, usize), String> {
         let (mut fields, mut deepest) = (Fields::new(), 0);
         for member in members {
             let (spec, declarators) = match member {
@@ -127,18 +133,20 @@ impl Types {
             };
             let element = self.resolve(spec)?;
             for (name, lengths) in declarators {
-                deepest = deepest.max(deeper(element.depth, lengths.len())?);
+                deepest = deepest.max(add_depth(element.depth, lengths.len())?);
                 if fields.len() >= MAX_MEMBERS {
                     return Err(format!("a struct of more than {MAX_MEMBERS} fields"));
                 }
-                let kind = lengths.iter().rev().fold(element.kind.clone(), array);
+                let kind = lengths.iter().rev().fold(element.kind.clone(), array_type);
                 fields.push((plain_name(name).into(), kind));
             }
         }
         Ok((fields, deepest))
     }
 
-    fn integer(&self, attributes: &[(String, String)]) -> Result<Int, String> {
+    /// Returns the integer type with these attributes. Fails if they have no size, or one of more
+    /// than 64 bits.
+    fn integer_type(&self, attributes: &[(String, String)]) -> Result<Int, String> {
         let mut int = Int {
             size: 0,
             align: 0,
@@ -156,10 +164,11 @@ impl Types {
             };
             match name.as_str() {
                 "size" => int.size = number()?,
-                "align" => int.align = alignment(number()?.into())?,
+                "align" => int.align = check_alignment(number()?.into())?,
                 "signed" => int.signed = matches!(value.as_str(), "1" | "true" | "TRUE"),
                 "byte_order" => {
-                    int.big_endian = is_big(value) || (value == "native" && self.big_endian);
+                    int.big_endian =
+                        names_big_endian(value) || (value == "native" && self.big_endian);
                 }
                 "base" => {
                     int.base = match value.as_str() {
@@ -186,20 +195,21 @@ impl Types {
     }
 }
 
-/// The depth of `more` types around one of depth `within`.
-fn deeper(within: usize, more: usize) -> Result<usize, String> {
+/// Returns the depth of `more` types around one of depth `within`. Fails if that is too deep.
+fn add_depth(within: usize, more: usize) -> Result<usize, String> {
     Some(within + more).filter(|depth| *depth <= MAX_DEPTH).ok_or_else(|| TOO_DEEP.to_owned())
 }
 
-fn array(element: Type, length: &Length<'_>) -> Type {
+/// Returns the type of an array of fixed length, or of one whose length is in a field.
+fn array_type(element: Type, length: &Length<'_>) -> Type {
     match length {
         Length::Fixed(n) => Type::Array(*n, Arc::new(element)),
         Length::Field(field) => Type::Sequence((*field).into(), Arc::new(element)),
     }
 }
 
-/// The names of an enumeration with their ranges. One without a value follows the one before it.
-fn enumeration(names: &[Enumerator]) -> Result<Vec<(String, i128, i128)>, String> {
+/// Returns the names of an enum with their ranges. One without a value follows the one before it.
+fn enum_ranges(names: &[Enumerator]) -> Result<Vec<(String, i128, i128)>, String> {
     if names.len() > MAX_MEMBERS {
         return Err(format!("an enumeration of more than {MAX_MEMBERS} names"));
     }
@@ -212,13 +222,15 @@ fn enumeration(names: &[Enumerator]) -> Result<Vec<(String, i128, i128)>, String
     Ok(names.iter().map(range).collect())
 }
 
-fn float(attributes: &[(String, String)]) -> Result<Type, String> {
+/// Returns the floating-point type with these attributes. Fails if it is neither of single nor of
+/// double precision.
+fn float_type(attributes: &[(String, String)]) -> Result<Type, String> {
     let (mut exponent, mut mantissa, mut align) = (8, 24, 8);
     for (name, value) in attributes {
         match (name.as_str(), value.parse()) {
             ("exp_dig", Ok(n)) => exponent = n,
             ("mant_dig", Ok(n)) => mantissa = n,
-            ("align", Ok(n)) => align = alignment(n.into())?,
+            ("align", Ok(n)) => align = check_alignment(n.into())?,
             _ => {}
         }
     }
@@ -228,8 +240,8 @@ fn float(attributes: &[(String, String)]) -> Result<Type, String> {
     }
 }
 
-/// An alignment in bits: a power of two (CTF 1.8, 4.1.2).
-fn alignment(n: i128) -> Result<u32, String> {
+/// Checks an alignment in bits: it must be a power of two (CTF 1.8, 4.1.2).
+fn check_alignment(n: i128) -> Result<u32, String> {
     u32::try_from(n)
         .ok()
         .filter(|n| n.is_power_of_two() && *n <= 1 << 16)

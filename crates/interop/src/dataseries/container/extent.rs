@@ -1,8 +1,8 @@
 //! An extent: records of one type.
 
-use super::hash::{CONTENT, hash};
+use super::hash::{CONTENT, continue_hash};
 use super::types::{FieldType, Type};
-use super::unpack::{Order, decompress, expand, swap, undo};
+use super::unpack::{Order, decompress, restore_nulls, to_little_endian, undo_packing};
 use std::sync::Arc;
 
 /// Bytes of an extent's head before its type's name.
@@ -27,7 +27,8 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub fn read(b: &[u8; HEAD], order: Order) -> Result<Self, String> {
+    /// Parses the head of an extent. Fails if its sizes are impossible.
+    pub fn parse(b: &[u8; HEAD], order: Order) -> Result<Self, String> {
         let n = |at: usize| order.u32(&b[at..]);
         if n(0) >= PACKED || n(4) >= PACKED || n(12) < 4 || n(12) as usize > UNPACKED {
             return Err("an extent with impossible sizes".to_owned());
@@ -43,14 +44,14 @@ impl Head {
             name_bytes: usize::from(b[26]),
         })
     }
-    /// Bytes of the whole extent.
-    pub fn bytes(&self) -> usize {
+    /// Returns the size of the whole extent in the file, in bytes.
+    pub fn total_bytes(&self) -> usize {
         (HEAD + self.name_bytes).next_multiple_of(4)
             + self.fixed.next_multiple_of(4)
             + self.variable.next_multiple_of(4)
     }
-    /// Where the packed records begin.
-    pub fn start(&self) -> usize {
+    /// Returns the offset of the packed records within the extent.
+    pub fn records_start(&self) -> usize {
         (HEAD + self.name_bytes).next_multiple_of(4)
     }
 }
@@ -87,7 +88,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Unpacks an extent that was read whole, and checks it.
+    /// Decompresses an extent that was read whole, and checks its checksums.
     pub(crate) fn unpack(
         head: &Head,
         bytes: &[u8],
@@ -107,7 +108,7 @@ impl Extent {
             .checked_mul(kind.record_bytes)
             .filter(|n| *n <= UNPACKED)
             .ok_or("it has too many records")?;
-        let start = head.start();
+        let start = head.records_start();
         let variable_at = start + head.fixed.next_multiple_of(4);
         let (fixed, variable) =
             (&bytes[start..start + head.fixed], &bytes[variable_at..variable_at + head.variable]);
@@ -117,7 +118,7 @@ impl Extent {
             decompress(head.modes.0, fixed, wanted, kind.compact)?
         };
         if kind.compact {
-            fixed = expand(&kind, head.records, &fixed)?;
+            fixed = restore_nulls(&kind, head.records, &fixed)?;
         }
         let mut all = vec![0; 4];
         if head.variable_bytes > 4 {
@@ -127,17 +128,18 @@ impl Extent {
         if content_hash(&this.fixed, &this.variable, order)? != head.hash {
             return Err("its content's hash is wrong".to_owned());
         }
-        swap(&this.kind, &mut this.fixed, order);
-        undo(&this.kind, &mut this.fixed);
+        to_little_endian(&this.kind, &mut this.fixed, order);
+        undo_packing(&this.kind, &mut this.fixed);
         Ok(this)
     }
 
-    /// Bytes of memory that it takes.
-    pub fn bytes(&self) -> usize {
+    /// Returns how many bytes of memory the extent takes.
+    pub fn memory_bytes(&self) -> usize {
         self.fixed.len() + self.variable.len()
     }
 
-    /// The value of field `field` of record `record`; null if there are none such.
+    /// Returns the value of field `field` in record `record`; null if there is no such record or
+    /// field.
     pub fn value(&self, record: usize, field: usize) -> Value<'_> {
         let (Some(f), true) = (self.kind.fields.get(field), record < self.records) else {
             return Value::Null;
@@ -159,6 +161,8 @@ impl Extent {
         }
     }
 
+    /// Returns the bytes of the variable value at this offset. Returns `None` if they lead beyond
+    /// the end.
     fn variable_at(&self, offset: i32) -> Option<&[u8]> {
         let offset = usize::try_from(offset).ok().filter(|n| *n > 0)?;
         let len = self.order.u32(self.variable.get(offset..offset + 4)?) as usize;
@@ -166,30 +170,30 @@ impl Extent {
     }
 }
 
-/// The hash of an extent's unpacked records: of the fixed part, of the variable values, and of
-/// their lengths. Fails if a length leads beyond the end.
+/// Returns the hash of an extent's unpacked records: of the fixed part, of the variable values, and
+/// of their lengths. Fails if a length leads beyond the end.
 pub(crate) fn content_hash(fixed: &[u8], variable: &[u8], order: Order) -> Result<u32, String> {
-    let mut sum = hash(hash(CONTENT, fixed), variable);
+    let mut sum = continue_hash(continue_hash(CONTENT, fixed), variable);
     let (mut at, mut lengths) = (4, Vec::with_capacity(4 * LENGTHS));
     while at < variable.len() {
         let bytes = variable.get(at..at + 4).ok_or("a value without a length")?;
         let len = order.u32(bytes) as usize;
         lengths.extend_from_slice(bytes);
         if lengths.len() == 4 * LENGTHS {
-            sum = hash(sum, &lengths);
+            sum = continue_hash(sum, &lengths);
             lengths.clear();
         }
-        at = at.saturating_add(4 + span(len));
+        at = at.saturating_add(4 + padded_len(len));
     }
     if at != variable.len() {
         Err("a value longer than its extent".to_owned())
     } else {
-        Ok(hash(sum, &lengths))
+        Ok(continue_hash(sum, &lengths))
     }
 }
 
-/// Bytes that a variable value of `len` bytes takes after its length, so that the next length
-/// stands at 4 modulo 8.
-pub(crate) const fn span(len: usize) -> usize {
+/// Returns how many bytes a variable value of `len` bytes takes after its length, so that the next
+/// length is at 4 modulo 8.
+pub(crate) const fn padded_len(len: usize) -> usize {
     len + (12 - len % 8) % 8
 }

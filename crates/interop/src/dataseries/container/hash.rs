@@ -6,6 +6,7 @@ pub const CONTENT: u32 = 1972;
 pub const TAIL: u32 = 1776;
 const GOLDEN: u32 = 0x9e37_79b9;
 
+/// Mixes three numbers, as Bob Jenkins's hash function does.
 const fn mix(mut a: u32, mut b: u32, mut c: u32) -> (u32, u32, u32) {
     a = a.wrapping_sub(b).wrapping_sub(c) ^ (c >> 13);
     b = b.wrapping_sub(c).wrapping_sub(a) ^ (a << 8);
@@ -19,13 +20,13 @@ const fn mix(mut a: u32, mut b: u32, mut c: u32) -> (u32, u32, u32) {
     (a, b, c)
 }
 
-/// One mix of three numbers: the third.
-pub const fn mix3(a: u32, b: u32, c: u32) -> u32 {
+/// Mixes three numbers and returns the third.
+pub const fn mix_to_one(a: u32, b: u32, c: u32) -> u32 {
     mix(a, b, c).2
 }
 
-/// The hash of `bytes`, continued from `before`.
-pub fn hash(before: u32, bytes: &[u8]) -> u32 {
+/// Returns the hash of `bytes`, continued from the hash `before`.
+pub fn continue_hash(before: u32, bytes: &[u8]) -> u32 {
     let (mut a, mut b, mut c) = (GOLDEN, GOLDEN, before);
     let word = |bytes: &[u8], at: usize| {
         (0..4).fold(0u32, |w, i| w | u32::from(bytes.get(at + i).copied().unwrap_or(0)) << (8 * i))

@@ -2,7 +2,7 @@
 //! neither index nor tail, and is read as far as it goes.
 
 use super::extent::{Extent, HEAD, Head};
-use super::hash::{TAIL, hash, mix3};
+use super::hash::{TAIL, continue_hash, mix_to_one};
 use super::types::{INDEX_TYPE, Types, XML_TYPE};
 use super::unpack::Order;
 use crate::Error;
@@ -15,7 +15,7 @@ const HEADER: u64 = 40;
 const TAIL_BYTES: usize = 28;
 const FORMAT: &str = "DataSeries file";
 
-/// Whether a file that begins so is one.
+/// Returns whether a file that starts with these bytes is a DataSeries file.
 pub fn is_dataseries(start: &[u8]) -> bool {
     start.starts_with(b"DSv1")
 }
@@ -43,7 +43,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens it, and reads its types.
+    /// Opens a file, and reads the types of its records. Fails if it is no DataSeries file.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
         let mut header = [0; HEADER as usize];
@@ -81,78 +81,82 @@ impl Reader {
             let Value::Bytes(xml) = types.value(i, 0) else { continue };
             let xml = String::from_utf8_lossy(xml);
             this.types
-                .add(xml.trim_end_matches('\0'))
-                .map_err(|what| Error::damaged(path, types.offset, what))?;
+                .add_type(xml.trim_end_matches('\0'))
+                .map_err(|what| Error::damage(path, types.offset, what))?;
         }
         Ok(this)
     }
 
-    /// Where the next extent begins.
+    /// Returns the offset at which the next extent begins.
     pub fn position(&self) -> u64 {
         self.at
     }
 
-    /// The next extent of records; `None` after the last. After an error the rest cannot be read.
+    /// Reads the next extent of records. Returns `None` after the last. After an error the rest of
+    /// the file cannot be read.
     pub fn next_extent(&mut self) -> Result<Option<Extent>, Error> {
-        let Some((head, bytes)) = self.raw()? else { return Ok(None) };
+        let Some((head, bytes)) = self.read_raw()? else { return Ok(None) };
         let offset = self.at;
         self.at += bytes.len() as u64;
         let extent = self.unpack(&head, &bytes, offset)?;
-        self.chain = mix3(head.hash ^ head.adler, self.chain, super::hash::CONTENT);
+        self.chain = mix_to_one(head.hash ^ head.adler, self.chain, super::hash::CONTENT);
         if extent.kind.name != INDEX_TYPE {
             return Ok(Some(extent));
         }
-        self.tail(offset, bytes.len())?;
+        self.check_tail(offset, bytes.len())?;
         Ok(None)
     }
 
-    /// The offset and type of the next extent, and the extent if its type is `wanted` and it is
-    /// sound; `None` after the last.
-    pub fn place(
+    /// Returns the offset and type of the next extent, and the extent itself if its type is
+    /// `wanted` and it is sound. Returns `None` after the last.
+    pub fn next_extent_if(
         &mut self,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Option<(Place, Option<Extent>)>, Error> {
-        let Some((head, bytes)) = self.raw()? else { return Ok(None) };
+        let Some((head, bytes)) = self.read_raw()? else { return Ok(None) };
         let offset = self.at;
         self.at += bytes.len() as u64;
         let kind = String::from_utf8_lossy(&bytes[HEAD..HEAD + head.name_bytes]).into_owned();
         if kind == INDEX_TYPE {
-            self.tail(offset, bytes.len())?;
+            self.check_tail(offset, bytes.len())?;
             return Ok(None);
         }
         let extent = if wanted(&kind) { self.unpack(&head, &bytes, offset).ok() } else { None };
         Ok(Some((Place { offset, kind }, extent)))
     }
 
-    /// The same for an extent that stands at `offset`, whatever was read last.
+    /// Reads the extent at this offset, whatever was read last.
     pub fn read_at(&mut self, offset: u64) -> Result<Extent, Error> {
         self.at = offset;
         self.file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &self.path))?;
-        match self.raw()? {
+        match self.read_raw()? {
             Some((head, bytes)) => self.unpack(&head, &bytes, offset),
-            None => Err(self.damaged("there is no extent here")),
+            None => Err(self.damage_error("there is no extent here")),
         }
     }
 
-    fn damaged(&self, what: impl Into<String>) -> Error {
-        Error::damaged(&self.path, self.at, what)
+    /// Returns the error for damage at the current position.
+    fn damage_error(&self, what: impl Into<String>) -> Error {
+        Error::damage(&self.path, self.at, what)
     }
 
+    /// Decompresses an extent of a known type. Fails if the type is unknown or the extent is
+    /// damaged.
     fn unpack(&self, head: &Head, bytes: &[u8], offset: u64) -> Result<Extent, Error> {
         let name = String::from_utf8_lossy(&bytes[HEAD..HEAD + head.name_bytes]).into_owned();
         let kind = self.types.get(&name).ok_or_else(|| {
-            Error::damaged(&self.path, offset, format!("an extent of the unknown type {name:?}"))
+            Error::damage(&self.path, offset, format!("an extent of the unknown type {name:?}"))
         })?;
         Extent::unpack(head, bytes, offset, kind.clone(), self.order).map_err(|what| {
-            Error::damaged(&self.path, offset, format!("an extent of {name}: {what}"))
+            Error::damage(&self.path, offset, format!("an extent of {name}: {what}"))
         })
     }
 
-    /// The bytes of the extent here.
-    fn raw(&mut self) -> Result<Option<(Head, Vec<u8>)>, Error> {
+    /// Reads the bytes of the extent at the current position.
+    fn read_raw(&mut self) -> Result<Option<(Head, Vec<u8>)>, Error> {
         let mut start = [0; HEAD];
         let short = |this: &Self| {
-            this.damaged(
+            this.damage_error(
                 "the file ends here, without its index: its writer was killed, or it was cut",
             )
         };
@@ -164,11 +168,11 @@ impl Reader {
             });
         }
         if start[..4] == [0xff; 4] {
-            return Err(self.damaged("the tail is where the index should be"));
+            return Err(self.damage_error("the tail is where the index should be"));
         }
-        let head = Head::read(&start, self.order).map_err(|what| self.damaged(what))?;
+        let head = Head::parse(&start, self.order).map_err(|what| self.damage_error(what))?;
         let mut bytes = start.to_vec();
-        let rest = (head.bytes() - HEAD) as u64;
+        let rest = (head.total_bytes() - HEAD) as u64;
         let n = (&mut self.file)
             .take(rest)
             .read_to_end(&mut bytes)
@@ -176,28 +180,28 @@ impl Reader {
         if (n as u64) < rest { Err(short(self)) } else { Ok(Some((head, bytes))) }
     }
 
-    /// What stands after the index.
-    fn tail(&mut self, index: u64, index_bytes: usize) -> Result<(), Error> {
+    /// Checks what follows the index at the end of the file.
+    fn check_tail(&mut self, index: u64, index_bytes: usize) -> Result<(), Error> {
         let mut tail = [0; TAIL_BYTES];
         self.file
             .read_exact(&mut tail)
-            .map_err(|_| self.damaged("the file ends within its tail"))?;
+            .map_err(|_| self.damage_error("the file ends within its tail"))?;
         let n = |at: usize| self.order.u32(&tail[at..]);
         let sound = tail[..4] == [0xff; 4]
             && n(4) as usize == index_bytes
             && n(8) == !n(4)
             && self.order.u64(&tail[16..]) == index
-            && n(24) == hash(TAIL, &tail[..24]);
+            && n(24) == continue_hash(TAIL, &tail[..24]);
         if !sound {
-            return Err(self.damaged("the tail is not that of this file"));
+            return Err(self.damage_error("the tail is not that of this file"));
         }
         self.whole = true;
         Ok(())
     }
 
-    /// The chained checksum of the extents read so far, which the tail of a file of newer writers
-    /// repeats.
-    pub fn chain(&self) -> u32 {
+    /// Returns the chained checksum of the extents read so far, which files of newer writers repeat
+    /// at their end.
+    pub fn chained_checksum(&self) -> u32 {
         self.chain
     }
 }

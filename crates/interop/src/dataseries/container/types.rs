@@ -26,6 +26,8 @@ pub enum FieldType {
 }
 
 impl FieldType {
+    /// Returns how many bytes a value takes in the fixed part of a record. Booleans are bits and
+    /// take none of their own.
     const fn size(self) -> usize {
         match self {
             Self::Bool => 0,
@@ -85,7 +87,7 @@ pub struct Type {
 const RECORD_BYTES: usize = 1 << 20;
 
 impl Type {
-    /// Reads a type's description.
+    /// Parses the XML description of a record type.
     pub fn parse(xml: &str) -> Result<Self, String> {
         let document =
             roxmltree::Document::parse(xml).map_err(|e| format!("a type is not XML: {e}"))?;
@@ -131,13 +133,15 @@ impl Type {
             if node.tag_name().name() != "field" {
                 return Err(format!("type {} has a {}", this.name, node.tag_name().name()));
             }
-            this.field(&node)?;
+            this.add_field(&node)?;
         }
         this.lay_out(reverse, tight)?;
         Ok(this)
     }
 
-    fn field(&mut self, node: &roxmltree::Node<'_, '_>) -> Result<(), String> {
+    /// Adds the field that an XML node describes. Fails if an attribute is unknown or contradicts
+    /// another.
+    fn add_field(&mut self, node: &roxmltree::Node<'_, '_>) -> Result<(), String> {
         let attribute = |name: &str| node.attribute(name).unwrap_or_default();
         let name = attribute("name");
         let trouble = |what: &str| Err(format!("field {name} of {} {what}", self.name));
@@ -190,6 +194,8 @@ impl Type {
         Ok(())
     }
 
+    /// Assigns each field its position in the fixed part of a record: bits first, then by size, as
+    /// the original library does.
     fn lay_out(&mut self, reverse: bool, tight: bool) -> Result<(), String> {
         let mut at = 0;
         let fields = &mut self.fields;
@@ -257,8 +263,8 @@ impl Type {
         Ok(())
     }
 
-    /// The index of a field.
-    pub fn position(&self, name: &str) -> Option<usize> {
+    /// Returns the index of the field of this name.
+    pub fn field_index(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
     }
 }
@@ -291,15 +297,15 @@ impl Default for Types {
 }
 
 impl Types {
-    /// Adds one.
-    pub fn add(&mut self, xml: &str) -> Result<(), String> {
+    /// Adds the type with this XML description.
+    pub fn add_type(&mut self, xml: &str) -> Result<(), String> {
         let t = Type::parse(xml)?;
         match self.0.insert(t.name.clone(), std::sync::Arc::new(t)) {
             Some(double) => Err(format!("type {} appears twice", double.name)),
             None => Ok(()),
         }
     }
-    /// The one of this name.
+    /// Returns the type of this name.
     pub fn get(&self, name: &str) -> Option<&std::sync::Arc<Type>> {
         self.0.get(name)
     }

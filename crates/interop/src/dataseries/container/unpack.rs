@@ -6,7 +6,8 @@ use std::io::Read;
 /// The names of the compression modes, by their numbers.
 const MODES: [&str; 8] = ["none", "lzo", "zlib", "bzip2", "lzf", "snappy", "lz4", "lz4hc"];
 
-/// Decompresses `from` to exactly `wanted` bytes; at most so many if `upto`.
+/// Decompresses `from` to exactly `wanted` bytes, or to at most so many if `upto`. `mode` is the
+/// compression algorithm.
 pub(crate) fn decompress(
     mode: u8,
     from: &[u8],
@@ -59,8 +60,8 @@ pub(crate) fn decompress(
     }
 }
 
-/// Puts null fields back that were left out.
-pub(crate) fn expand(t: &Type, records: usize, packed: &[u8]) -> Result<Vec<u8>, String> {
+/// Puts the null fields back that were left out of the packed records.
+pub(crate) fn restore_nulls(t: &Type, records: usize, packed: &[u8]) -> Result<Vec<u8>, String> {
     let mut out = vec![0; records * t.record_bytes];
     let mut from = 0;
     let short = || "ends within a record".to_owned();
@@ -100,18 +101,20 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// Reads a number in this byte order.
     pub fn u32(self, b: &[u8]) -> u32 {
         let v = b.first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
         if self.swapped { v.swap_bytes() } else { v }
     }
+    /// Reads a number in this byte order.
     pub fn u64(self, b: &[u8]) -> u64 {
         let v = b.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
         if self.swapped { v.swap_bytes() } else { v }
     }
 }
 
-/// Turns the records' numbers into little-endian ones.
-pub(crate) fn swap(t: &Type, fixed: &mut [u8], order: Order) {
+/// Converts the numbers of the records to little-endian.
+pub(crate) fn to_little_endian(t: &Type, fixed: &mut [u8], order: Order) {
     if !order.swapped {
         return;
     }
@@ -126,8 +129,9 @@ pub(crate) fn swap(t: &Type, fixed: &mut [u8], order: Order) {
     }
 }
 
-/// Undoes scales and differences, in this order: scale, to the record before, to another field.
-pub(crate) fn undo(t: &Type, fixed: &mut [u8]) {
+/// Undoes how numbers were transformed for compression: first scales, then differences to the
+/// record before, then differences to another field.
+pub(crate) fn undo_packing(t: &Type, fixed: &mut [u8]) {
     if t.fields.iter().all(|f| f.scale.is_none() && f.relative.is_none()) {
         return;
     }

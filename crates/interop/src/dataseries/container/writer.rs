@@ -1,7 +1,7 @@
 //! Writing a DataSeries file: records gather in an extent of their type until it is full.
 
-use super::extent::{HEAD, content_hash, span};
-use super::hash::{CONTENT, TAIL, hash, mix3};
+use super::extent::{HEAD, content_hash, padded_len};
+use super::hash::{CONTENT, TAIL, continue_hash, mix_to_one};
 use super::types::{FieldType, INDEX_TYPE, Type, Types, XML_TYPE};
 use super::unpack::Order;
 use ahash::HashMap;
@@ -36,6 +36,7 @@ impl Growing {
         Self { kind, records: 0, fixed: Vec::new(), variable: vec![0; 4] }
     }
 
+    /// Returns whether the extent has reached the size at which it is written.
     fn is_full(&self) -> bool {
         self.fixed.len() + self.variable.len() >= FULL
     }
@@ -53,12 +54,13 @@ pub struct Writer<W> {
     index: Vec<(u64, String)>,
 }
 
-fn invalid(what: String) -> io::Error {
+/// Returns an error for records that the format cannot hold.
+fn invalid_input(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a file whose records have types with these descriptions.
+    /// Begins a file whose record types have these XML descriptions.
     pub fn new(mut out: W, descriptions: &[String]) -> io::Result<Self> {
         out.write_all(b"DSv1")?;
         out.write_all(&0x1234_5678u32.to_le_bytes())?;
@@ -67,7 +69,7 @@ impl<W: Write> Writer<W> {
             out.write_all(&v.to_le_bytes())?;
         }
         let mut types = Types::default();
-        descriptions.iter().try_for_each(|xml| types.add(xml)).map_err(invalid)?;
+        descriptions.iter().try_for_each(|xml| types.add_type(xml)).map_err(invalid_input)?;
         let mut this = Self {
             out,
             at: HEADER,
@@ -78,34 +80,36 @@ impl<W: Write> Writer<W> {
             index: Vec::new(),
         };
         for xml in descriptions {
-            this.record(XML_TYPE, &[("xmltype", Field::Bytes(xml.as_bytes()))])?;
+            this.add_record(XML_TYPE, &[("xmltype", Field::Bytes(xml.as_bytes()))])?;
         }
-        this.flush(XML_TYPE)?;
+        this.flush_type(XML_TYPE)?;
         Ok(this)
     }
 
-    /// The type of this name.
-    pub fn kind(&self, name: &str) -> Option<&Arc<Type>> {
+    /// Returns the record type of this name.
+    pub fn type_of(&self, name: &str) -> Option<&Arc<Type>> {
         self.types.get(name)
     }
 
-    /// The records from now on stand in one extent.
-    pub fn together(&mut self) {
+    /// Begins a group of records, which must be in one extent.
+    pub fn begin_group(&mut self) {
         self.together = true;
     }
 
-    /// The group of records of this type is whole.
-    pub fn apart(&mut self, kind: &str) -> io::Result<()> {
+    /// Ends the group of records of this type.
+    pub fn end_group(&mut self, kind: &str) -> io::Result<()> {
         self.together = false;
         let full = self.growing.get(kind).is_some_and(Growing::is_full);
-        if full { self.flush(kind) } else { Ok(()) }
+        if full { self.flush_type(kind) } else { Ok(()) }
     }
 
-    /// Adds a record; nullable fields that are not named are null, others zero.
-    pub fn record(&mut self, kind: &str, values: &[(&str, Field<'_>)]) -> io::Result<()> {
+    /// Adds a record. Nullable fields that are not named are null, others zero.
+    pub fn add_record(&mut self, kind: &str, values: &[(&str, Field<'_>)]) -> io::Result<()> {
         if !self.growing.contains_key(kind) {
-            let t =
-                self.types.get(kind).ok_or_else(|| invalid(format!("there is no type {kind}")))?;
+            let t = self
+                .types
+                .get(kind)
+                .ok_or_else(|| invalid_input(format!("there is no type {kind}")))?;
             self.growing.insert(kind.to_owned(), Growing::new(t.clone()));
         }
         let Some(g) = self.growing.get_mut(kind) else { return Ok(()) };
@@ -116,8 +120,8 @@ impl<W: Write> Writer<W> {
             record[at] |= 1 << bit;
         }
         for (name, value) in values {
-            let Some(f) = g.kind.position(name).map(|i| &g.kind.fields[i]) else {
-                return Err(invalid(format!("{kind} has no field {name}")));
+            let Some(f) = g.kind.field_index(name).map(|i| &g.kind.fields[i]) else {
+                return Err(invalid_input(format!("{kind} has no field {name}")));
             };
             if let Some((at, bit)) = f.null {
                 record[at] &= !(1 << bit);
@@ -133,34 +137,37 @@ impl<W: Write> Writer<W> {
                 }
                 (FieldType::Variable, Field::Bytes(bytes)) if !bytes.is_empty() => {
                     let offset = i32::try_from(g.variable.len())
-                        .map_err(|_| invalid(format!("an extent of {kind} is full")))?;
+                        .map_err(|_| invalid_input(format!("an extent of {kind} is full")))?;
                     record[f.at..f.at + 4].copy_from_slice(&offset.to_le_bytes());
                     g.variable.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
                     g.variable.extend_from_slice(bytes);
-                    g.variable.resize(offset as usize + 4 + span(bytes.len()), 0);
+                    g.variable.resize(offset as usize + 4 + padded_len(bytes.len()), 0);
                 }
                 (FieldType::Variable, Field::Bytes(_)) => {}
                 (kind, value) => {
-                    return Err(invalid(format!("field {name} is a {kind:?} and not {value:?}")));
+                    return Err(invalid_input(format!(
+                        "field {name} is a {kind:?} and not {value:?}"
+                    )));
                 }
             }
         }
         g.records += 1;
-        if g.is_full() && !self.together { self.flush(kind) } else { Ok(()) }
+        if g.is_full() && !self.together { self.flush_type(kind) } else { Ok(()) }
     }
 
-    /// Writes what is waiting of a type.
-    fn flush(&mut self, kind: &str) -> io::Result<()> {
+    /// Writes the records of a type that are not written yet.
+    fn flush_type(&mut self, kind: &str) -> io::Result<()> {
         let Some(g) = self.growing.remove(kind).filter(|g| g.records > 0) else { return Ok(()) };
         self.index.push((self.at, kind.to_owned()));
-        self.extent(&g)
+        self.write_extent(&g)
     }
 
-    fn extent(&mut self, g: &Growing) -> io::Result<()> {
+    /// Writes an extent with its checksums.
+    fn write_extent(&mut self, g: &Growing) -> io::Result<()> {
         let order = Order { swapped: false };
-        let sum = content_hash(&g.fixed, &g.variable, order).map_err(invalid)?;
-        let (fixed_mode, fixed) = packed(&g.fixed)?;
-        let (variable_mode, variable) = packed(&g.variable[4..])?;
+        let sum = content_hash(&g.fixed, &g.variable, order).map_err(invalid_input)?;
+        let (fixed_mode, fixed) = compress(&g.fixed)?;
+        let (variable_mode, variable) = compress(&g.variable[4..])?;
         let mut bytes = Vec::with_capacity(HEAD + fixed.len() + variable.len() + 64);
         for n in
             [fixed.len() as u32, variable.len() as u32, g.records, g.variable.len() as u32, 0, sum]
@@ -176,21 +183,21 @@ impl<W: Write> Writer<W> {
         adler.write(&bytes[..16]);
         adler.write(&bytes[20..]);
         bytes[16..20].copy_from_slice(&adler.finish().to_le_bytes());
-        self.chain = mix3(sum ^ adler.finish(), self.chain, CONTENT);
+        self.chain = mix_to_one(sum ^ adler.finish(), self.chain, CONTENT);
         self.at += bytes.len() as u64;
         self.out.write_all(&bytes)
     }
 
-    /// Writes what is waiting, the index and the tail.
+    /// Writes the remaining records, the index and the tail. Returns the output.
     pub fn finish(mut self) -> io::Result<W> {
         let mut kinds: Vec<String> = self.growing.keys().cloned().collect();
         kinds.sort();
-        kinds.iter().try_for_each(|kind| self.flush(kind))?;
+        kinds.iter().try_for_each(|kind| self.flush_type(kind))?;
         let at = self.at;
         let mut all = std::mem::take(&mut self.index);
         all.push((at, INDEX_TYPE.to_owned()));
         for (offset, kind) in &all {
-            self.record(
+            self.add_record(
                 INDEX_TYPE,
                 &[
                     ("offset", Field::Int(*offset as i64)),
@@ -198,22 +205,22 @@ impl<W: Write> Writer<W> {
                 ],
             )?;
         }
-        self.flush(INDEX_TYPE)?;
+        self.flush_type(INDEX_TYPE)?;
         let len = (self.at - at) as u32;
         let mut tail = vec![0xff; 4];
         for n in [len, !len, self.chain] {
             tail.extend_from_slice(&n.to_le_bytes());
         }
         tail.extend_from_slice(&at.to_le_bytes());
-        tail.extend_from_slice(&hash(TAIL, &tail).to_le_bytes());
+        tail.extend_from_slice(&continue_hash(TAIL, &tail).to_le_bytes());
         self.out.write_all(&tail)?;
         self.out.flush()?;
         Ok(self.out)
     }
 }
 
-/// Compressed if that is shorter; the mode.
-fn packed(bytes: &[u8]) -> io::Result<(u8, Vec<u8>)> {
+/// Compresses the bytes if that makes them shorter. Returns the compression mode and the bytes.
+fn compress(bytes: &[u8]) -> io::Result<(u8, Vec<u8>)> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes)?;
     let packed = encoder.finish()?;

@@ -22,9 +22,9 @@ pub(crate) const STATFS_FIELDS: StructFields = fields! { "statfs_result_":
     "type" "bsize" "blocks" "bfree" "bavail" "files" "ffree" "fsid" "namelen" "frsize" "flags"
 };
 
-/// Adds the fields of a struct to `numbers`. `prefix`: what the names of its fields in the layout
+/// Adds the fields of a struct to `numbers`. `prefix` is what the names of its fields in the layout
 /// begin with.
-pub(crate) fn structure(
+pub(crate) fn struct_to_fields(
     bytes: &[u8],
     layout: &Layout,
     prefix: &str,
@@ -40,19 +40,20 @@ pub(crate) fn structure(
     };
     for (field, name) in fields {
         let value = match word(&format!("{name}_nsec")) {
-            Some(ns) => word(name).map(|s| tfrac(s, ns)),
+            Some(ns) => word(name).map(|s| to_tfrac(s, ns)),
             None => word(name).map(u64::cast_signed),
         };
         numbers.extend(value.map(|v| (*field, v)));
     }
 }
 
-/// A time in units of 2^-32 s.
-fn tfrac(seconds: u64, nanos: u64) -> i64 {
-    ((seconds << 32) | fraction(nanos)).cast_signed()
+/// Returns a time in units of 2^-32 s.
+fn to_tfrac(seconds: u64, nanos: u64) -> i64 {
+    ((seconds << 32) | nanos_to_fraction(nanos)).cast_signed()
 }
 
-fn fraction(nanos: u64) -> u64 {
+/// Converts nanoseconds to units of 2^-32 s.
+fn nanos_to_fraction(nanos: u64) -> u64 {
     u64::try_from((u128::from(nanos) << 32) / 1_000_000_000).unwrap_or(u64::MAX).min(0xffff_ffff)
 }
 
@@ -66,7 +67,7 @@ pub(crate) enum RecordedTimes {
     Beyond,
 }
 
-/// The two times in the bytes of a call's argument.
+/// Returns the two times in the bytes of a call's argument.
 pub(crate) fn recorded_times(bytes: &[u8], form: Times) -> RecordedTimes {
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
@@ -83,7 +84,7 @@ pub(crate) fn recorded_times(bytes: &[u8], form: Times) -> RecordedTimes {
         UTIME_OMIT if form == Times::Nanos => Some(1 << 32 | u64::from(UTIME_WORDS[1])),
         _ if s > u64::from(u32::MAX) || ns >= 1_000_000_000 => None,
         _ => {
-            let word = fraction(ns);
+            let word = nanos_to_fraction(ns);
             // The two above have taken a nanosecond each: the next fraction reads as the same.
             let taken = UTIME_WORDS.iter().any(|w| u64::from(*w) == word);
             Some(s << 32 | (word + u64::from(taken)))
@@ -99,7 +100,7 @@ pub(crate) fn recorded_times(bytes: &[u8], form: Times) -> RecordedTimes {
     }
 }
 
-/// The type of a node as the original library numbers it.
+/// Returns the type of a file as the original library numbers it.
 pub(crate) fn node_type(mode: u64) -> i64 {
     match mode as u32 & S_IFMT {
         S_IFCHR => 1,

@@ -10,7 +10,7 @@ use ahash::HashMap;
 use linux_raw_sys::general::RENAME_EXCHANGE;
 use model::Tables;
 use model::files::{FileType, Final, Row};
-use model::world::{Bound, Descriptor, Directory, OpenFile, World, lexical};
+use model::processes::{Descriptor, Directory, OpenFile, Operands, Processes, lexical};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use trace::record::RecordKind;
@@ -38,36 +38,36 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Takes an event, after the world did.
-    pub fn event(&mut self, event: &Event, world: &World<()>) {
+    /// Updates the known paths from an event, after [`Processes`] took it.
+    pub fn observe_event(&mut self, event: &Event, processes: &Processes<()>) {
         match event.kind {
             RecordKind::State => {
-                if let Some(directory) = world.directory(event.tid) {
+                if let Some(directory) = processes.directory(event.tid) {
                     self.start.get_or_insert_with(|| directory.path.to_vec());
-                    self.directory(directory);
+                    self.add_directory(directory);
                 }
             }
             RecordKind::Descriptor if !event.is_mapping() => {
-                if let Some(d) = world.descriptor(event.tid, event.args[0] as i32) {
-                    self.opened(d);
+                if let Some(d) = processes.descriptor(event.tid, event.args[0] as i32) {
+                    self.add_open_file(d);
                 }
             }
             _ => {}
         }
     }
 
-    /// Takes a call that returned, after the world did.
-    pub fn observe(&mut self, call: &Call, bound: &Bound<()>) {
-        bound.opened.iter().for_each(|(_, d)| self.opened(d));
-        if let Some(directory) = &bound.directory {
-            self.directory(directory);
+    /// Updates the known paths from a call that returned, after [`Processes`] took it.
+    pub fn observe(&mut self, call: &Call, operands: &Operands<()>) {
+        operands.opened.iter().for_each(|(_, d)| self.add_open_file(d));
+        if let Some(directory) = &operands.directory {
+            self.add_directory(directory);
         }
-        let Some(shape) = call.shape().filter(|s| s.changes && call.succeeded()) else { return };
+        let Some(spec) = call.spec().filter(|s| s.changes && call.succeeded()) else { return };
         let mut source = None;
         for (i, role) in
-            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
+            spec.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
         {
-            let Some(path) = self.resolved(i, call, bound) else { continue };
+            let Some(path) = self.current_path(i, call, operands) else { continue };
             match role {
                 abi::Role::Source => source = Some(path),
                 abi::Role::Target => {
@@ -76,32 +76,33 @@ impl Names {
                             .args
                             .get(i + 1)
                             .is_some_and(|f| f & u64::from(RENAME_EXCHANGE) != 0)
-                            && shape.args.len() > i + 1;
-                        self.renamed(&old, &path, exchanged);
+                            && spec.args.len() > i + 1;
+                        self.apply_rename(&old, &path, exchanged);
                     }
                 }
-                abi::Role::Remove | abi::Role::RemoveDirectory => self.gone(&path),
+                abi::Role::Remove | abi::Role::RemoveDirectory => self.apply_removal(&path),
                 abi::Role::Lookup | abi::Role::Open(_) | abi::Role::Create => {}
             }
         }
     }
 
-    /// The path in an argument, with the current path of its directory.
-    fn resolved(&self, arg: usize, call: &Call, bound: &Bound<()>) -> Option<Vec<u8>> {
-        let path = bound.paths[arg].as_deref()?;
+    /// Returns the path in an argument, joined with the current path of its directory.
+    fn current_path(&self, arg: usize, call: &Call, operands: &Operands<()>) -> Option<Vec<u8>> {
+        let path = operands.paths[arg].as_deref()?;
         let given = call.path(arg as u8)?;
         if given.starts_with(b"/") {
             return Some(lexical(path));
         }
-        let way = call.shape()?.args[arg].kind.path_use()?;
+        let way = call.spec()?.args[arg].kind.path_use()?;
         let base = match way.dir.map(usize::from).filter(|d| !is_cwd(call.args[*d])) {
-            Some(dir) => self.file(&bound.fds[dir].as_ref()?.file)?,
-            None => self.working(bound.cwd.as_ref()?)?,
+            Some(dir) => self.file_path(&operands.fds[dir].as_ref()?.file)?,
+            None => self.directory_path(operands.cwd.as_ref()?)?,
         };
         Some(lexical(&[base, b"/", given].concat()))
     }
 
-    fn opened(&mut self, d: &Arc<Descriptor<()>>) {
+    /// Adds the path of the file of a new descriptor.
+    fn add_open_file(&mut self, d: &Arc<Descriptor<()>>) {
         if !d.file.is_stored() {
             return;
         }
@@ -112,7 +113,8 @@ impl Names {
         });
     }
 
-    fn directory(&mut self, directory: &Arc<Directory<()>>) {
+    /// Adds the path of a working directory.
+    fn add_directory(&mut self, directory: &Arc<Directory<()>>) {
         prune(&mut self.directories);
         let key = Arc::as_ptr(directory) as usize;
         let fresh = Named { held: Arc::downgrade(directory), name: Some(directory.path.to_vec()) };
@@ -123,107 +125,116 @@ impl Names {
         }
     }
 
-    /// The current path of an open file.
-    fn file(&self, file: &OpenFile) -> Option<&[u8]> {
+    /// Returns the current path of an open file.
+    fn file_path(&self, file: &OpenFile) -> Option<&[u8]> {
         self.files.get(&file.id)?.name.as_deref()
     }
 
-    fn working<'a>(&'a self, directory: &'a Arc<Directory<()>>) -> Option<&'a [u8]> {
+    /// Returns the current path of a working directory.
+    fn directory_path<'a>(&'a self, directory: &'a Arc<Directory<()>>) -> Option<&'a [u8]> {
         match self.directories.get(&(Arc::as_ptr(directory) as usize)) {
             Some(known) => known.name.as_deref(),
             None => Some(&directory.path),
         }
     }
 
-    fn all(&mut self) -> impl Iterator<Item = &mut Option<Vec<u8>>> {
+    /// Returns all known paths, to change them.
+    fn all_paths(&mut self) -> impl Iterator<Item = &mut Option<Vec<u8>>> {
         let files = self.files.values_mut().map(|f| &mut f.name);
         files.chain(self.directories.values_mut().map(|d| &mut d.name))
     }
 
-    fn renamed(&mut self, old: &[u8], new: &[u8], exchanged: bool) {
+    /// Changes the known paths that a rename moved, or that it exchanged. Files that it replaced
+    /// have no path any more.
+    fn apply_rename(&mut self, old: &[u8], new: &[u8], exchanged: bool) {
         if old == new {
             return;
         }
-        for name in self.all() {
+        for name in self.all_paths() {
             let Some(path) = name else { continue };
-            if let Some(rest) = below(old, path) {
-                *name = Some(joined(new, rest));
-            } else if let Some(rest) = below(new, path) {
-                *name = exchanged.then(|| joined(old, rest));
+            if let Some(rest) = strip_base(old, path) {
+                *name = Some(join(new, rest));
+            } else if let Some(rest) = strip_base(new, path) {
+                *name = exchanged.then(|| join(old, rest));
             }
         }
     }
 
-    fn gone(&mut self, path: &[u8]) {
-        for name in self.all() {
+    /// Forgets the path of a file that was removed.
+    fn apply_removal(&mut self, path: &[u8]) {
+        for name in self.all_paths() {
             if name.as_deref() == Some(path) {
                 *name = None;
             }
         }
     }
 
-    /// The path of the file of descriptor argument `fd`, as the process can use it.
-    pub fn of(&self, fd: usize, bound: &Bound<()>) -> Option<Vec<u8>> {
-        let file = &bound.fds[fd].as_ref()?.file;
-        let path = self.path_for_process(self.file(file)?, bound)?;
+    /// Returns the path of the file of descriptor argument `fd`, as the process can use it.
+    pub fn descriptor_path(&self, fd: usize, operands: &Operands<()>) -> Option<Vec<u8>> {
+        let file = &operands.fds[fd].as_ref()?.file;
+        let path = self.path_for_process(self.file_path(file)?, operands)?;
         Some(if path.is_empty() { b".".to_vec() } else { path })
     }
 
-    /// `path`, which starts from the directory descriptor in argument `dir`, without it.
-    pub fn without(
+    /// Returns a path that means the same as `path` relative to the directory descriptor in
+    /// argument `dir`, but needs no descriptor.
+    pub fn without_dirfd(
         &self,
         dir: usize,
         path: &[u8],
         call: &Call,
-        bound: &Bound<()>,
+        operands: &Operands<()>,
     ) -> Option<Vec<u8>> {
         if path.starts_with(b"/") || is_cwd(call.args[dir]) {
             return Some(path.to_vec());
         }
         if path.is_empty() {
-            return self.of(dir, bound);
+            return self.descriptor_path(dir, operands);
         }
-        let directory = self.path_for_process(self.file(&bound.fds[dir].as_ref()?.file)?, bound)?;
-        let path = if directory.is_empty() { path.to_vec() } else { joined(&directory, path) };
+        let directory =
+            self.path_for_process(self.file_path(&operands.fds[dir].as_ref()?.file)?, operands)?;
+        let path = if directory.is_empty() { path.to_vec() } else { join(&directory, path) };
         (path.len() <= LONGEST).then_some(path)
     }
 
-    /// An absolute path as the process can use it; empty for its working directory.
-    fn path_for_process(&self, path: &[u8], bound: &Bound<()>) -> Option<Vec<u8>> {
+    /// Converts an absolute path to one that the process can use under its root. Empty for its
+    /// working directory.
+    fn path_for_process(&self, path: &[u8], operands: &Operands<()>) -> Option<Vec<u8>> {
         // In its own mount namespace the process has other paths.
-        if bound.view.is_some() {
+        if operands.view.is_some() {
             return None;
         }
-        let inside = match &bound.root {
-            Some(root) => joined(b"", below(&root.path, path)?),
+        let inside = match &operands.root {
+            Some(root) => join(b"", strip_base(&root.path, path)?),
             None => path.to_vec(),
         };
         let start = self.start.as_deref().unwrap_or(b"/");
-        let cwd = bound.cwd.as_ref().and_then(|d| self.working(d));
+        let cwd = operands.cwd.as_ref().and_then(|d| self.directory_path(d));
         if let Some(cwd) = cwd
-            && below(start, cwd).is_some()
-            && below(start, path).is_some()
+            && strip_base(start, cwd).is_some()
+            && strip_base(start, path).is_some()
         {
-            return Some(relative(cwd, path));
+            return Some(relative_path(cwd, path));
         }
         Some(inside)
     }
 
-    /// Whether a path argument may name a symbolic link: false if the trace shows that it never
-    /// did.
-    pub fn may_be_link(&mut self, arg: usize, bound: &Bound<()>, trace: &Trace) -> bool {
-        let Some(path) = bound.paths[arg].as_deref().map(lexical) else { return true };
-        let links = self.links.get_or_insert_with(|| links(trace));
+    /// Returns whether a path argument may name a symbolic link. Returns false only if the trace
+    /// shows that it never did.
+    pub fn may_be_link(&mut self, arg: usize, operands: &Operands<()>, trace: &Trace) -> bool {
+        let Some(path) = operands.paths[arg].as_deref().map(lexical) else { return true };
+        let links = self.links.get_or_insert_with(|| find_links(trace));
         links.get(&path).copied().unwrap_or(true)
     }
 }
 
+/// Returns whether a directory descriptor stands for the working directory.
 pub(crate) fn is_cwd(fd: u64) -> bool {
     fd as i32 == abi::AT_FDCWD
 }
 
-/// The paths of the manifest, and whether each was a link at any time.
-fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
+/// Returns the paths of the trace's manifest, and whether each was a symbolic link at any time.
+fn find_links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
     let is_link = |row: &Row| {
         let first = row.initial.as_ref().map(|s| s.kind);
         let last = match &row.last {
@@ -241,24 +252,24 @@ fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
         .map(|row| (row.path.clone(), is_link(&row)))
         .collect();
     // A link that was created and removed is in no first or last state.
-    let mut world = World::<()>::new();
+    let mut processes = Processes::<()>::new();
     for item in trace.read(trace::ReadOptions { data: false }).map_while(Result::ok) {
         let call = match item {
             trace::Item::Event(event) => {
-                world.event(&event);
+                processes.event(&event);
                 continue;
             }
             trace::Item::Call(call) => call,
         };
-        let mut bound = world.enter(&call);
-        world.leave(&call, &mut bound);
-        let Some(shape) = call.shape().filter(|s| s.changes && call.succeeded()) else { continue };
-        let text = shape.args.iter().any(|a| a.kind == abi::Kind::Str);
+        let mut operands = processes.enter(&call);
+        processes.leave(&call, &mut operands);
+        let Some(spec) = call.spec().filter(|s| s.changes && call.succeeded()) else { continue };
+        let text = spec.args.iter().any(|a| a.kind == abi::Kind::Str);
         let mut moved = true;
         for (i, role) in
-            shape.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
+            spec.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
         {
-            let Some(path) = bound.paths[i].as_deref().map(lexical) else { continue };
+            let Some(path) = operands.paths[i].as_deref().map(lexical) else { continue };
             match role {
                 abi::Role::Source => moved = links.get(&path).copied().unwrap_or(true),
                 abi::Role::Target if moved => drop(links.insert(path, true)),
@@ -270,8 +281,8 @@ fn links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
     links
 }
 
-/// The rest of a clean path that is `base` or lies below it.
-fn below<'a>(base: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
+/// Returns the rest of a clean path that is `base` or lies below it.
+fn strip_base<'a>(base: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     let base = if base == b"/" { b"" } else { base };
     match path.strip_prefix(base)? {
         [] => Some(b""),
@@ -280,7 +291,8 @@ fn below<'a>(base: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     }
 }
 
-fn joined(directory: &[u8], rest: &[u8]) -> Vec<u8> {
+/// Joins a directory and a relative path.
+fn join(directory: &[u8], rest: &[u8]) -> Vec<u8> {
     match (directory, rest) {
         (directory, []) if !directory.is_empty() => directory.to_vec(),
         (b"/", rest) => [b"/", rest].concat(),
@@ -288,8 +300,9 @@ fn joined(directory: &[u8], rest: &[u8]) -> Vec<u8> {
     }
 }
 
-/// How `path` is reached from directory `from`, both clean and absolute.
-fn relative(from: &[u8], path: &[u8]) -> Vec<u8> {
+/// Returns the relative path that leads from the directory `from` to `path`. Both are clean and
+/// absolute.
+fn relative_path(from: &[u8], path: &[u8]) -> Vec<u8> {
     let parts = |p: &[u8]| {
         p.split(|b| *b == b'/').filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
     };
@@ -299,7 +312,7 @@ fn relative(from: &[u8], path: &[u8]) -> Vec<u8> {
     up.chain(path[common..].iter().cloned()).collect::<Vec<_>>().join(&b'/')
 }
 
-/// Drops files that are not open any more, from time to time.
+/// Removes files that are not open any more, now and then.
 fn prune<K: std::hash::Hash + Eq, T>(all: &mut HashMap<K, Named<T>>) {
     if all.len() >= 1024 && all.len().is_power_of_two() {
         all.retain(|_, named| named.held.strong_count() > 0);
@@ -312,13 +325,13 @@ mod tests {
 
     #[test]
     fn ways_between_directories() {
-        assert_eq!(relative(b"/a/b", b"/a/b"), b"");
-        assert_eq!(relative(b"/a", b"/a/b/c"), b"b/c");
-        assert_eq!(relative(b"/a/b", b"/a/c"), b"../c");
-        assert_eq!(relative(b"/", b"/a"), b"a");
-        assert_eq!(below(b"/a", b"/a/b"), Some(&b"b"[..]));
-        assert_eq!((below(b"/a", b"/ab"), below(b"/", b"/ab")), (None, Some(&b"ab"[..])));
-        assert_eq!((joined(b"/", b"a"), joined(b"/a", b"")), (b"/a".to_vec(), b"/a".to_vec()));
-        assert_eq!(joined(b"", b""), b"/");
+        assert_eq!(relative_path(b"/a/b", b"/a/b"), b"");
+        assert_eq!(relative_path(b"/a", b"/a/b/c"), b"b/c");
+        assert_eq!(relative_path(b"/a/b", b"/a/c"), b"../c");
+        assert_eq!(relative_path(b"/", b"/a"), b"a");
+        assert_eq!(strip_base(b"/a", b"/a/b"), Some(&b"b"[..]));
+        assert_eq!((strip_base(b"/a", b"/ab"), strip_base(b"/", b"/ab")), (None, Some(&b"ab"[..])));
+        assert_eq!((join(b"/", b"a"), join(b"/a", b"")), (b"/a".to_vec(), b"/a".to_vec()));
+        assert_eq!(join(b"", b""), b"/");
     }
 }

@@ -4,9 +4,9 @@ use super::Exporter;
 use crate::dataseries::container::types::FieldType;
 use crate::dataseries::container::writer::Field;
 use crate::dataseries::export::fields::{
-    Numbers, RecordedTimes, STAT_FIELDS, STATFS_FIELDS, node_type, recorded_times, structure,
+    Numbers, RecordedTimes, STAT_FIELDS, STATFS_FIELDS, node_type, recorded_times, struct_to_fields,
 };
-use crate::dataseries::export::lower::{LIMIT, unknown};
+use crate::dataseries::export::lower::{LIMIT, lacks_payload};
 use crate::dataseries::records::arguments::{Meaning, PREFIX, RECORDS, RecordMap, WITH_FLAGS};
 use abi::Kind;
 use abi::layout::{STAT, STATFS};
@@ -49,8 +49,8 @@ pub(crate) struct RecordFields {
     bare: bool,
 }
 
-/// The record for a call, and the field for flags that it has in addition.
-fn known(name: &str) -> Option<(&'static RecordMap, Option<Meaning>)> {
+/// Returns the record type for a call, and the field for flags that only newer calls have.
+fn record_map(name: &str) -> Option<(&'static RecordMap, Option<Meaning>)> {
     let map = |name: &str| RECORDS.iter().find(|m| m.name == name);
     if let Some((older, _, part)) = WITH_FLAGS.iter().find(|(_, newer, _)| *newer == name) {
         return Some((map(older)?, Some(*part)));
@@ -60,12 +60,12 @@ fn known(name: &str) -> Option<(&'static RecordMap, Option<Meaning>)> {
     Some((RECORDS.iter().find(exact)?, None))
 }
 
-/// The records of a call; `None`: DataSeries has none that can hold it.
+/// Returns the records of a call. Returns `None` if DataSeries has no record that can hold it.
 pub(crate) fn records_of(call: &Call) -> Option<Records> {
     let name = abi::by_number(call.nr)?.name();
     let known_vectors = || {
         let count = call.args[2];
-        !call.row_moves() || count <= BUFFERS
+        !call.moves_data() || count <= BUFFERS
     };
     match name {
         "readv" | "writev" | "sendmsg" | "recvmsg" => {
@@ -74,10 +74,10 @@ pub(crate) fn records_of(call: &Call) -> Option<Records> {
         "execve" => return Some(Records::Exec),
         _ => {}
     }
-    let (map, flags) = known(name)?;
+    let (map, flags) = record_map(name)?;
     let mut one = RecordFields { name: map.name, whole: true, ..RecordFields::default() };
     for part in map.parts.iter().copied().chain(flags) {
-        one.part(call, part)?;
+        one.add_part(call, part)?;
     }
     match map.name {
         "mknod" | "mknodat" => {
@@ -94,18 +94,20 @@ pub(crate) fn records_of(call: &Call) -> Option<Records> {
 }
 
 trait Rows {
-    fn row_moves(&self) -> bool;
+    fn moves_data(&self) -> bool;
 }
 
 impl Rows for Call {
-    fn row_moves(&self) -> bool {
-        self.shape().is_some_and(|s| s.uses.moves_data)
+    /// Returns whether the call reads or writes data.
+    fn moves_data(&self) -> bool {
+        self.spec().is_some_and(|s| s.uses.moves_data)
     }
 }
 
 impl RecordFields {
-    fn part(&mut self, call: &Call, part: Meaning) -> Option<()> {
-        let kind = |arg: usize| call.shape().and_then(|s| s.args.get(arg)).map(|a| a.kind);
+    /// Adds the fields that express one part of a call. Returns `None` if it cannot be expressed.
+    fn add_part(&mut self, call: &Call, part: Meaning) -> Option<()> {
+        let kind = |arg: usize| call.spec().and_then(|s| s.args.get(arg)).map(|a| a.kind);
         match part {
             Meaning::Number(arg, field) => {
                 // An address in 32 bits is none; what it points to has fields of its own.
@@ -121,7 +123,7 @@ impl RecordFields {
                 None => {}
             },
             Meaning::Data(arg, field) if call.succeeded() => {
-                let mut data = joined(call, arg, PayloadKind::Data, None);
+                let mut data = join_payloads(call, arg, PayloadKind::Data, None);
                 let moved = call.ret.max(0).cast_unsigned();
                 let missing = moved.saturating_sub(data.len() as u64);
                 self.whole &= missing == 0;
@@ -134,31 +136,31 @@ impl RecordFields {
             }
             Meaning::Data(..) => {}
             Meaning::Before(arg, field) => {
-                if kind(arg).is_some_and(|kind| unknown(call, arg, kind)) {
+                if kind(arg).is_some_and(|kind| lacks_payload(call, arg, kind)) {
                     return None;
                 }
-                self.held.push((field, joined(call, arg, PayloadKind::Bytes, Some(false))));
+                self.held.push((field, join_payloads(call, arg, PayloadKind::Bytes, Some(false))));
             }
             Meaning::After(arg, field) => {
-                let after = joined(call, arg, PayloadKind::Bytes, Some(true));
+                let after = join_payloads(call, arg, PayloadKind::Bytes, Some(true));
                 if field == "sockaddr_buffer" {
                     self.numbers.push(("sockaddr_length", after.len() as i64));
                 }
                 self.held.push((field, after));
             }
             Meaning::Dirents(arg, field) => {
-                self.held.push((field, joined(call, arg, PayloadKind::Bytes, Some(true))));
+                self.held.push((field, join_payloads(call, arg, PayloadKind::Bytes, Some(true))));
             }
             Meaning::Stat(arg) => {
-                let bytes = joined(call, arg, PayloadKind::Bytes, Some(true));
-                structure(&bytes, &STAT, "st_", STAT_FIELDS, &mut self.numbers);
+                let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(true));
+                struct_to_fields(&bytes, &STAT, "st_", STAT_FIELDS, &mut self.numbers);
             }
             Meaning::Statfs(arg) => {
-                let bytes = joined(call, arg, PayloadKind::Bytes, Some(true));
-                structure(&bytes, &STATFS, "f_", STATFS_FIELDS, &mut self.numbers);
+                let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(true));
+                struct_to_fields(&bytes, &STATFS, "f_", STATFS_FIELDS, &mut self.numbers);
             }
             Meaning::Pair(arg) => {
-                let pair = joined(call, arg, PayloadKind::Bytes, Some(true));
+                let pair = join_payloads(call, arg, PayloadKind::Bytes, Some(true));
                 let fd = |at: usize| {
                     let bytes = pair.get(at..at + 4).and_then(|b| b.try_into().ok());
                     i64::from(bytes.map_or(-1, i32::from_le_bytes))
@@ -169,22 +171,29 @@ impl RecordFields {
                 if call.args[arg] == 0 {
                     return Some(());
                 }
-                match recorded_times(&joined(call, arg, PayloadKind::Bytes, Some(false)), form) {
+                match recorded_times(
+                    &join_payloads(call, arg, PayloadKind::Bytes, Some(false)),
+                    form,
+                ) {
                     RecordedTimes::Times(times) => self.numbers.extend(times),
                     RecordedTimes::Now => {}
                     RecordedTimes::Beyond => return None,
                 }
             }
-            Meaning::Lock(arg) => return self.lock(call, arg, kind(arg)),
-            Meaning::Limit(arg) => return self.limit(call, arg, kind(arg)),
-            Meaning::Buffer(arg, field) => return self.buffer(call, arg, field, kind(arg)),
+            Meaning::Lock(arg) => return self.add_flock(call, arg, kind(arg)),
+            Meaning::Limit(arg) => return self.add_rlimit(call, arg, kind(arg)),
+            Meaning::Buffer(arg, field) => {
+                return self.add_ioctl_buffer(call, arg, field, kind(arg));
+            }
         }
         Some(())
     }
 
-    fn limit(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
+    /// Adds the fields of a `struct rlimit`. Returns `None` if it was not captured although the
+    /// call needs it.
+    fn add_rlimit(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
         let after = matches!(kind, Some(Kind::Out(..)));
-        let bytes = joined(call, arg, PayloadKind::Bytes, Some(after));
+        let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(after));
         if bytes.len() < LIMIT {
             return (after && !call.succeeded()).then_some(());
         }
@@ -195,12 +204,13 @@ impl RecordFields {
         Some(())
     }
 
-    /// A `struct flock`, whose numbers have 32 bits here; the command takes no other pointer.
-    fn lock(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
+    /// Adds the fields of a `struct flock`, whose numbers have 32 bits in DataSeries. The command
+    /// takes no other pointer.
+    fn add_flock(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
         let Some(Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else {
             return kind.is_none_or(|k| !k.is_followed()).then_some(());
         };
-        let bytes = joined(call, arg, PayloadKind::Bytes, Some(false));
+        let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(false));
         for (field, name) in LOCK_FIELDS {
             let f = layout.fields.iter().find(|f| f.name == name)?;
             let (at, size) = (f.at as usize, usize::from(f.size));
@@ -216,8 +226,8 @@ impl RecordFields {
         Some(())
     }
 
-    /// What an ioctl's parameter points to.
-    fn buffer(
+    /// Adds the bytes that an ioctl's parameter points to.
+    fn add_ioctl_buffer(
         &mut self,
         call: &Call,
         arg: usize,
@@ -225,11 +235,11 @@ impl RecordFields {
         kind: Option<Kind>,
     ) -> Option<()> {
         let Some(kind) = kind.filter(|k| k.is_followed()) else { return Some(()) };
-        if unknown(call, arg, kind) {
+        if lacks_payload(call, arg, kind) {
             return None;
         }
         let after = matches!(kind, Kind::Out(..));
-        let bytes = joined(call, arg, PayloadKind::Bytes, Some(after));
+        let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(after));
         if !bytes.is_empty() {
             self.numbers.push(("buffer_size", bytes.len() as i64));
             self.held.push((field, bytes));
@@ -240,21 +250,22 @@ impl RecordFields {
 
 impl Exporter {
     /// Writes the records of a call.
-    pub(crate) fn record(&mut self, call: &Call, records: &Records) -> io::Result<()> {
+    pub(crate) fn write_records(&mut self, call: &Call, records: &Records) -> io::Result<()> {
         match records {
-            Records::Single(one) => self.one(call, one),
-            Records::Vector => self.vector(call),
-            Records::Exec => self.exec(call),
+            Records::Single(one) => self.write_one(call, one),
+            Records::Vector => self.write_vector(call),
+            Records::Exec => self.write_exec(call),
         }
     }
 
-    fn one(&mut self, call: &Call, one: &RecordFields) -> io::Result<()> {
-        let mut values = self.common(call, true);
+    /// Writes a single record of a call.
+    fn write_one(&mut self, call: &Call, one: &RecordFields) -> io::Result<()> {
+        let mut values = self.common_fields(call, true);
         if !one.whole {
             values.push(("buffer_not_captured", Field::Bool(true)));
         }
         if one.bare {
-            self.changed(format!(
+            self.count_change(format!(
                 "{} whose data were not recorded: the original replayer cannot perform them",
                 one.name
             ));
@@ -262,7 +273,7 @@ impl Exporter {
         values.extend(one.numbers.iter().map(|(field, v)| (*field, Field::Int(*v))));
         values.extend(one.held.iter().map(|(field, bytes)| (*field, Field::Bytes(bytes))));
         if one.name == "utimensat" {
-            let given = joined(call, 2, PayloadKind::Bytes, Some(false));
+            let given = join_payloads(call, 2, PayloadKind::Bytes, Some(false));
             let nanos = |i: usize| given.get(8 + 16 * i..)?.first_chunk().copied();
             let either = |wanted: u64| {
                 (0..2).any(|i| nanos(i).is_some_and(|b| u64::from_le_bytes(b) == wanted))
@@ -271,34 +282,34 @@ impl Exporter {
             values.push(("utime_now", Field::Bool(either(UTIME_NOW))));
             values.push(("utime_omit", Field::Bool(either(UTIME_OMIT))));
         }
-        let kind = self.writer.kind(&format!("{PREFIX}{}", one.name)).map(Arc::clone);
+        let kind = self.writer.type_of(&format!("{PREFIX}{}", one.name)).map(Arc::clone);
         // Two calls may share a map whose type lacks a field of one of them.
         values.retain(|(field, value)| {
             kind.as_ref().is_some_and(|k| {
-                k.position(field).is_some_and(|i| {
+                k.field_index(field).is_some_and(|i| {
                     k.fields[i].kind != FieldType::Bool || matches!(value, Field::Bool(_))
                 })
             })
         });
-        self.put(one.name, values)
+        self.write_record(one.name, values)
     }
 
-    /// A header, and a record for each buffer: together, as the original replayer takes them out of
-    /// one extent.
-    fn vector(&mut self, call: &Call) -> io::Result<()> {
-        let Some(shape) = call.shape() else { return Ok(()) };
-        let name = shape.name;
-        let message = !shape.uses.moves_data;
+    /// Writes a vectored call: a header, and a record for each buffer. They are in one extent, as
+    /// the original replayer expects.
+    fn write_vector(&mut self, call: &Call) -> io::Result<()> {
+        let Some(spec) = call.spec() else { return Ok(()) };
+        let name = spec.name;
+        let message = !spec.uses.moves_data;
         let moved = call.ret.max(0);
-        let vectors = joined(call, 1, PayloadKind::Iovecs, None);
-        let data = joined(call, 1, PayloadKind::Data, None);
+        let vectors = join_payloads(call, 1, PayloadKind::Iovecs, None);
+        let data = join_payloads(call, 1, PayloadKind::Data, None);
         let asked: Vec<u64> = vectors
             .chunks_exact(16)
             .map(|v| v[8..].try_into().map_or(0, u64::from_le_bytes))
             .collect();
         // Of a call that failed they are not known.
         let rows = if message { asked.len() } else { call.args[2] as usize };
-        let mut values = self.common(call, true);
+        let mut values = self.common_fields(call, true);
         values.extend([("iov_number", Field::Int(-1)), ("bytes_requested", Field::Int(moved))]);
         values.push(("descriptor", Field::Int(call.args[0].cast_signed())));
         values.push(if message {
@@ -306,9 +317,9 @@ impl Exporter {
         } else {
             ("count", Field::Int(call.args[2].cast_signed()))
         });
-        self.writer.together();
-        self.put(name, values)?;
-        let reads = shape.args.iter().any(|a| matches!(a.kind, Kind::OutIov { .. } | Kind::OutMsg));
+        self.writer.begin_group();
+        self.write_record(name, values)?;
+        let reads = spec.args.iter().any(|a| matches!(a.kind, Kind::OutIov { .. } | Kind::OutMsg));
         let field = if reads { "iov_data_read" } else { "iov_data_written" };
         let (mut at, mut left, mut filled) = (0usize, moved.cast_unsigned(), 0usize);
         for i in 0..rows {
@@ -318,7 +329,7 @@ impl Exporter {
             let end = data.len().min(at.saturating_add(usize::try_from(due).unwrap_or(usize::MAX)));
             let mut bytes = data[at..end].to_vec();
             at = end;
-            let mut values = self.common(call, true);
+            let mut values = self.common_fields(call, true);
             if (bytes.len() as u64) < due {
                 values.push(("buffer_not_captured", Field::Bool(true)));
             }
@@ -333,9 +344,9 @@ impl Exporter {
                 ("bytes_requested", Field::Int(i64::try_from(asked).unwrap_or(i64::MAX))),
                 (field, Field::Bytes(&bytes)),
             ]);
-            self.put(name, values)?;
+            self.write_record(name, values)?;
         }
-        self.writer.apart(&format!("{PREFIX}{name}"))?;
+        self.writer.end_group(&format!("{PREFIX}{name}"))?;
         if message {
             self.count_ancillary(call);
         }
@@ -348,45 +359,45 @@ impl Exporter {
             [(PayloadKind::Name, "addresses"), (PayloadKind::Control, "control data")]
         {
             if call.payloads.iter().any(|p| p.kind == kind && p.len > 0) {
-                let name = call.shape().map_or("messages", |s| s.name);
+                let name = call.spec().map_or("messages", |s| s.name);
                 *self.exported.lost.entry(format!("{what} of {name}")).or_default() += 1;
             }
         }
     }
 
-    /// The path, the strings one by one, and the end.
-    fn exec(&mut self, call: &Call) -> io::Result<()> {
+    /// Writes an execve(2): records with the path, with each of the strings, and for the end.
+    fn write_exec(&mut self, call: &Call) -> io::Result<()> {
         let path = [call.string(0).unwrap_or_default(), &[0]].concat();
         let mut number = 0;
-        let mut values = self.common(call, false);
+        let mut values = self.common_fields(call, false);
         values.extend([
             ("continuation_number", Field::Int(0)),
             ("given_pathname", Field::Bytes(&path)),
         ]);
-        self.writer.together();
-        self.put("execve", values)?;
+        self.writer.begin_group();
+        self.write_record("execve", values)?;
         for (arg, field) in [(1, "argument"), (2, "environment")] {
-            let texts = joined(call, arg, PayloadKind::StrVec, None);
+            let texts = join_payloads(call, arg, PayloadKind::StrVec, None);
             for text in texts.split_inclusive(|b| *b == 0) {
                 number += 1;
-                let mut values = self.common(call, false);
+                let mut values = self.common_fields(call, false);
                 values.extend([
                     ("continuation_number", Field::Int(number)),
                     (field, Field::Bytes(text)),
                 ]);
-                self.put("execve", values)?;
+                self.write_record("execve", values)?;
             }
         }
-        let mut values = self.common(call, true);
+        let mut values = self.common_fields(call, true);
         values.push(("continuation_number", Field::Int(-1)));
-        self.put("execve", values)?;
-        self.writer.apart(&format!("{PREFIX}execve"))
+        self.write_record("execve", values)?;
+        self.writer.end_group(&format!("{PREFIX}execve"))
     }
 
-    /// Writes data that the kernel moved from one file to another as a read and a write. False: the
-    /// data were not recorded, or the call did something else.
-    pub(crate) fn copy(&mut self, call: &Call) -> io::Result<bool> {
-        let Some(copies) = call.shape().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
+    /// Writes data that the kernel moved from one file to another as a read and a write. Returns
+    /// false if the data were not recorded or the call did something else.
+    pub(crate) fn write_copy(&mut self, call: &Call) -> io::Result<bool> {
+        let Some(copies) = call.spec().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
             return Ok(false);
         };
         let moved = call.ret.max(0);
@@ -395,7 +406,7 @@ impl Exporter {
         let numbers = |end: abi::CopyEnd| {
             !matches!(end.at, abi::CopyOffset::Field { .. } | abi::CopyOffset::Start)
         };
-        if call.shape().is_none_or(|s| s.ret != abi::Ret::Bytes)
+        if call.spec().is_none_or(|s| s.ret != abi::Ret::Bytes)
             || data.len() as i64 != moved
             || !numbers(copies.from)
             || !numbers(copies.to)
@@ -407,20 +418,22 @@ impl Exporter {
             (copies.to, "write", "pwrite", "data_written"),
         ] {
             let offset = call.copy_offset(end.at);
-            let mut values = self.common(call, true);
+            let mut values = self.common_fields(call, true);
             values.extend([
                 ("descriptor", Field::Int(call.args[usize::from(end.fd)].cast_signed())),
                 ("bytes_requested", Field::Int(moved)),
                 (field, Field::Bytes(&data)),
             ]);
             values.extend(offset.map(|o| ("offset", Field::Int(o.cast_signed()))));
-            self.put(if offset.is_some() { positioned } else { plain }, values)?;
+            self.write_record(if offset.is_some() { positioned } else { plain }, values)?;
         }
         Ok(true)
     }
 }
 
-fn joined(call: &Call, arg: usize, kind: PayloadKind, after: Option<bool>) -> Vec<u8> {
+/// Returns the bytes of all payloads of an argument. `after` selects those captured after the call
+/// or before it; `None` selects both.
+fn join_payloads(call: &Call, arg: usize, kind: PayloadKind, after: Option<bool>) -> Vec<u8> {
     let wanted = |p: &&Payload| {
         usize::from(p.arg) == arg
             && p.kind == kind

@@ -44,7 +44,8 @@ struct Buffers {
 }
 
 impl Buffers {
-    fn take(&mut self, row: Row<'_>, moved: u64) {
+    /// Adds the record of one buffer. `moved` is the number of bytes that the whole call moved.
+    fn add_buffer(&mut self, row: Row<'_>, moved: u64) {
         let asked = row.int("bytes_requested").unwrap_or(0).max(0).cast_unsigned();
         self.vectors.extend_from_slice(&::import::UNKNOWN_ADDRESS.to_le_bytes());
         self.vectors.extend_from_slice(&asked.to_le_bytes());
@@ -54,108 +55,124 @@ impl Buffers {
         let bytes =
             row.bytes("iov_data_read").or_else(|| row.bytes("iov_data_written")).unwrap_or(&[]);
         // Bytes after missing ones would be at the wrong offset.
-        if whole && row.captured() && self.reached <= DATA {
+        if whole && row.is_captured() && self.reached <= DATA {
             self.data.extend_from_slice(&bytes[..bytes.len().min(due as usize)]);
         }
     }
 }
 
 impl DataSeriesImport {
-    /// Imports a header and the records of the buffers, which follow it in the file. The original
+    /// Imports a header and the records of its buffers, which follow it in the file. The original
     /// library gives the latter a random `unique_id`.
-    pub(crate) fn vector(
+    pub(crate) fn import_vector(
         &mut self,
         stream: &mut Stream,
         reader: &mut Reader,
         name: &str,
     ) -> Result<(), Error> {
-        let Some(row) = stream.row() else { return Ok(()) };
+        let Some(row) = stream.current_row() else { return Ok(()) };
         if row.int("iov_number") != Some(-1) {
             self.losses.count("buffers without their call");
             stream.next += 1;
             return Ok(());
         }
-        let imported = self.begin(name, row);
+        let imported = self.begin_call(name, row);
         let (fd, count, flags) = (row.int("descriptor"), row.int("count"), row.int("flags_value"));
-        let known = row.captured();
+        let known = row.is_captured();
         stream.next += 1;
         let moved = imported.as_ref().map_or(0, |t| t.call.ret.max(0).cast_unsigned());
         let most = count.map_or(BUFFERS, |n| n.clamp(0, BUFFERS as i64) as usize);
         let (mut buffers, mut taken) = (Buffers::default(), 0);
-        while taken < most && stream.follows(reader, &mut self.losses)? {
-            let Some(row) = stream.row().filter(|r| r.int("iov_number") == Some(taken as i64))
+        while taken < most && stream.next_belongs(reader, &mut self.losses)? {
+            let Some(row) =
+                stream.current_row().filter(|r| r.int("iov_number") == Some(taken as i64))
             else {
                 break;
             };
-            buffers.take(row, moved);
+            buffers.add_buffer(row, moved);
             taken += 1;
             stream.next += 1;
         }
         let Some(mut imported) = imported else { return Ok(()) };
         let Buffers { vectors, mut data, .. } = buffers;
-        imported.number(0, fd.unwrap_or(-1).cast_unsigned());
-        if imported.row.shape.uses.moves_data {
-            imported.number(2, count.unwrap_or(taken as i64).cast_unsigned());
+        imported.set_number(0, fd.unwrap_or(-1).cast_unsigned());
+        if imported.row.spec.uses.moves_data {
+            imported.set_number(2, count.unwrap_or(taken as i64).cast_unsigned());
         } else {
             let mut head = [0; HEAD];
             head[HEAD_VECTORS..HEAD_VECTORS + 8].copy_from_slice(&(taken as u64).to_le_bytes());
-            imported.payload(1, PayloadKind::Msg, true, &head, HEAD as u64);
-            imported.number(2, flags.unwrap_or(0).cast_unsigned() & 0xffff_ffff);
+            imported.add_payload(1, PayloadKind::Msg, true, &head, HEAD as u64);
+            imported.set_number(2, flags.unwrap_or(0).cast_unsigned() & 0xffff_ffff);
         }
-        imported.payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+        imported.add_payload(1, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
         if imported.call.succeeded() {
             if !known {
                 // Zeros in place of unknown bytes are not data.
                 data.clear();
             }
-            imported.data(1, &data, moved);
+            imported.add_data(1, &data, moved);
         }
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 
-    /// Takes a record of an execve, which has one for each string and one for its end.
-    pub(crate) fn exec(&mut self, row: Row<'_>) -> Result<(), Error> {
+    /// Imports one of the records of an execve(2), which has one for each string and one for its
+    /// end.
+    pub(crate) fn import_exec_part(&mut self, row: Row<'_>) -> Result<(), Error> {
         let Some(tid) = row.tid() else {
             self.losses.count("records without a thread");
             return Ok(());
         };
-        let (entered, _) = self.times(row);
+        let (entered, _) = self.call_times(row);
         match row.int("continuation_number") {
             Some(0) => {
                 let path = row.text("given_pathname").unwrap_or_default().to_vec();
-                self.execs.add(tid, Exec { entered, path, ..Exec::default() });
+                self.execs.begin_exec(tid, Exec { entered, path, ..Exec::default() });
             }
             Some(-1) => {
-                let Some(exec) = self.execs.take(tid) else {
+                let Some(exec) = self.execs.take_exec(tid) else {
                     self.losses.count("execve that returns without a start");
                     return Ok(());
                 };
                 let Some(mut imported) = ImportedCall::new("execve", tid, exec.entered) else {
                     return Ok(());
                 };
-                imported.string(0, &exec.path);
-                imported.payload(1, PayloadKind::StrVec, false, &exec.argv, exec.argv.len() as u64);
-                imported.payload(2, PayloadKind::StrVec, false, &exec.envp, exec.envp.len() as u64);
-                let (_, left) = self.times(row);
-                imported.returned(left.max(exec.entered), row.result().unwrap_or(0));
-                self.import.call(imported)?;
+                imported.add_string(0, &exec.path);
+                imported.add_payload(
+                    1,
+                    PayloadKind::StrVec,
+                    false,
+                    &exec.argv,
+                    exec.argv.len() as u64,
+                );
+                imported.add_payload(
+                    2,
+                    PayloadKind::StrVec,
+                    false,
+                    &exec.envp,
+                    exec.envp.len() as u64,
+                );
+                let (_, left) = self.call_times(row);
+                imported.set_returned(left.max(exec.entered), row.result().unwrap_or(0));
+                self.import.add_call(imported)?;
             }
-            _ => self.execs.more(tid, row.text("argument"), row.text("environment")),
+            _ => self.execs.add_strings(tid, row.text("argument"), row.text("environment")),
         }
         Ok(())
     }
 }
 
 impl Execs {
-    fn add(&mut self, tid: u32, exec: Exec) {
-        self.take(tid);
+    /// Begins an execve(2) of this thread, unless too many strings are kept already.
+    fn begin_exec(&mut self, tid: u32, exec: Exec) {
+        self.take_exec(tid);
         if self.bytes + exec.path.len() <= STRINGS {
             self.bytes += exec.path.len();
             self.begun.insert(tid, exec);
         }
     }
 
-    fn more(&mut self, tid: u32, argument: Option<&[u8]>, environment: Option<&[u8]>) {
+    /// Adds an argument or a variable of the environment to the thread's execve(2).
+    fn add_strings(&mut self, tid: u32, argument: Option<&[u8]>, environment: Option<&[u8]>) {
         let Some(exec) = self.begun.get_mut(&tid) else { return };
         for (list, text) in [(&mut exec.argv, argument), (&mut exec.envp, environment)] {
             if let Some(text) = text.filter(|t| self.bytes + t.len() < STRINGS) {
@@ -166,7 +183,8 @@ impl Execs {
         }
     }
 
-    fn take(&mut self, tid: u32) -> Option<Exec> {
+    /// Removes and returns the execve(2) that this thread has begun.
+    fn take_exec(&mut self, tid: u32) -> Option<Exec> {
         let exec = self.begun.remove(&tid)?;
         self.bytes -= exec.path.len() + exec.argv.len() + exec.envp.len();
         Some(exec)

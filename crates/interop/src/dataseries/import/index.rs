@@ -35,8 +35,8 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Reads the file once.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    /// Reads the whole file once, and collects what the import has to know beforehand.
+    pub fn scan(path: &Path) -> Result<Self, Error> {
         let mut reader = Reader::open(path)?;
         let ours = reader.types.get(LEFT_OUT).is_some();
         let mut this = Self {
@@ -56,7 +56,7 @@ impl Index {
             let forks = |kind: &str| short(kind).is_some_and(|k| FORKS.contains(&k.as_str()));
             let masks = |kind: &str| short(kind).as_deref() == Some("umask");
             let wanted = |kind: &str| some || forks(kind) || (!this.first && masks(kind));
-            let (place, extent) = match reader.place(wanted) {
+            let (place, extent) = match reader.next_extent_if(wanted) {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 Err(e) => {
@@ -72,18 +72,18 @@ impl Index {
                 }
             }
             if let Some(extent) = extent {
-                this.look(&extent, forks(&place.kind));
+                this.scan_extent(&extent, forks(&place.kind));
                 if !this.first && masks(&place.kind) {
-                    this.first(&extent);
+                    this.read_first_record(&extent);
                 }
             }
         }
         Ok(this)
     }
 
-    /// Reads the first record of a file, which has the umask. The original library writes all flags
-    /// as set.
-    fn first(&mut self, extent: &Extent) {
+    /// Reads the first record of a file, which has the umask. The original library writes all its
+    /// flags as set.
+    fn read_first_record(&mut self, extent: &Extent) {
         let Some(row) = (0..extent.records)
             .map(|i| Row { extent, i })
             .find(|row| row.int("unique_id") == Some(0))
@@ -97,7 +97,9 @@ impl Index {
         self.original &= row.flag("mode_uid") || mask & 0o4000 != 0;
     }
 
-    fn look(&mut self, extent: &Extent, forks: bool) {
+    /// Collects from an extent a sample of times and, if `forks`, the threads that its calls
+    /// started.
+    fn scan_extent(&mut self, extent: &Extent, forks: bool) {
         for i in 0..extent.records {
             let row = Row { extent, i };
             if let (Some(called), recorded, true) = (
@@ -120,14 +122,14 @@ impl Index {
         }
     }
 
-    /// The starts of threads, by thread id.
+    /// Returns the starts of threads, by thread id.
     pub fn forks(&self, clock: Clock) -> HashMap<u32, Vec<Fork>> {
         let mut forks: HashMap<u32, Vec<Fork>> = HashMap::default();
         for (called, parent, child, flags) in &self.made {
             forks.entry(*child).or_default().push(Fork {
                 parent: *parent,
                 flags: *flags,
-                time: clock.nanos(*called).unwrap_or(0),
+                time: clock.to_nanos(*called).unwrap_or(0),
             });
         }
         forks.values_mut().for_each(|f| f.sort_by_key(|f| f.time));
@@ -147,8 +149,8 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// Guesses the unit from some times.
-    pub fn sniff(sample: &[(i64, i64)]) -> Self {
+    /// Guesses the unit of times from some of them.
+    pub fn guess_unit(sample: &[(i64, i64)]) -> Self {
         match sample.iter().map(|(called, _)| *called).max() {
             Some(v) if (500_000_000..5_000_000_000).contains(&v) => Self::Recorded,
             Some(v) if (800_000_000_000_000_000..4_500_000_000_000_000_000).contains(&v) => {
@@ -158,17 +160,17 @@ impl Clock {
             None => Self::Nanos,
         }
     }
-    /// Nanoseconds since 1970.
-    pub fn nanos(self, v: i64) -> Option<u64> {
+    /// Converts a time to nanoseconds since 1970. Returns `None` if it is out of range.
+    pub fn to_nanos(self, v: i64) -> Option<u64> {
         let v = u64::try_from(v).ok()?;
         Some(match self {
             Self::Nanos => v,
-            Self::Tfrac => tfrac(v).0 * 1_000_000_000 + tfrac(v).1,
+            Self::Tfrac => from_tfrac(v).0 * 1_000_000_000 + from_tfrac(v).1,
             Self::Recorded if v < 5_000_000_000 => v * 1_000_000_000,
             Self::Recorded => v,
         })
     }
-    /// A note for the user.
+    /// Returns a note for the user about the unit.
     pub fn note(self) -> &'static str {
         match self {
             Self::Nanos => "its times are nanoseconds since 1970",
@@ -181,7 +183,7 @@ impl Clock {
     }
 }
 
-/// Seconds and nanoseconds of a time in 2^-32 s.
-pub(crate) fn tfrac(v: u64) -> (u64, u64) {
+/// Converts a time in units of 2^-32 s to seconds and nanoseconds.
+pub(crate) fn from_tfrac(v: u64) -> (u64, u64) {
     (v >> 32, ((v & 0xffff_ffff) * 1_000_000_000 + (1 << 31)) >> 32)
 }

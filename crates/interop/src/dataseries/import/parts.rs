@@ -1,6 +1,6 @@
 //! Sets a call's arguments from the fields of a record.
 
-use super::index::tfrac;
+use super::index::from_tfrac;
 use super::stream::Row;
 use crate::dataseries::Value;
 use crate::dataseries::records::arguments::{Meaning, Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
@@ -18,25 +18,25 @@ pub(crate) struct RecordSource<'a> {
 }
 
 impl RecordSource<'_> {
-    /// Sets what one field of the record means.
-    pub fn part(self, part: Meaning, imported: &mut ImportedCall) {
+    /// Sets what one field of the record says about the call.
+    pub fn set_part(self, part: Meaning, imported: &mut ImportedCall) {
         let Self { row, original } = self;
-        let (captured, succeeded) = (row.captured(), imported.call.succeeded());
+        let (captured, succeeded) = (row.is_captured(), imported.call.succeeded());
         match part {
-            Meaning::Number(arg, field) => number(imported, arg, row.int(field).unwrap_or(0)),
+            Meaning::Number(arg, field) => set_number(imported, arg, row.int(field).unwrap_or(0)),
             // The original library stores no bytes of what should have a name.
             Meaning::Text(arg, field) => {
                 match row.bytes(field).filter(|b| captured && !b.is_empty()) {
-                    Some(_) => imported.string(arg, row.text(field).unwrap_or_default()),
+                    Some(_) => imported.add_string(arg, row.text(field).unwrap_or_default()),
                     None if row.value(field) == Value::Null => {}
-                    None => imported.pointer(arg),
+                    None => imported.set_unknown_pointer(arg),
                 }
             }
             Meaning::Data(arg, field) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if succeeded {
                     let bytes = row.bytes(field).filter(|_| captured).unwrap_or_default();
-                    imported.data(arg, bytes, imported.call.ret.max(0).cast_unsigned());
+                    imported.add_data(arg, bytes, imported.call.ret.max(0).cast_unsigned());
                 }
             }
             Meaning::Before(arg, field) => {
@@ -44,88 +44,97 @@ impl RecordSource<'_> {
                     .into_iter()
                     .find_map(|f| row.int(f))
                     .unwrap_or(0);
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 let bytes = row.bytes(field).filter(|b| captured && (!b.is_empty() || size == 0));
                 if let Some(bytes) = bytes {
                     let size = size.clamp(0, 1 << 20).cast_unsigned();
-                    imported.payload(arg, PayloadKind::Bytes, false, bytes, size);
+                    imported.add_payload(arg, PayloadKind::Bytes, false, bytes, size);
                 }
             }
             Meaning::After(arg, field) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if let Some(bytes) =
                     row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
                 {
-                    imported.payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
+                    imported.add_payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
                 }
             }
             Meaning::Dirents(arg, field) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if let Some(bytes) =
                     row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
                 {
-                    let entries = dirents::for_call(imported.row, bytes);
-                    imported.payload(arg, PayloadKind::Bytes, true, &entries, bytes.len() as u64);
+                    let entries = dirents::convert_for_call(imported.row, bytes);
+                    imported.add_payload(
+                        arg,
+                        PayloadKind::Bytes,
+                        true,
+                        &entries,
+                        bytes.len() as u64,
+                    );
                 }
             }
             Meaning::Stat(arg) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if succeeded {
-                    structure(row, "stat_result_", &abi::layout::STAT, "st_", arg, imported);
+                    set_struct(row, "stat_result_", &abi::layout::STAT, "st_", arg, imported);
                 }
             }
             Meaning::Statfs(arg) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 if succeeded {
-                    structure(row, "statfs_result_", &abi::layout::STATFS, "f_", arg, imported);
+                    set_struct(row, "statfs_result_", &abi::layout::STATFS, "f_", arg, imported);
                 }
             }
             Meaning::Pair(arg) => {
-                imported.pointer(arg);
+                imported.set_unknown_pointer(arg);
                 let fd = |name: &str| row.int(name).map(|v| (v as i32).to_le_bytes());
                 if let (Some(read), Some(write), true) =
                     (fd("read_descriptor"), fd("write_descriptor"), succeeded)
                 {
-                    imported.payload(arg, PayloadKind::Bytes, true, &[read, write].concat(), 8);
+                    imported.add_payload(arg, PayloadKind::Bytes, true, &[read, write].concat(), 8);
                 }
             }
-            Meaning::Times(arg, form) => times(row, original, arg, form, imported),
-            Meaning::Lock(arg) => lock(row, original, arg, imported),
-            Meaning::Limit(arg) => limit(row, arg, succeeded, imported),
-            Meaning::Buffer(arg, field) => buffer(row, original, arg, field, imported),
+            Meaning::Times(arg, form) => set_times(row, original, arg, form, imported),
+            Meaning::Lock(arg) => set_flock(row, original, arg, imported),
+            Meaning::Limit(arg) => set_rlimit(row, arg, succeeded, imported),
+            Meaning::Buffer(arg, field) => set_ioctl_buffer(row, original, arg, field, imported),
         }
     }
 }
 
-fn comes_out(arg: Arg) -> bool {
+/// Returns whether the kernel writes what the argument points to.
+fn is_output(arg: Arg) -> bool {
     matches!(arg.kind, Kind::Out(..))
 }
 
-/// Sets a number. A negative number of 32 bits was one without a sign, unless the argument has a
-/// sign.
-fn number(imported: &mut ImportedCall, arg: usize, value: i64) {
-    let shape = imported.row.shape(&imported.call.args);
-    let signed = shape.args.get(arg).is_none_or(|a| {
+/// Sets an argument to a number. A negative number of 32 bits had no sign, unless the argument is
+/// signed.
+fn set_number(imported: &mut ImportedCall, arg: usize, value: i64) {
+    let spec = imported.row.spec(&imported.call.args);
+    let signed = spec.args.get(arg).is_none_or(|a| {
         matches!(a.kind, Kind::Int | Kind::Fd | Kind::DirFd | Kind::Pid | Kind::Signal)
     });
-    let wide = shape.args.get(arg).is_some_and(|a| {
+    let wide = spec.args.get(arg).is_some_and(|a| {
         matches!(a.kind, Kind::Off | Kind::Pos | Kind::Length | Kind::Size | Kind::Addr | Kind::Hex)
     });
     let small = i32::try_from(value).is_ok() && value < 0 && !signed && !wide;
-    imported.number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
+    imported.set_number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
 }
 
-fn limit(row: Row<'_>, arg: usize, succeeded: bool, imported: &mut ImportedCall) {
-    imported.pointer(arg);
+/// Sets an argument to a `struct rlimit`.
+fn set_rlimit(row: Row<'_>, arg: usize, succeeded: bool, imported: &mut ImportedCall) {
+    imported.set_unknown_pointer(arg);
     let word = |name: &str| row.int(name).unwrap_or(0).to_le_bytes();
     let bytes = [word("resource_soft_limit"), word("resource_hard_limit")].concat();
-    let after = comes_out(imported.row.shape.args[arg]);
+    let after = is_output(imported.row.spec.args[arg]);
     if !after || succeeded {
-        imported.payload(arg, PayloadKind::Bytes, after, &bytes, 16);
+        imported.add_payload(arg, PayloadKind::Bytes, after, &bytes, 16);
     }
 }
 
-fn times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &mut ImportedCall) {
+/// Sets an argument to the two times of the record, in the form that the call takes.
+fn set_times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &mut ImportedCall) {
     let time = |name: &str| row.int(name).map(i64::cast_unsigned);
     let now = || !original && row.flag("utime_now");
     let (access, modification) = match (time("access_time"), time("mod_time")) {
@@ -135,7 +144,7 @@ fn times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &mut I
         _ => return,
     };
     let word = |v: u64| {
-        let (s, ns) = tfrac(v);
+        let (s, ns) = from_tfrac(v);
         match form {
             Times::Seconds => s.to_le_bytes().to_vec(),
             Times::Micros => [s.to_le_bytes(), (ns / 1000).to_le_bytes()].concat(),
@@ -147,16 +156,16 @@ fn times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &mut I
         }
     };
     let bytes = [word(access), word(modification)].concat();
-    imported.payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
+    imported.add_payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
 }
 
-/// A `struct flock`. The original library writes what the call left there, and `l_whence` a second
-/// time into the upper half of `l_type`.
-fn lock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCall) {
-    let shape = imported.row.shape(&imported.call.args);
-    let Some(a) = shape.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
+/// Sets an argument to a `struct flock`. The original library records what the call left there, and
+/// repeats `l_whence` in the upper half of `l_type`.
+fn set_flock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCall) {
+    let spec = imported.row.spec(&imported.call.args);
+    let Some(a) = spec.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
     let (kind, found) = (a.kind, matches!(a.kind, Kind::InOut(..)));
-    imported.pointer(arg);
+    imported.set_unknown_pointer(arg);
     let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
     let Some(lock_type) = row.int("lock_type") else { return };
     let mut bytes = vec![0; layout.size as usize];
@@ -171,29 +180,39 @@ fn lock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCall) {
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
-    imported.payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
+    imported.add_payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
 }
 
-/// Sets what an ioctl's parameter points to. The original library writes what the call left there.
-fn buffer(row: Row<'_>, original: bool, arg: usize, field: &str, imported: &mut ImportedCall) {
-    let shape = imported.row.shape(&imported.call.args);
-    let Some(kind) = shape.args.get(arg).map(|a| a.kind).filter(|k| k.is_followed()) else {
+/// Sets the bytes that an ioctl's parameter points to. The original library records what the call
+/// left there.
+fn set_ioctl_buffer(
+    row: Row<'_>,
+    original: bool,
+    arg: usize,
+    field: &str,
+    imported: &mut ImportedCall,
+) {
+    let spec = imported.row.spec(&imported.call.args);
+    let Some(kind) = spec.args.get(arg).map(|a| a.kind).filter(|k| k.is_followed()) else {
         return;
     };
-    imported.pointer_if_null(arg);
-    let Some(bytes) = row.bytes(field).filter(|b| row.captured() && !b.is_empty()) else { return };
+    imported.set_pointer_if_null(arg);
+    let Some(bytes) = row.bytes(field).filter(|b| row.is_captured() && !b.is_empty()) else {
+        return;
+    };
     let after = match kind {
         Kind::Out(..) => true,
         Kind::InOut(..) => original,
         _ => false,
     };
     if !after || imported.call.succeeded() {
-        imported.payload(arg, PayloadKind::Bytes, after, bytes, bytes.len() as u64);
+        imported.add_payload(arg, PayloadKind::Bytes, after, bytes, bytes.len() as u64);
     }
 }
 
-/// Sets a struct from the fields of a record; not, if a field is missing that is compared.
-fn structure(
+/// Sets an argument to a struct from the fields of a record. Does nothing if a field is missing
+/// that replay compares.
+fn set_struct(
     row: Row<'_>,
     prefix: &str,
     layout: &Layout,
@@ -214,5 +233,5 @@ fn structure(
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&v.to_le_bytes()[..size]);
     }
-    imported.payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
+    imported.add_payload(arg, PayloadKind::Bytes, true, &bytes, bytes.len() as u64);
 }

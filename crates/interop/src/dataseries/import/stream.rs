@@ -25,28 +25,30 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    /// No counts yet. `damage`: an error that was found already.
+    /// Starts without counts. `damage` is an error that was found already.
     pub fn new(damage: Option<String>) -> Self {
         Self { damage, ..Self::default() }
     }
 
-    /// Counts a call or record.
+    /// Counts a call or record that is not imported, by its kind.
     pub fn count(&mut self, what: &str) {
         *self.calls.entry(what.to_owned()).or_default() += 1;
     }
 
-    /// Counts an assumption.
-    pub fn assume(&mut self, what: String) {
+    /// Counts something that had to be assumed.
+    pub fn count_assumption(&mut self, what: String) {
         *self.assumed.entry(what).or_default() += 1;
     }
 
-    fn damaged(&mut self, e: &Error) {
+    /// Keeps the message of the first damage.
+    fn add_damage(&mut self, e: &Error) {
         self.damage.get_or_insert_with(|| e.to_string());
         self.passed += 1;
         self.count("damaged extents");
     }
 
-    fn too_large(&mut self, name: &str) {
+    /// Counts an extent that is skipped as it would take too much memory.
+    fn add_too_large(&mut self, name: &str) {
         self.damage.get_or_insert_with(|| {
             format!(
                 "the extents of all types together are too large for memory, from one of {name} on"
@@ -71,54 +73,64 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The records of a type, in extents at these offsets.
+    /// Creates the stream of a type's records, in extents at these offsets.
     pub fn new(name: String, offsets: Vec<u64>) -> Self {
-        let map = arguments::of_type(&name);
+        let map = arguments::map_of_type(&name);
         Self { name, map, offsets: offsets.into_iter(), extent: None, next: 0, read: 0 }
     }
 
-    /// The last part of the type's name.
+    /// Returns the last part of the type's name.
     pub fn short_name(&self) -> &str {
         self.name.strip_prefix(arguments::PREFIX).unwrap_or(&self.name)
     }
 
-    /// The next record of the extent in memory.
-    pub fn row(&self) -> Option<Row<'_>> {
+    /// Returns the next record of the extent in memory.
+    pub fn current_row(&self) -> Option<Row<'_>> {
         self.extent
             .as_ref()
             .filter(|e| self.next < e.records)
             .map(|extent| Row { extent, i: self.next })
     }
 
-    /// Loads the next record; returns its `unique_id`, or `None` at the end. Fails if the file
+    /// Loads the next record. Returns its `unique_id`, or `None` at the end. Fails if the file
     /// cannot be read.
-    pub fn fill(&mut self, reader: &mut Reader, losses: &mut Losses) -> Result<Option<u64>, Error> {
-        while self.row().is_none() {
+    pub fn load_next(
+        &mut self,
+        reader: &mut Reader,
+        losses: &mut Losses,
+    ) -> Result<Option<u64>, Error> {
+        while self.current_row().is_none() {
             let Some(offset) = self.offsets.next() else { return Ok(None) };
             self.read = offset;
             self.next = 0;
-            losses.held -= self.extent.take().map_or(0, |e| e.bytes());
+            losses.held -= self.extent.take().map_or(0, |e| e.memory_bytes());
             match reader.read_at(offset) {
-                Ok(extent) if losses.held + extent.bytes() > HELD => losses.too_large(&self.name),
+                Ok(extent) if losses.held + extent.memory_bytes() > HELD => {
+                    losses.add_too_large(&self.name)
+                }
                 Ok(extent) => {
-                    losses.held += extent.bytes();
+                    losses.held += extent.memory_bytes();
                     self.extent = Some(extent);
                 }
                 Err(e @ Error::Io { .. }) => return Err(e),
-                Err(e) => losses.damaged(&e),
+                Err(e) => losses.add_damage(&e),
             }
         }
-        Ok(self.row().map(|r| r.int("unique_id").unwrap_or(0).max(0).cast_unsigned()))
+        Ok(self.current_row().map(|r| r.int("unique_id").unwrap_or(0).max(0).cast_unsigned()))
     }
 
-    /// Whether a record follows that belongs to the one before: one that stands in the same
-    /// extent, or begins the next.
-    pub fn follows(&mut self, reader: &mut Reader, losses: &mut Losses) -> Result<bool, Error> {
-        if self.row().is_some() {
+    /// Loads the next record, and returns whether it belongs to the one before. That is so if it is
+    /// in the same extent, or if no damaged or oversized extent was passed over on the way to it.
+    pub fn next_belongs(
+        &mut self,
+        reader: &mut Reader,
+        losses: &mut Losses,
+    ) -> Result<bool, Error> {
+        if self.current_row().is_some() {
             return Ok(true);
         }
         let passed = losses.passed;
-        Ok(self.fill(reader, losses)?.is_some() && losses.passed == passed)
+        Ok(self.load_next(reader, losses)?.is_some() && losses.passed == passed)
     }
 }
 
@@ -130,11 +142,11 @@ pub(crate) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The field of this name; null if there is none.
+    /// Returns the field of this name; null if there is none.
     pub fn value(self, name: &str) -> Value<'a> {
-        self.extent.kind.position(name).map_or(Value::Null, |f| self.extent.value(self.i, f))
+        self.extent.kind.field_index(name).map_or(Value::Null, |f| self.extent.value(self.i, f))
     }
-    /// A number.
+    /// Returns a field as a number.
     pub fn int(self, name: &str) -> Option<i64> {
         match self.value(name) {
             Value::Int(v) => Some(v),
@@ -142,29 +154,29 @@ impl<'a> Row<'a> {
             _ => None,
         }
     }
-    /// Whether a flag is set.
+    /// Returns whether a flag is set.
     pub fn flag(self, name: &str) -> bool {
         self.value(name) == Value::Bool(true)
     }
-    /// Bytes.
+    /// Returns a field as bytes.
     pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
         match self.value(name) {
             Value::Bytes(b) => Some(b),
             _ => None,
         }
     }
-    /// Text, which ends with a NUL in the record.
+    /// Returns a field as text, without the NUL at its end.
     pub fn text(self, name: &str) -> Option<&'a [u8]> {
         self.bytes(name).map(|b| b.split(|c| *c == 0).next().unwrap_or_default())
     }
-    /// The thread.
+    /// Returns the thread of the record.
     pub fn tid(self) -> Option<u32> {
         self.int("executing_tid")
             .or_else(|| self.int("executing_pid"))
             .and_then(|t| u32::try_from(t).ok())
             .filter(|t| *t > 0)
     }
-    /// The result as the kernel gives it.
+    /// Returns the result as the kernel gives it: a negative errno if the call failed.
     pub fn result(self) -> Option<i64> {
         let ret = self.int("return_value")?;
         match self.int("errno_number") {
@@ -172,8 +184,8 @@ impl<'a> Row<'a> {
             _ => Some(ret),
         }
     }
-    /// Whether its bytes are what was there.
-    pub fn captured(self) -> bool {
+    /// Returns whether the record's bytes are those that were in memory.
+    pub fn is_captured(self) -> bool {
         !self.flag("buffer_not_captured")
     }
 }

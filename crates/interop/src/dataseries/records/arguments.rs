@@ -247,8 +247,8 @@ pub const WITH_FLAGS: [(&str, &str, Meaning); 2] = [
     ("fchmodat", "fchmodat2", Number(3, "flag_value")),
 ];
 
-/// The map of a type of record.
-pub fn of_type(name: &str) -> Option<&'static RecordMap> {
+/// Returns how records of this type express their call.
+pub fn map_of_type(name: &str) -> Option<&'static RecordMap> {
     let name = name.strip_prefix(PREFIX)?;
     RECORDS.iter().find(|m| m.name == name)
 }

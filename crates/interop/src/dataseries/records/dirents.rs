@@ -10,8 +10,8 @@ const LENGTH: usize = 16;
 /// Where the name stands in the older form.
 const NAME: usize = 18;
 
-/// The entries, one after the other; the last may be cut.
-fn entries(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+/// Returns the start and end of each directory entry. The last one may be cut.
+fn entry_ranges(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let start = at;
@@ -22,29 +22,29 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Whether they are those of `getdents`. There the name's first letter stands where the type stands
-/// in those of `getdents64`, and the type where those have the end of the padding.
-pub(crate) fn are_old(bytes: &[u8]) -> bool {
+/// Returns whether these are entries of getdents(2). They have the first letter of the name where
+/// those of getdents64(2) have the type, and the type where those have the end of the padding.
+pub(crate) fn is_old_format(bytes: &[u8]) -> bool {
     let mut some = false;
-    entries(bytes).for_each(|(at, len)| some |= bytes[at + NAME] > 15 && len > 0);
+    entry_ranges(bytes).for_each(|(at, len)| some |= bytes[at + NAME] > 15 && len > 0);
     some
 }
 
-/// Converts entries to the form that the call of this row returns.
-pub(crate) fn for_call<'a>(row: &Row, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+/// Converts directory entries to the format that the call of this row returns.
+pub(crate) fn convert_for_call<'a>(row: &Row, bytes: &'a [u8]) -> Cow<'a, [u8]> {
     let is_old = |a: &Arg| matches!(a.kind, Kind::Out(_, l) if l.form == Form::Dirents);
-    let old = row.shape.args.iter().any(is_old);
-    match (old, are_old(bytes)) {
-        (false, true) => Cow::Owned(converted(bytes, false)),
-        (true, false) => Cow::Owned(converted(bytes, true)),
+    let old = row.spec.args.iter().any(is_old);
+    match (old, is_old_format(bytes)) {
+        (false, true) => Cow::Owned(convert(bytes, false)),
+        (true, false) => Cow::Owned(convert(bytes, true)),
         _ => Cow::Borrowed(bytes),
     }
 }
 
-/// Converts entries to the other form.
-pub(crate) fn converted(bytes: &[u8], to_old: bool) -> Vec<u8> {
+/// Converts directory entries to the other format.
+pub(crate) fn convert(bytes: &[u8], to_old: bool) -> Vec<u8> {
     let mut converted = bytes.to_vec();
-    for (at, len) in entries(bytes) {
+    for (at, len) in entry_ranges(bytes) {
         let (name, end) = (at + NAME, at + len - 1);
         if to_old {
             converted[name..end].copy_from_slice(&bytes[name + 1..=end]);
@@ -85,10 +85,10 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let (old, new) = (all(true), all(false));
-        assert!(are_old(&old) && !are_old(&new));
-        assert_eq!((converted(&new, true), converted(&old, false)), (old.clone(), new));
+        assert!(is_old_format(&old) && !is_old_format(&new));
+        assert_eq!((convert(&new, true), convert(&old, false)), (old.clone(), new));
         // What is cut or nonsense is left as it is.
-        assert_eq!(converted(&old[..30], false)[24..], old[24..30]);
-        assert!(!are_old(&[]) && converted(&[0; 40], true) == [0; 40]);
+        assert_eq!(convert(&old[..30], false)[24..], old[24..30]);
+        assert!(!is_old_format(&[]) && convert(&[0; 40], true) == [0; 40]);
     }
 }

@@ -77,9 +77,9 @@ const VALUES: &[(&str, &str, u64, u64)] = values! {
     "new_descriptor" & u64::MAX => new_descriptor_current_working_directory AT_FDCWD;
 };
 
-/// Whether the flag in field `flag` is set, given the type's numbers. A flag that is in no list
-/// here is not.
-pub(crate) fn flag(flag: &str, number: impl Fn(&str) -> Option<i64>) -> bool {
+/// Returns whether the flag in field `flag` is set, given the numbers of the record. A flag that is
+/// in no list here is not.
+pub(crate) fn is_flag_set(flag: &str, number: impl Fn(&str) -> Option<i64>) -> bool {
     let has = |field: &str, mask: u64, wanted: u64| {
         number(field).is_some_and(|v| v.cast_unsigned() & mask == wanted)
     };

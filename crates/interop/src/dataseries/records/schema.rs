@@ -11,7 +11,8 @@ const COMMON: &str = "buffer_not_captured:b? errno_number:i? errno_string:v? exe
 /// `v` variable32, `?` nullable.
 const TYPES: &str = include_str!("schema.txt");
 
-fn word(letter: &str) -> &'static str {
+/// Returns the name of the field type that a letter stands for.
+fn type_name(letter: &str) -> &'static str {
     match letter {
         "b" => "bool",
         "y" => "byte",
@@ -21,27 +22,28 @@ fn word(letter: &str) -> &'static str {
     }
 }
 
-fn name(field: &str) -> &str {
+/// Returns the name of a field without the letter of its type.
+fn strip_type(field: &str) -> &str {
     field.split(':').next().unwrap_or(field)
 }
 
-/// The flags of each type that are never null, by its last name.
-pub(crate) fn flags() -> HashMap<&'static str, Vec<&'static str>> {
+/// Returns the flags of each record type that are never null, by the last part of the type's name.
+pub(crate) fn required_flags() -> HashMap<&'static str, Vec<&'static str>> {
     let of = |line: &'static str| {
         (
-            name(line.split(' ').next().unwrap_or(line)),
+            strip_type(line.split(' ').next().unwrap_or(line)),
             line.split(' ').filter_map(|f| f.strip_suffix(":b")).collect(),
         )
     };
     TYPES.lines().map(of).collect()
 }
 
-/// Each type's last name and its description.
-pub(crate) fn types() -> Vec<(&'static str, String)> {
+/// Returns the last part of each type's name, and the XML description of the type.
+pub(crate) fn type_descriptions() -> Vec<(&'static str, String)> {
     let mut names: Vec<&str> = COMMON
         .split(' ')
         .chain(TYPES.lines().flat_map(|l| l.split(' ').skip(1)))
-        .map(name)
+        .map(strip_type)
         .collect();
     names.sort_unstable();
     names.dedup();
@@ -56,7 +58,7 @@ pub(crate) fn types() -> Vec<(&'static str, String)> {
             let (name, kind) = field.split_once(':').unwrap_or((field, "v"));
             let id = names.binary_search(&name).unwrap_or(0);
             let nullable = if kind.ends_with('?') { "yes" } else { "no" };
-            let kind = word(kind.trim_end_matches('?'));
+            let kind = type_name(kind.trim_end_matches('?'));
             xml += &format!("  <field field_id=\"{id}\" name=\"{name}\" type=\"{kind}\" ");
             xml += &format!("opt_nullable=\"{nullable}\"/>\n");
         }
@@ -65,8 +67,9 @@ pub(crate) fn types() -> Vec<(&'static str, String)> {
     TYPES.lines().map(describe).collect()
 }
 
-/// Our own type: what the trace has that the file has not.
-pub(crate) fn left_out() -> String {
+/// Returns the XML description of our own record type, which says what the trace has and the file
+/// lacks.
+pub(crate) fn losses_description() -> String {
     format!(
         "<ExtentType name=\"{}\" namespace=\"reanimator\" version=\"1.0\">\n  \
          <field name=\"what\" type=\"variable32\"/>\n  <field name=\"calls\" type=\"int64\"/>\n\

@@ -1,9 +1,9 @@
 //! Imports requests to block devices.
 
-use super::line::{Line, begins_totals, skipped};
+use super::line::{Line, begins_totals, parse_skipped};
 use super::requests::{Request, Requests};
 use crate::importing::forks::THREAD;
-use crate::importing::{begin, finish, unrecorded};
+use crate::importing::{add_unrecorded_data, begin, finish};
 use crate::text::lines::Lines;
 use crate::{Error, Outcome};
 use ::import::{Fork, Import, ImportedCall};
@@ -29,7 +29,7 @@ pub fn import(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
     let mut completes = false;
-    each(from, &mut |line| {
+    for_each_line(from, &mut |line| {
         completes |= matches!(line, Text::Event(l) if l.action == "C");
         Ok(())
     })?;
@@ -40,12 +40,12 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let mut import = begin(to, about, None, HashMap::default())?;
-    import.note(
+    import.add_note(
         "requests to block devices: each device is a file, /block/MAJOR:MINOR, without its \
             data (`replay --write-data random` generates some)",
     );
     if !completes {
-        import.note("the log has no completions: each request counts as completed at once");
+        import.add_note("the log has no completions: each request counts as completed at once");
     }
     let mut conversion = BlktraceImport {
         import,
@@ -57,11 +57,11 @@ pub fn import(
         next_virtual_thread: FIRST_VIRTUAL_THREAD,
         open: HashMap::default(),
     };
-    let all = each(from, &mut |line| conversion.line(line))?;
+    let all = for_each_line(from, &mut |line| conversion.import_line(line))?;
     progress(all, all);
     let BlktraceImport { mut import, open, .. } = conversion;
     for imported in open.into_values().flat_map(Requests::into_unfinished) {
-        import.call(imported)?;
+        import.add_call(imported)?;
     }
     finish(import, None, progress)
 }
@@ -75,14 +75,17 @@ enum Text<'t> {
     Other,
 }
 
-/// Calls `each` with all lines; returns their bytes. Of blkparse's totals only the number of
-/// skipped events counts.
-fn each(from: &Path, each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+/// Calls `each` with every line. Returns the number of bytes read. Of blkparse's totals only the
+/// number of skipped events counts.
+fn for_each_line(
+    from: &Path,
+    each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>,
+) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
     let mut sums = false;
-    while let Some(text) = lines.next()? {
+    while let Some(text) = lines.next_line()? {
         sums |= begins_totals(&text);
-        let line = match (Line::read(&text), skipped(&text)) {
+        let line = match (Line::parse(&text), parse_skipped(&text)) {
             (Some(line), _) => Text::Event(line),
             (None, Some(n)) => Text::Skipped(n),
             (None, None) if sums || text.is_empty() => continue,
@@ -109,25 +112,27 @@ struct BlktraceImport {
 }
 
 impl BlktraceImport {
-    fn line(&mut self, text: &Text<'_>) -> Result<(), Error> {
+    /// Imports a line: an event, or a count of skipped ones.
+    fn import_line(&mut self, text: &Text<'_>) -> Result<(), Error> {
         let line = match *text {
             Text::Event(line) => line,
-            Text::Skipped(n) => return Ok(self.import.lost(self.time, n)?),
+            Text::Skipped(n) => return Ok(self.import.add_gap(self.time, n)?),
             Text::Other => {
-                self.import.left_out("lines that cannot be read", 1);
+                self.import.count_left_out("lines that cannot be read", 1);
                 return Ok(());
             }
         };
         self.time = line.time;
         match line.action {
-            "Q" => self.queued(line),
-            "C" => self.completed(line),
+            "Q" => self.import_queued(line),
+            "C" => self.import_completed(line),
             // What becomes of a request on its way.
             _ => Ok(()),
         }
     }
 
-    fn queued(&mut self, line: Line<'_>) -> Result<(), Error> {
+    /// Imports a request that enters the queue, as the call that would make it.
+    fn import_queued(&mut self, line: Line<'_>) -> Result<(), Error> {
         let (from, count) = line.sectors;
         let (at, len) = (from.saturating_mul(SECTOR), count.saturating_mul(SECTOR));
         let has = |letter| line.rwbs.contains(letter);
@@ -137,74 +142,75 @@ impl BlktraceImport {
             1.. if has('W') => ("pwrite64", [0, len, at]),
             1.. if has('R') => ("pread64", [0, len, at]),
             _ => {
-                self.import.left_out(&format!("requests {}", line.rwbs), 1);
+                self.import.count_left_out(&format!("requests {}", line.rwbs), 1);
                 return Ok(());
             }
         };
         // Work of the kernel's own may run as process 0, which no trace has.
         let pid = line.pid.max(1);
-        let tid = self.thread(pid, line.time)?;
-        let fd = self.descriptor(pid, line)?;
+        let tid = self.idle_thread(pid, line.time)?;
+        let fd = self.device_descriptor(pid, line)?;
         // A preflush: what was written before must be on the disk.
         if count > 0 && has('W') && line.rwbs.starts_with('F') {
-            self.flushed(tid, fd, line.time)?;
+            self.import_flush(tid, fd, line.time)?;
         }
         let Some(mut imported) = ImportedCall::new(name, tid, line.time) else { return Ok(()) };
-        imported.number(0, fd as u64);
-        args.into_iter().enumerate().for_each(|(i, v)| imported.number(i + 1, v));
+        imported.set_number(0, fd as u64);
+        args.into_iter().enumerate().for_each(|(i, v)| imported.set_number(i + 1, v));
         self.import.ensure_thread(tid, line.time)?;
         // FUA, which stands behind the direction: this write must be on the disk at its end.
         let durable = count > 0 && has('W') && line.rwbs.trim_start_matches('F').contains('F');
         let end = if count == 0 { 0 } else { from.saturating_add(count) };
         let request = Request { imported, end, durable };
         if !self.completes {
-            return self.done(request, line.time, 0);
+            return self.end_request(request, line.time, 0);
         }
         if let Some(oldest) = self.open.entry(line.device).or_default().add(request) {
-            self.import.call(oldest)?;
+            self.import.add_call(oldest)?;
         }
         Ok(())
     }
 
-    /// Completes all requests whose last sector is among those of the completion: several may have
-    /// been merged, and one may have been split.
-    fn completed(&mut self, line: Line<'_>) -> Result<(), Error> {
+    /// Completes all requests whose last sector is among those of the completion. Several requests
+    /// may have been merged, and one may have been split.
+    fn import_completed(&mut self, line: Line<'_>) -> Result<(), Error> {
         let (from, count) = line.sectors;
         let Some(open) = self.open.get_mut(&line.device) else { return Ok(()) };
-        for request in open.take(from, count) {
-            self.done(request, line.time, line.error)?;
+        for request in open.take_completed(from, count) {
+            self.end_request(request, line.time, line.error)?;
         }
         Ok(())
     }
 
-    /// All that was written to the descriptor is on the disk: a call of no length.
-    fn flushed(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
+    /// Imports that all data written to the descriptor are on the disk, as an fdatasync(2) of no
+    /// duration.
+    fn import_flush(&mut self, tid: u32, fd: i32, time: u64) -> Result<(), Error> {
         let Some(mut imported) = ImportedCall::new("fdatasync", tid, time) else { return Ok(()) };
-        imported.number(0, fd as u64);
-        imported.returned(time, 0);
-        Ok(self.import.call(imported)?)
+        imported.set_number(0, fd as u64);
+        imported.set_returned(time, 0);
+        Ok(self.import.add_call(imported)?)
     }
 
-    /// A request ends, with an errno or 0.
-    fn done(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
+    /// Ends a request with an errno, or 0.
+    fn end_request(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
         let (tid, fd) = (request.imported.call.tid, request.imported.call.args[0] as i32);
         // Only calls that move bytes return their number.
         let moved = if error > 0 {
             -error
-        } else if request.imported.row.shape.ret == abi::Ret::Bytes {
+        } else if request.imported.row.spec.ret == abi::Ret::Bytes {
             request.imported.call.args[2].min(i64::MAX as u64) as i64
         } else {
             0
         };
-        request.imported.returned(time, moved);
-        unrecorded(&mut request.imported);
-        self.idle.entry(self.import.process(tid)).or_default().push(tid);
-        self.import.call(request.imported)?;
-        if request.durable && error == 0 { self.flushed(tid, fd, time) } else { Ok(()) }
+        request.imported.set_returned(time, moved);
+        add_unrecorded_data(&mut request.imported);
+        self.idle.entry(self.import.process_of(tid)).or_default().push(tid);
+        self.import.add_call(request.imported)?;
+        if request.durable && error == 0 { self.import_flush(tid, fd, time) } else { Ok(()) }
     }
 
-    /// A thread of the process that waits for no request; a new one if there is none.
-    fn thread(&mut self, pid: u32, time: u64) -> Result<u32, Error> {
+    /// Returns a thread of the process that waits for no request. Adds one if there is none.
+    fn idle_thread(&mut self, pid: u32, time: u64) -> Result<u32, Error> {
         let fresh = !self.idle.contains_key(&pid);
         if let Some(tid) = self.idle.entry(pid).or_default().pop() {
             return Ok(tid);
@@ -214,12 +220,12 @@ impl BlktraceImport {
         }
         let tid = self.next_virtual_thread;
         self.next_virtual_thread = tid.saturating_add(1);
-        self.import.fork(tid, Fork { parent: pid, flags: THREAD, time })?;
+        self.import.add_fork(tid, Fork { parent: pid, flags: THREAD, time })?;
         Ok(tid)
     }
 
-    /// The process's descriptor of the device, present from its first request on.
-    fn descriptor(&mut self, pid: u32, line: Line<'_>) -> Result<i32, Error> {
+    /// Returns the process's descriptor of the device, which is open from its first request on.
+    fn device_descriptor(&mut self, pid: u32, line: Line<'_>) -> Result<i32, Error> {
         if let Some(fd) = self.files.get(&(pid, line.device)) {
             return Ok(*fd);
         }
@@ -229,7 +235,7 @@ impl BlktraceImport {
         }
         let fd = *next;
         let path = format!("/block/{}:{}", line.device.0, line.device.1);
-        self.import.descriptor(pid, line.time, fd, path.as_bytes(), O_RDWR)?;
+        self.import.add_open_descriptor(pid, line.time, fd, path.as_bytes(), O_RDWR)?;
         self.files.insert((pid, line.device), fd);
         Ok(fd)
     }

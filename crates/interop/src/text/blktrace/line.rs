@@ -1,6 +1,6 @@
 //! Parses a line (blkparse(1), "OUTPUT DESCRIPTION"; `kernel/trace/blktrace.c`).
 
-use crate::text::lines::{SECOND, mostly, nanoseconds};
+use crate::text::lines::{SECOND, most_lines_match, parse_nanos};
 use linux_raw_sys::errno::EIO;
 
 /// An event: `MAJOR,MINOR CPU [SEQUENCE] SECONDS PID ACTION RWBS [SECTOR + SECTORS] [COMMAND]`.
@@ -23,8 +23,8 @@ pub struct Line<'t> {
 }
 
 impl<'t> Line<'t> {
-    /// Parses a line; `None`: it is no event.
-    pub fn read(text: &'t str) -> Option<Self> {
+    /// Parses a line. Returns `None` if it is no event.
+    pub fn parse(text: &'t str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let (major, minor) = words.next()?.split_once(',')?;
         let device = (major.parse().ok()?, minor.parse().ok()?);
@@ -35,7 +35,7 @@ impl<'t> Line<'t> {
             word = words.next()?;
         }
         word.split_once('.').filter(|(_, fraction)| fraction.len() == 9)?;
-        let time = nanoseconds(word, SECOND)?;
+        let time = parse_nanos(word, SECOND)?;
         let pid = words.next()?.parse().ok()?;
         let action =
             words.next().filter(|a| a.len() <= 2 && a.bytes().all(|b| b.is_ascii_alphabetic()))?;
@@ -46,14 +46,14 @@ impl<'t> Line<'t> {
             .filter(|plus| *plus == "+")
             .and_then(|_| words.next()?.parse().ok())
             .unwrap_or(0);
-        let error = if action == "C" { words.next_back().map_or(0, failed) } else { 0 };
+        let error = if action == "C" { words.next_back().map_or(0, parse_error) } else { 0 };
         Some(Self { device, time, pid, action, rwbs, sectors: (from, count), error })
     }
 }
 
-/// The errno in `[0]`, `[-5]` or `[65531]`: the field has 16 bits, and some versions print it
-/// without its sign. What is no errno counts as EIO.
-fn failed(word: &str) -> i64 {
+/// Returns the errno in `[0]`, `[-5]` or `[65531]`: the field has 16 bits, and some versions print
+/// it without its sign. What is no errno counts as EIO.
+fn parse_error(word: &str) -> i64 {
     let inner = word.strip_prefix('[').and_then(|w| w.strip_suffix(']'));
     let Some(value) = inner.and_then(|w| w.parse::<i64>().ok()) else { return 0 };
     let errno =
@@ -61,14 +61,14 @@ fn failed(word: &str) -> i64 {
     if (0..4096).contains(&errno) { errno } else { EIO.into() }
 }
 
-/// Whether blkparse's totals begin with this line. No events follow them.
+/// Returns whether blkparse's totals begin with this line. No events follow them.
 pub fn begins_totals(text: &str) -> bool {
     text.starts_with("CPU") || text.starts_with("Total")
 }
 
-/// How many events are missing, of `Skips: 3 forward (1,200 -  98.5%)` among the totals, or of
-/// `You have 3 ( 0.5%) dropped events` that blktrace prints.
-pub fn skipped(text: &str) -> Option<u64> {
+/// Returns how many events are missing according to this line: `Skips: 3 forward (1,200 -  98.5%)`
+/// among the totals, or `You have 3 ( 0.5%) dropped events`, which blktrace prints.
+pub fn parse_skipped(text: &str) -> Option<u64> {
     let number = |word: &str| word.replace([',', '.', '\'', ' '], "").parse::<u64>().ok();
     if let Some(rest) = text.trim_start().strip_prefix("Skips:") {
         return number(rest.split_once('(')?.1.split(" -").next()?);
@@ -77,8 +77,8 @@ pub fn skipped(text: &str) -> Option<u64> {
     number(rest.split(' ').next()?)
 }
 
-/// Whether a file that starts like this is such a log.
+/// Returns whether a file that starts with these bytes is output of blkparse.
 pub fn is_blktrace(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    mostly(text.lines().take_while(|l| !begins_totals(l)), |l| Line::read(l).is_some())
+    most_lines_match(text.lines().take_while(|l| !begins_totals(l)), |l| Line::parse(l).is_some())
 }

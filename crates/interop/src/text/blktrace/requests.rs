@@ -29,7 +29,7 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// Adds a request. Returns the oldest one if there are too many.
+    /// Adds a request. If there are too many, removes and returns the oldest one.
     pub fn add(&mut self, request: Request) -> Option<ImportedCall> {
         let number = self.next;
         self.next += 1;
@@ -42,9 +42,9 @@ impl Requests {
         self.open.remove(&(end, number)).map(|r| r.imported)
     }
 
-    /// Removes the requests that a completion of `count` sectors from `from` on ends; a completion
-    /// of no sectors ends flushes.
-    pub fn take(&mut self, from: u64, count: u64) -> Vec<Request> {
+    /// Removes and returns the requests that a completion of `count` sectors from `from` on ends. A
+    /// completion of no sectors ends flushes.
+    pub fn take_completed(&mut self, from: u64, count: u64) -> Vec<Request> {
         let (first, last) =
             if count == 0 { (0, 0) } else { (from.saturating_add(1), from.saturating_add(count)) };
         let mut numbers: Vec<u64> = self
@@ -61,7 +61,7 @@ impl Requests {
         taken
     }
 
-    /// The requests that were never completed, the oldest first.
+    /// Returns the requests that were never completed, the oldest first.
     pub fn into_unfinished(mut self) -> Vec<ImportedCall> {
         let mut unfinished = Vec::new();
         for (number, end) in std::mem::take(&mut self.ends) {

@@ -25,11 +25,11 @@ fn lines_of_both_forms() {
         Some(Line { device: (8, 16), time, pid: 697, action, rwbs, sectors, error: 0 })
     };
     assert_eq!(
-        Line::read("  8,16   3        1     1.000000002   697  G   W 223490 + 56 [kjournald]"),
+        Line::parse("  8,16   3        1     1.000000002   697  G   W 223490 + 56 [kjournald]"),
         line("G", "W", (223_490, 56))
     );
-    assert_eq!(Line::read("8,16 3 1.000000002 697 Q FWS [jbd2/sda-8]"), line("Q", "FWS", (0, 0)));
-    assert_eq!(Line::read(" Reads Queued:           0,        0KiB"), None);
+    assert_eq!(Line::parse("8,16 3 1.000000002 697 Q FWS [jbd2/sda-8]"), line("Q", "FWS", (0, 0)));
+    assert_eq!(Line::parse(" Reads Queued:           0,        0KiB"), None);
 }
 
 /// Requests that overlap are calls of as many threads; merged ones end together; and all of them
@@ -39,28 +39,28 @@ fn requests_become_calls() {
     let (outcome, calls, _) = imported(LOG, import);
     assert!(outcome.lost.is_empty() && outcome.damage.is_none(), "{outcome:?}");
     let queued: Vec<Line<'_>> =
-        LOG.lines().filter_map(Line::read).filter(|l| l.action == "Q").collect();
+        LOG.lines().filter_map(Line::parse).filter(|l| l.action == "Q").collect();
     assert_eq!(calls.len(), queued.len());
     let bytes: u64 = queued.iter().map(|l| l.sectors.1 * 512).sum();
-    let ended = calls.iter().filter(|c| c.left.is_some());
+    let ended = calls.iter().filter(|c| c.exited.is_some());
     let moved: i64 = ended.clone().map(|c| c.ret).sum();
     assert!(
         moved > 0 && moved.cast_unsigned() <= bytes && ended.clone().count() * 10 > calls.len() * 8,
         "{moved} {bytes}"
     );
-    let names: Vec<_> = ended.map(|c| c.shape().unwrap().name).collect();
+    let names: Vec<_> = ended.map(|c| c.spec().unwrap().name).collect();
     assert!(["pread64", "pwrite64", "fdatasync"].iter().all(|n| names.contains(n)), "{names:?}");
     // One call at a time on each thread.
     for (i, call) in calls.iter().enumerate() {
         let before = calls[..i].iter().rfind(|c| c.tid == call.tid);
-        assert!(before.is_none_or(|b| b.left.is_some_and(|left| left <= call.entered)));
+        assert!(before.is_none_or(|b| b.exited.is_some_and(|left| left <= call.entered)));
     }
     assert!(calls.iter().any(|c| c.tid != c.pid));
 }
 
 fn names(text: &str) -> Vec<(&'static str, i64, Option<u64>)> {
     let (_, calls, _) = imported(text, import);
-    calls.iter().map(|c| (c.shape().unwrap().name, c.ret, c.left)).collect()
+    calls.iter().map(|c| (c.spec().unwrap().name, c.ret, c.exited)).collect()
 }
 
 /// A completion with an error is a call that failed, however the error is printed; a write that was

@@ -1,9 +1,10 @@
 //! Imports kdump's output.
 
-use super::line::{Line, bytes, is_data};
+use super::line::{Line, is_data, parse_data};
 use crate::importing::forks::{Forks, is_fork};
 use crate::importing::{
-    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+    add_unrecorded_data, add_unreturned, begin, count_unentered, ends_thread, finish,
+    note_no_directory,
 };
 use crate::text::lines::Lines;
 use crate::text::strace::value;
@@ -30,8 +31,8 @@ const ERRORS: &[(i64, i64)] = errors! {
     77 ENOLCK, 78 ENOSYS, 84 EOVERFLOW, 87 ENODATA
 };
 
-/// The table's name for a call.
-fn linux(name: &str) -> &str {
+/// Returns the name in the table for a call of FreeBSD.
+fn linux_name(name: &str) -> &str {
     match name.rsplit_once("freebsd").and_then(|(_, n)| n.split_once('_')).map_or(name, |(_, n)| n)
     {
         "pread" => "pread64",
@@ -53,8 +54,8 @@ pub fn import(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
     let mut first = FirstPass::default();
-    each(from, &mut |record| {
-        first.add(record);
+    for_each_record(from, &mut |record| {
+        first.scan_record(record);
         Ok(())
     })?;
     let about = RecordingInfo {
@@ -66,7 +67,7 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, first.forks.made)?;
-    import.note(
+    import.add_note(
         "recorded on FreeBSD: calls, flags and errors count as those of the same name on \
             Linux",
     );
@@ -74,16 +75,16 @@ pub fn import(
         note_no_directory(&mut import, "kdump prints no working directory");
     }
     if !first.timed {
-        import.note(
+        import.add_note(
             "the log has no times (kdump -T prints them): calls are in the order of the lines",
         );
     }
     let mut conversion = KdumpImport { import, open: HashMap::default() };
-    let all = each(from, &mut |record| conversion.record(record))?;
+    let all = for_each_record(from, &mut |record| conversion.import_record(record))?;
     progress(all, all);
     let KdumpImport { mut import, open } = conversion;
     for open_call in open.into_values() {
-        import.call(open_call.imported)?;
+        import.add_call(open_call.imported)?;
     }
     finish(import, None, progress)
 }
@@ -97,19 +98,22 @@ struct Record<'t> {
     dropped: bool,
 }
 
-/// Calls `each` with all records; returns their bytes.
-fn each(from: &Path, each: &mut dyn FnMut(&Record<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+/// Calls `each` with every record. Returns the number of bytes read.
+fn for_each_record(
+    from: &Path,
+    each: &mut dyn FnMut(&Record<'_>) -> Result<(), Error>,
+) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
     let (mut data, mut clock) = (Vec::new(), 0);
-    let mut head = lines.next()?;
+    let mut head = lines.next_line()?;
     while let Some(text) = head {
         data.clear();
-        head = lines.next()?;
+        head = lines.next_line()?;
         while let Some(more) = head.take_if(|more| is_data(more)) {
             data.push(more);
-            head = lines.next()?;
+            head = lines.next_line()?;
         }
-        let line = Line::read(&text);
+        let line = Line::parse(&text);
         clock = line.and_then(|l| l.time).unwrap_or(0).max(clock + STEP);
         let dropped = text.trim_end().ends_with(" Events dropped.");
         each(&Record { line, time: clock, data: &data, dropped })?;
@@ -126,27 +130,30 @@ struct FirstPass {
 }
 
 impl FirstPass {
-    fn add(&mut self, record: &Record<'_>) {
+    /// Notes what the import has to know beforehand: the first time, and which calls started
+    /// threads.
+    fn scan_record(&mut self, record: &Record<'_>) {
         self.began.get_or_insert(record.time);
         let Some(line) = record.line else { return };
         self.timed |= line.time.is_some();
-        let forks = || is_fork(linux(line.rest.split(['(', ' ']).next().unwrap_or_default()));
+        let forks = || is_fork(linux_name(line.rest.split(['(', ' ']).next().unwrap_or_default()));
         match line.kind {
-            "CALL" if forks() => self.forks.begin(line.tid, record.time, 0),
-            "RET" if forks() => self.forks.end(line.tid, result(line.rest).unwrap_or(0)),
+            "CALL" if forks() => self.forks.begin_fork(line.tid, record.time, 0),
+            "RET" if forks() => self.forks.end_fork(line.tid, parse_result(line.rest).unwrap_or(0)),
             _ => {}
         }
     }
 }
 
-/// `read 12/0xc`, `open -1 errno 2 No such file or directory`; `execve JUSTRETURN` is 0.
-fn result(rest: &str) -> Option<i64> {
+/// Returns the result in `read 12/0xc` or `open -1 errno 2 No such file or directory`. `execve
+/// JUSTRETURN` is 0.
+fn parse_result(rest: &str) -> Option<i64> {
     let mut words = rest.split_whitespace().skip(1);
     let value = words.next()?;
     if value == "JUSTRETURN" {
         return Some(0);
     }
-    let value = value::number(value.split('/').next()?, None)?.cast_signed();
+    let value = value::parse_number(value.split('/').next()?, None)?.cast_signed();
     if value == -1 && words.next() == Some("errno") {
         let errno: i64 = words.next()?.parse().ok().filter(|e| (1..4096).contains(e))?;
         return Some(
@@ -164,13 +171,13 @@ struct OpenCall {
 }
 
 impl OpenCall {
-    /// Takes a `NAMI` record: the next path that the call looked up.
+    /// Adds the path of a `NAMI` record, the next one that the call looked up.
     fn add_path(&mut self, quoted: &str) {
         let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let args = self.imported.row.shape.args.iter().enumerate();
+        let args = self.imported.row.spec.args.iter().enumerate();
         let mut paths = args.filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
         if let Some((arg, _)) = paths.nth(self.names) {
-            self.imported.string(arg, inside.unwrap_or(quoted).as_bytes());
+            self.imported.add_string(arg, inside.unwrap_or(quoted).as_bytes());
         }
         self.names += 1;
     }
@@ -182,19 +189,20 @@ struct KdumpImport {
 }
 
 impl KdumpImport {
-    fn record(&mut self, record: &Record<'_>) -> Result<(), Error> {
+    /// Imports a record: the entry or return of a call, or data or a path of the call under way.
+    fn import_record(&mut self, record: &Record<'_>) -> Result<(), Error> {
         let Some(line) = record.line else {
             if record.dropped {
-                self.import.missing("ktrace dropped events, and does not say how many");
+                self.import.add_missing("ktrace dropped events, and does not say how many");
             } else {
-                self.import.left_out("lines that cannot be read", 1);
+                self.import.count_left_out("lines that cannot be read", 1);
             }
             return Ok(());
         };
         let tid = line.tid;
         match line.kind {
-            "CALL" => self.begin(tid, record.time, line.rest),
-            "RET" => self.end(tid, record.time, line.rest),
+            "CALL" => self.begin_call(tid, record.time, line.rest),
+            "RET" => self.end_call(tid, record.time, line.rest),
             "NAMI" => {
                 if let Some(open_call) = self.open.get_mut(&tid) {
                     open_call.add_path(line.rest);
@@ -206,70 +214,73 @@ impl KdumpImport {
                 let count =
                     line.rest.split(' ').nth(3).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
                 if let Some(open_call) = self.open.get_mut(&tid) {
-                    open_call
-                        .data
-                        .extend(bytes(record.data, usize::try_from(count).unwrap_or(usize::MAX)));
+                    open_call.data.extend(parse_data(
+                        record.data,
+                        usize::try_from(count).unwrap_or(usize::MAX),
+                    ));
                     open_call.moved += count;
                 }
                 Ok(())
             }
             "PSIG" => {
-                let signal = value::signal(line.rest.split(' ').next().unwrap_or_default());
-                Ok(self.import.signal(tid, record.time, signal.unwrap_or(0))?)
+                let signal = value::signal_by_name(line.rest.split(' ').next().unwrap_or_default());
+                Ok(self.import.add_signal(tid, record.time, signal.unwrap_or(0))?)
             }
             other => {
-                self.import.ignored(&format!("records {other}"), 1);
+                self.import.count_ignored(&format!("records {other}"), 1);
                 Ok(())
             }
         }
     }
 
-    fn begin(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
+    /// Begins a call from the text of its `CALL` record.
+    fn begin_call(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
         if let Some(before) = self.open.remove(&tid) {
-            unreturned(&mut self.import, before.imported)?;
+            add_unreturned(&mut self.import, before.imported)?;
         }
         let (name, args) = text
             .split_once('(')
             .map_or((text, ""), |(name, rest)| (name, rest.strip_suffix(')').unwrap_or(rest)));
-        let Some(mut imported) = ImportedCall::new(linux(name), tid, time) else {
-            self.import.left_out(&format!("calls of {name}, which Linux does not have"), 1);
+        let Some(mut imported) = ImportedCall::new(linux_name(name), tid, time) else {
+            self.import.count_left_out(&format!("calls of {name}, which Linux does not have"), 1);
             return Ok(());
         };
         let mut unread = false;
         for (at, text) in value::split(args).iter().enumerate() {
-            if let Some(kind) = imported.row.shape.args.get(at).map(|a| a.kind) {
-                let value = argument(kind, text);
+            if let Some(kind) = imported.row.spec.args.get(at).map(|a| a.kind) {
+                let value = parse_argument(kind, text);
                 unread |= value.is_none();
-                imported.number(at, value.unwrap_or(0));
+                imported.set_number(at, value.unwrap_or(0));
             }
         }
-        if unread && imported.row.shape.replay == abi::Replay::Issue {
-            self.import.left_out(&format!("arguments of {name} that cannot be read"), 1);
+        if unread && imported.row.spec.replay == abi::Replay::Issue {
+            self.import.count_left_out(&format!("arguments of {name} that cannot be read"), 1);
         }
         self.import.ensure_thread(tid, time)?;
         if ends_thread(imported.row) {
-            return Ok(self.import.call(imported)?);
+            return Ok(self.import.add_call(imported)?);
         }
         self.open.insert(tid, OpenCall { imported, names: 0, data: Vec::new(), moved: 0 });
         Ok(())
     }
 
-    fn end(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
-        let name = linux(text.split(' ').next().unwrap_or_default());
+    /// Ends the thread's call from the text of its `RET` record, and adds it to the trace.
+    fn end_call(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
+        let name = linux_name(text.split(' ').next().unwrap_or_default());
         let Some(OpenCall { mut imported, data, moved, .. }) =
             self.open.remove(&tid).filter(|b| b.imported.row.name() == name)
         else {
             // The end of a call for which Linux has none, or a child's return from its fork.
-            let born = is_fork(name) && result(text) == Some(0);
-            let known = self.import.knows_thread(tid);
+            let born = is_fork(name) && parse_result(text) == Some(0);
+            let known = self.import.is_alive(tid);
             self.import.ensure_thread(tid, time)?;
             if !born && abi::by_name(name).is_some() {
-                unentered(&mut self.import, known);
+                count_unentered(&mut self.import, known);
             }
             return Ok(());
         };
-        if let Some(ret) = result(text) {
-            imported.returned(time, ret);
+        if let Some(ret) = parse_result(text) {
+            imported.set_returned(time, ret);
         }
         let is_data = |kind: Kind| match kind {
             Kind::In(_, layout) | Kind::Out(_, layout) => layout.form == Form::Data,
@@ -278,18 +289,18 @@ impl KdumpImport {
         };
         if moved > 0
             && imported.call.succeeded()
-            && let Some(arg) = imported.row.shape.args.iter().position(|a| is_data(a.kind))
+            && let Some(arg) = imported.row.spec.args.iter().position(|a| is_data(a.kind))
         {
-            imported.data(arg, &data, moved);
+            imported.add_data(arg, &data, moved);
         }
-        unrecorded(&mut imported);
-        Ok(self.import.call(imported)?)
+        add_unrecorded_data(&mut imported);
+        Ok(self.import.add_call(imported)?)
     }
 }
 
-/// Parses a number, `O_RDONLY|O_CREAT`, or `0x601<O_WRONLY|O_CREAT|O_TRUNC>`. Names count, as the
-/// numbers are FreeBSD's. `None`: it cannot be parsed.
-fn argument(kind: Kind, text: &str) -> Option<u64> {
+/// Parses a number, `O_RDONLY|O_CREAT`, or `0x601<O_WRONLY|O_CREAT|O_TRUNC>`. Names are preferred,
+/// as the numbers are FreeBSD's. Returns `None` if it cannot be parsed.
+fn parse_argument(kind: Kind, text: &str) -> Option<u64> {
     let (number, names) = text
         .split_once('<')
         .map_or((text, None), |(number, rest)| (number, rest.strip_suffix('>')));
@@ -297,11 +308,11 @@ fn argument(kind: Kind, text: &str) -> Option<u64> {
         Kind::Flags(set) => {
             let names = names.unwrap_or(number);
             let plain = names.starts_with(|c: char| c.is_ascii_digit());
-            value::number(names, Some(set)).filter(|v| !plain || *v < 4)
+            value::parse_number(names, Some(set)).filter(|v| !plain || *v < 4)
         }
         Kind::Fd | Kind::DirFd if text.contains("AT_FDCWD") => {
             Some(i64::from(abi::AT_FDCWD).cast_unsigned())
         }
-        _ => value::number(number, None),
+        _ => value::parse_number(number, None),
     }
 }

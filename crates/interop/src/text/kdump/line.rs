@@ -1,6 +1,6 @@
 //! Parses a line (usr.bin/kdump/kdump.c of FreeBSD).
 
-use crate::text::lines::{SECOND, mostly, nanoseconds};
+use crate::text::lines::{SECOND, most_lines_match, parse_nanos};
 
 /// The first line of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ const KINDS: [&str; 12] =
     ["CALL", "RET", "NAMI", "GIO", "PSIG", "CSW", "USER", "STRU", "SCTL", "CAP", "PFLT", "PRET"];
 
 impl<'t> Line<'t> {
-    /// Parses a line: `PID [TID] COMMAND [SECONDS] KIND REST`. `None` for lines of data.
-    pub fn read(text: &'t str) -> Option<Self> {
+    /// Parses a line: `PID [TID] COMMAND [SECONDS] KIND REST`. Returns `None` for lines of data.
+    pub fn parse(text: &'t str) -> Option<Self> {
         if is_data(text) {
             return None;
         }
@@ -37,7 +37,7 @@ impl<'t> Line<'t> {
         let (kind, begin) = words.pop().filter(|(word, _)| KINDS.contains(word))?;
         let pid: u32 = words.first()?.0.parse().ok()?;
         let fraction = words.last().filter(|(word, _)| words.len() > 2 && word.contains('.'));
-        let time = fraction.and_then(|(word, _)| nanoseconds(word, SECOND));
+        let time = fraction.and_then(|(word, _)| parse_nanos(word, SECOND));
         let named = words.len() - usize::from(time.is_some());
         // The second word is the thread, unless it is the command.
         let tid = if named > 2 { words[1].0.parse().unwrap_or(pid) } else { pid };
@@ -45,26 +45,26 @@ impl<'t> Line<'t> {
     }
 }
 
-/// Whether a line continues the data of the record before. Text begins with a quote and continues
-/// after tabs; bytes follow their offset.
+/// Returns whether a line continues the data of the record before. Text begins with a quote and
+/// continues after tabs; bytes follow their offset.
 pub fn is_data(text: &str) -> bool {
     text.starts_with('\t') || text.starts_with("       \"") || text.starts_with("       0x")
 }
 
-/// The bytes in lines of data, at most `most`.
-pub fn bytes(lines: &[String], most: usize) -> Vec<u8> {
+/// Returns the bytes in lines of data, at most `most`.
+pub fn parse_data(lines: &[String], most: usize) -> Vec<u8> {
     let mut out = match lines.first() {
         Some(first) if first.starts_with("       0x") => {
-            lines.iter().flat_map(|l| row(l)).collect()
+            lines.iter().flat_map(|l| parse_hex_row(l)).collect()
         }
-        _ => text(lines),
+        _ => parse_text(lines),
     };
     out.truncate(most);
     out
 }
 
-/// `       0x0010 0001 0203 04  |....|`.
-fn row(line: &str) -> Vec<u8> {
+/// Returns the bytes in `       0x0010 0001 0203 04  |....|`.
+fn parse_hex_row(line: &str) -> Vec<u8> {
     let digits = line
         .trim_start()
         .split_once(' ')
@@ -75,9 +75,9 @@ fn row(line: &str) -> Vec<u8> {
     digits.chunks_exact(2).filter_map(byte).collect()
 }
 
-/// Text in quotes, escaped as by vis(3). Lines continue after a tab; long ones are folded with a
-/// backslash.
-fn text(lines: &[String]) -> Vec<u8> {
+/// Returns the bytes of text in quotes, which is escaped as by vis(3). Lines continue after a tab;
+/// long ones are folded with a backslash.
+fn parse_text(lines: &[String]) -> Vec<u8> {
     let mut joined = Vec::new();
     for (i, line) in lines.iter().enumerate() {
         let line = line
@@ -122,8 +122,8 @@ fn text(lines: &[String]) -> Vec<u8> {
     out
 }
 
-/// Whether a file that starts like this is output of kdump.
+/// Returns whether a file that starts with these bytes is output of kdump.
 pub fn is_kdump(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    mostly(text.lines().filter(|l| !is_data(l)), |l| Line::read(l).is_some())
+    most_lines_match(text.lines().filter(|l| !is_data(l)), |l| Line::parse(l).is_some())
 }

@@ -1,7 +1,7 @@
 //! Lines as FreeBSD's kdump writes them.
 
 use super::import;
-use super::line::{Line, bytes, is_kdump};
+use super::line::{Line, is_kdump, parse_data};
 use crate::tests_support::imported;
 use trace::Call;
 use trace::record::PayloadKind;
@@ -21,20 +21,20 @@ fn lines_of_all_forms() {
     );
     let line = |tid, time, kind, rest| Some(Line { tid, time, kind, rest });
     assert_eq!(
-        Line::read("   817 sixnix   RET   close -1 errno 9 Bad"),
+        Line::parse("   817 sixnix   RET   close -1 errno 9 Bad"),
         line(817, None, "RET", "close -1 errno 9 Bad")
     );
     assert_eq!(
-        Line::read("   817 100123 sh       1700000000.000001 CALL  fork"),
+        Line::parse("   817 100123 sh       1700000000.000001 CALL  fork"),
         line(100_123, Some(1_700_000_000_000_001_000), "CALL", "fork")
     );
     assert_eq!(
-        Line::read("   817 a b      0.000005 CALL  fork"),
+        Line::parse("   817 a b      0.000005 CALL  fork"),
         line(817, Some(5_000), "CALL", "fork")
     );
-    assert_eq!(Line::read("\tCALL RET"), None);
+    assert_eq!(Line::parse("\tCALL RET"), None);
     let text = |lines: &[&str], most| {
-        bytes(&lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>(), most)
+        parse_data(&lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>(), most)
     };
     assert_eq!(
         text(&["       \"one\\", "\ttwo\\0\\r\\\\", "\t\"q\"", "       \""], 99),
@@ -51,7 +51,7 @@ fn a_log_becomes_a_trace() {
         ["calls of cap_enter, which Linux does not have"]
     );
     assert_eq!((outcome.summary.processes, outcome.damage.is_none()), (2, true));
-    let imported: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.ret)).collect();
+    let imported: Vec<_> = calls.iter().map(|c| (c.spec().unwrap().name, c.tid, c.ret)).collect();
     let expected = [
         ("execve", 817, 0),
         ("mkdir", 817, 0),

@@ -1,9 +1,10 @@
 //! Imports perf's output.
 
 use super::line::{Called, Line};
-use crate::importing::forks::{Forks, clone_flags, is_fork};
+use crate::importing::forks::{Forks, is_fork, parse_clone_flags};
 use crate::importing::{
-    begin, ends_thread, finish, note_no_directory, unentered, unrecorded, unreturned,
+    add_unrecorded_data, add_unreturned, begin, count_unentered, ends_thread, finish,
+    note_no_directory,
 };
 use crate::text::lines::Lines;
 use crate::text::strace::value;
@@ -24,8 +25,8 @@ pub fn import(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
     let mut first = FirstPass::default();
-    each(from, &mut |line| {
-        first.add(line);
+    for_each_line(from, &mut |line| {
+        first.scan_line(line);
         Ok(())
     })?;
     let about = RecordingInfo {
@@ -36,28 +37,31 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let mut import = begin(to, about, directory, first.forks.made)?;
-    import.note("perf records no data and few paths: calls that need them are not replayed");
-    import.note("times count from the start of the machine or of perf");
+    import.add_note("perf records no data and few paths: calls that need them are not replayed");
+    import.add_note("times count from the start of the machine or of perf");
     if directory.is_none() {
         note_no_directory(&mut import, "perf records no working directories");
     }
     let mut conversion = PerfImport { import, open: HashMap::default(), time: 0 };
-    let bytes = each(from, &mut |line| conversion.line(line))?;
+    let bytes = for_each_line(from, &mut |line| conversion.import_line(line))?;
     progress(bytes, bytes);
     let PerfImport { mut import, open, .. } = conversion;
     for imported in open.into_values() {
-        import.call(imported)?;
+        import.add_call(imported)?;
     }
     finish(import, None, progress)
 }
 
-/// Calls `each` with all lines; returns their bytes.
-fn each(from: &Path, each: &mut dyn FnMut(Line<'_>) -> Result<(), Error>) -> Result<u64, Error> {
+/// Calls `each` with every line. Returns the number of bytes read.
+fn for_each_line(
+    from: &Path,
+    each: &mut dyn FnMut(Line<'_>) -> Result<(), Error>,
+) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
-    while let Some(text) = lines.next()? {
+    while let Some(text) = lines.next_line()? {
         let text = text.trim_end();
         if !text.is_empty() && !text.starts_with('#') {
-            each(Line::read(text))?;
+            each(Line::parse(text))?;
         }
     }
     Ok(lines.bytes)
@@ -71,7 +75,9 @@ struct FirstPass {
 }
 
 impl FirstPass {
-    fn add(&mut self, line: Line<'_>) {
+    /// Notes what the import has to know beforehand: the first time, and which calls started
+    /// threads.
+    fn scan_line(&mut self, line: Line<'_>) {
         let forks = |nr: u32| abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
         let time = match line {
             Line::Enter(_, time, ..) | Line::Leave(_, time, ..) => Some(time),
@@ -81,26 +87,29 @@ impl FirstPass {
         let Some(time) = time else { return };
         self.began.get_or_insert(time);
         match line {
-            Line::Enter(tid, _, nr, args) if forks(nr) => self.forks.begin(tid, time, args[0]),
-            Line::Leave(tid, _, nr, ret) if forks(nr) => self.forks.end(tid, ret),
-            Line::Begin(c) if is_fork(c.name) => self.forks.begin(c.tid, time, clone_flags(c.args)),
+            Line::Enter(tid, _, nr, args) if forks(nr) => self.forks.begin_fork(tid, time, args[0]),
+            Line::Leave(tid, _, nr, ret) if forks(nr) => self.forks.end_fork(tid, ret),
+            Line::Begin(c) if is_fork(c.name) => {
+                self.forks.begin_fork(c.tid, time, parse_clone_flags(c.args))
+            }
             Line::End(c, result) if is_fork(c.name) => {
-                self.forks.end(c.tid, returned(result).unwrap_or(0));
+                self.forks.end_fork(c.tid, parse_result(result).unwrap_or(0));
             }
             Line::Call(c, result) if is_fork(c.name) => {
-                self.forks.begin(c.tid, time, clone_flags(c.args));
-                self.forks.end(c.tid, returned(result).unwrap_or(0));
+                self.forks.begin_fork(c.tid, time, parse_clone_flags(c.args));
+                self.forks.end_fork(c.tid, parse_result(result).unwrap_or(0));
             }
             _ => {}
         }
     }
 }
 
-/// `-1 ENOENT (No such file)`, `0x7f00`, `12`, `19871 (dash)`; `?`: it did not return.
-fn returned(result: &str) -> Option<i64> {
+/// Returns the result in `-1 ENOENT (No such file)`, `0x7f00`, `12` or `19871 (dash)`. Returns
+/// `None` for `?`, as the call did not return.
+fn parse_result(result: &str) -> Option<i64> {
     let mut words = result.split(' ');
-    let value = value::number(words.next()?, None)?.cast_signed();
-    let errno = words.next().filter(|_| value == -1).and_then(value::errno);
+    let value = value::parse_number(words.next()?, None)?.cast_signed();
+    let errno = words.next().filter(|_| value == -1).and_then(value::errno_by_name);
     Some(errno.map_or(value, |e| -e))
 }
 
@@ -112,7 +121,8 @@ struct PerfImport {
 }
 
 impl PerfImport {
-    fn line(&mut self, line: Line<'_>) -> Result<(), Error> {
+    /// Imports a line: the entry or return of a call, a whole call, or a count of lost events.
+    fn import_line(&mut self, line: Line<'_>) -> Result<(), Error> {
         match line {
             Line::Enter(tid, time, nr, registers) => {
                 self.time = time;
@@ -121,66 +131,70 @@ impl PerfImport {
                         "calls with number {nr}, which is not in the table of \
                         system calls"
                     );
-                    self.import.left_out(&what, 1);
+                    self.import.count_left_out(&what, 1);
                     return Ok(());
                 };
                 let Some(mut imported) = ImportedCall::new(row.name(), tid, time) else {
                     return Ok(());
                 };
                 imported.call.args = registers;
-                self.begin(imported)
+                self.begin_call(imported)
             }
             Line::Leave(tid, time, nr, ret) => {
                 self.time = time;
                 let open = self.open.remove(&tid).filter(|t| nr == u32::MAX || t.row.number == nr);
-                self.end(open, (tid, nr), time, ret)
+                self.end_call(open, (tid, nr), time, ret)
             }
             Line::Begin(called) => match self.parse_call(called)? {
-                Some(imported) => self.begin(imported),
+                Some(imported) => self.begin_call(imported),
                 None => Ok(()),
             },
             Line::Call(called, result) => {
                 self.time = called.entered.unwrap_or(self.time);
                 let Some(mut imported) = self.parse_call(called)? else { return Ok(()) };
-                let Some(ret) = returned(result) else { return Ok(self.import.call(imported)?) };
+                let Some(ret) = parse_result(result) else {
+                    return Ok(self.import.add_call(imported)?);
+                };
                 let left = imported.call.entered + called.spent.unwrap_or(0);
-                imported.returned(left, ret);
-                unrecorded(&mut imported);
-                Ok(self.import.call(imported)?)
+                imported.set_returned(left, ret);
+                add_unrecorded_data(&mut imported);
+                Ok(self.import.add_call(imported)?)
             }
             Line::End(called, result) => {
                 let open = self.open.remove(&called.tid).filter(|t| t.row.name() == called.name);
                 let left = called.entered.unwrap_or(0) + called.spent.unwrap_or(0);
                 let number = abi::by_name(called.name).map_or(u32::MAX, |r| r.number);
-                self.end(open, (called.tid, number), left, returned(result).unwrap_or(0))
+                self.end_call(open, (called.tid, number), left, parse_result(result).unwrap_or(0))
             }
-            Line::Lost(n) => Ok(self.import.lost(self.time, n)?),
+            Line::Lost(n) => Ok(self.import.add_gap(self.time, n)?),
             Line::Event => {
-                self.import.ignored("events that are not system calls", 1);
+                self.import.count_ignored("events that are not system calls", 1);
                 Ok(())
             }
             Line::Other => {
-                self.import.left_out("lines that cannot be read", 1);
+                self.import.count_left_out("lines that cannot be read", 1);
                 Ok(())
             }
         }
     }
 
-    fn begin(&mut self, imported: ImportedCall) -> Result<(), Error> {
+    /// Begins a call of a thread. A call that the thread had under way did not return.
+    fn begin_call(&mut self, imported: ImportedCall) -> Result<(), Error> {
         let tid = imported.call.tid;
         if let Some(before) = self.open.remove(&tid) {
-            unreturned(&mut self.import, before)?;
+            add_unreturned(&mut self.import, before)?;
         }
         self.import.ensure_thread(tid, imported.call.entered)?;
         if ends_thread(imported.row) {
-            return Ok(self.import.call(imported)?);
+            return Ok(self.import.add_call(imported)?);
         }
         self.open.insert(tid, imported);
         Ok(())
     }
 
-    /// A call of the thread, or one of an unknown number (`u32::MAX`), returns.
-    fn end(
+    /// Ends a call of the thread, or one of an unknown number (`u32::MAX`). `open` is the call if
+    /// its entry was seen.
+    fn end_call(
         &mut self,
         open: Option<ImportedCall>,
         (tid, nr): (u32, u32),
@@ -190,74 +204,79 @@ impl PerfImport {
         let Some(mut imported) = open else {
             // A child's own return from the clone that made it has no beginning.
             let born = ret == 0 && abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
-            let known = self.import.knows_thread(tid);
+            let known = self.import.is_alive(tid);
             self.import.ensure_thread(tid, left)?;
             if !born {
-                unentered(&mut self.import, known);
+                count_unentered(&mut self.import, known);
             }
             return Ok(());
         };
-        imported.returned(left.max(imported.call.entered), ret);
-        unrecorded(&mut imported);
-        Ok(self.import.call(imported)?)
+        imported.set_returned(left.max(imported.call.entered), ret);
+        add_unrecorded_data(&mut imported);
+        Ok(self.import.add_call(imported)?)
     }
 
-    /// The call in a line of `perf trace`, with its arguments. The paths that perf prints with
-    /// descriptors are looked up later and may be those of other files.
+    /// Returns the call in a line of `perf trace`, with its arguments. The paths that perf prints
+    /// for descriptors are not used: perf looks them up later, when they may be those of other
+    /// files.
     fn parse_call(&mut self, called: Called<'_>) -> Result<Option<ImportedCall>, Error> {
         let (Some(entered), tid) = (called.entered, called.tid) else {
-            unentered(&mut self.import, false);
+            count_unentered(&mut self.import, false);
             return Ok(None);
         };
         let Some(mut imported) = ImportedCall::new(called.name, tid, entered) else {
             let what =
                 format!("calls of {}, which is not in the table of system calls", called.name);
-            self.import.left_out(&what, 1);
+            self.import.count_left_out(&what, 1);
             return Ok(None);
         };
         let mut unread = false;
         for part in value::split(called.args) {
             let Some((name, text)) = part.split_once(": ") else { continue };
             let Some((at, arg)) =
-                imported.row.shape.args.iter().enumerate().find(|(_, a)| a.name == name)
+                imported.row.spec.args.iter().enumerate().find(|(_, a)| a.name == name)
             else {
                 unread = true;
                 continue;
             };
-            unread |= !argument(&mut imported, at, arg.kind, text);
+            unread |= !set_argument(&mut imported, at, arg.kind, text);
         }
-        if unread && imported.row.shape.replay == abi::Replay::Issue {
+        if unread && imported.row.spec.replay == abi::Replay::Issue {
             let what = format!("arguments of {} that cannot be read", called.name);
-            self.import.left_out(&what, 1);
+            self.import.count_left_out(&what, 1);
         }
         Ok(Some(imported))
     }
 }
 
-/// Sets an argument; false: it cannot be parsed.
-fn argument(imported: &mut ImportedCall, at: usize, kind: Kind, text: &str) -> bool {
-    if let Some((bytes, _)) = value::string(text) {
-        imported.string(at, &bytes);
+/// Sets an argument from its text. Returns false if it cannot be parsed.
+fn set_argument(imported: &mut ImportedCall, at: usize, kind: Kind, text: &str) -> bool {
+    if let Some((bytes, _)) = value::parse_string(text) {
+        imported.add_string(at, &bytes);
         return true;
     }
     let value = match kind {
         Kind::Fd | Kind::DirFd if text.starts_with("CWD") => {
             Some(i64::from(AT_FDCWD).cast_unsigned())
         }
-        Kind::Fd | Kind::DirFd => value::number(text.split('<').next().unwrap_or_default(), None),
+        Kind::Fd | Kind::DirFd => {
+            value::parse_number(text.split('<').next().unwrap_or_default(), None)
+        }
         // Without what all names of a set have in common.
         Kind::Flags(set) if set.name.is_empty() => {
-            value::number(&words(text, |w| format!("{w}_OK")), Some(set))
+            value::parse_number(&map_words(text, |w| format!("{w}_OK")), Some(set))
         }
-        Kind::Flags(set) => value::number(&words(text, |w| format!("{}{w}", set.name)), Some(set)),
-        Kind::Mode => value::number(&words(text, |w| format!("S_{w}")), None),
-        _ => value::number(text, None),
+        Kind::Flags(set) => {
+            value::parse_number(&map_words(text, |w| format!("{}{w}", set.name)), Some(set))
+        }
+        Kind::Mode => value::parse_number(&map_words(text, |w| format!("S_{w}")), None),
+        _ => value::parse_number(text, None),
     };
-    value.map(|v| imported.number(at, v)).is_some()
+    value.map(|v| imported.set_number(at, v)).is_some()
 }
 
-/// The words of `A|B|0x80`, those that are no numbers by `name`.
-fn words(text: &str, name: impl Fn(&str) -> String) -> String {
+/// Replaces the words of `A|B|0x80` that are no numbers by what `name` returns for them.
+fn map_words(text: &str, name: impl Fn(&str) -> String) -> String {
     let word =
         |w: &str| if w.starts_with(|c: char| c.is_ascii_digit()) { w.to_owned() } else { name(w) };
     text.split('|').map(word).collect::<Vec<_>>().join("|")

@@ -1,6 +1,6 @@
 //! Parses a line.
 
-use crate::text::lines::{SECOND, mostly, nanoseconds};
+use crate::text::lines::{SECOND, most_lines_match, parse_nanos};
 
 /// A line. Times are nanoseconds of perf's clock, or since it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,22 +42,22 @@ const ONLY: u32 = 1;
 const RAW_SYSCALLS: &str = "raw_syscalls:sys_";
 
 impl<'t> Line<'t> {
-    /// Parses a line.
-    pub fn read(text: &'t str) -> Self {
-        raw(text)
-            .or_else(|| lost(text).map(Line::Lost))
-            .or_else(|| trace(text))
-            .or_else(|| event(text).then_some(Self::Event))
+    /// Parses a line of any of perf's formats.
+    pub fn parse(text: &'t str) -> Self {
+        parse_raw(text)
+            .or_else(|| parse_lost(text).map(Line::Lost))
+            .or_else(|| parse_trace(text))
+            .or_else(|| is_other_event(text).then_some(Self::Event))
             .unwrap_or(Self::Other)
     }
 }
 
-/// `COMM TID [CPU] SECONDS: raw_syscalls:sys_enter: NR N (A, B, C, D, E, F)`, registers in base 16;
-/// `…sys_exit: NR N = RESULT`.
-fn raw(text: &str) -> Option<Line<'_>> {
+/// Parses `COMM TID [CPU] SECONDS: raw_syscalls:sys_enter: NR N (A, B, C, D, E, F)`, with registers
+/// in base 16, and `…sys_exit: NR N = RESULT`.
+fn parse_raw(text: &str) -> Option<Line<'_>> {
     let (head, event) = text.split_once(RAW_SYSCALLS)?;
     let mut words = head.trim_end().trim_end_matches(':').split_whitespace().rev();
-    let time = nanoseconds(words.next()?, SECOND)?;
+    let time = parse_nanos(words.next()?, SECOND)?;
     let tid = words.find(|w| !w.starts_with('['))?;
     let tid = tid.rsplit('/').next()?.parse().ok()?;
     let (number, rest) = event.split_once(": NR ")?.1.split_once(' ')?;
@@ -74,9 +74,10 @@ fn raw(text: &str) -> Option<Line<'_>> {
     Some(Line::Enter(tid, time, number, registers))
 }
 
-/// `LOST N events!` (perf trace), `PERF_RECORD_LOST lost N` and `PERF_RECORD_LOST_SAMPLES lost N`
-/// (perf script --show-lost-events), `Processed M events and lost N chunks!` (perf report).
-fn lost(text: &str) -> Option<u64> {
+/// Returns the number of lost events in `LOST N events!` (perf trace), `PERF_RECORD_LOST lost N`
+/// and `PERF_RECORD_LOST_SAMPLES lost N` (perf script --show-lost-events), or `Processed M events
+/// and lost N chunks!` (perf report).
+fn parse_lost(text: &str) -> Option<u64> {
     let words = || text.split_whitespace();
     let is_report = text.trim_start().starts_with("LOST ")
         || words().any(|w| w.starts_with("PERF_RECORD_LOST"))
@@ -85,24 +86,25 @@ fn lost(text: &str) -> Option<u64> {
     number.parse().ok().filter(|_| is_report)
 }
 
-/// `COMM TID [CPU] SECONDS: SYSTEM:NAME: …` or `… PERF_RECORD_COMM …`: another event of perf's.
-fn event(text: &str) -> bool {
+/// Returns whether the line is another event of perf's: `COMM TID [CPU] SECONDS: SYSTEM:NAME: …` or
+/// `… PERF_RECORD_COMM …`.
+fn is_other_event(text: &str) -> bool {
     let mut words = text.split_whitespace().skip_while(|w| !w.starts_with('['));
     let cpu = words.next().is_some_and(|w| w.ends_with(']'));
-    let time = words.next().and_then(|w| nanoseconds(w.strip_suffix(':')?, SECOND));
+    let time = words.next().and_then(|w| parse_nanos(w.strip_suffix(':')?, SECOND));
     let mut rest = words.skip_while(|w| w.bytes().all(|b| b.is_ascii_digit()));
     cpu && time.is_some()
         && rest.next().is_some_and(|w| w.ends_with(':') || w.starts_with("PERF_RECORD_"))
 }
 
-/// `MS ( MS ms): [COMM/TID ]NAME(ARGS) = RESULT`; ` ...` in place of a result, and
-/// ` ... [continued]: NAME()) = RESULT` when it comes.
-fn trace(text: &str) -> Option<Line<'_>> {
+/// Parses a line of `perf trace`: `MS ( MS ms): [COMM/TID ]NAME(ARGS) = RESULT`. A call without a
+/// result has ` ...` instead, and ` ... [continued]: NAME()) = RESULT` follows later.
+fn parse_trace(text: &str) -> Option<Line<'_>> {
     let (time, rest) = text.trim_start().split_once(" (")?;
     let (spent, rest) = rest.split_once("): ")?;
-    let entered = if time == "?" { None } else { Some(nanoseconds(time, 1_000_000)?) };
+    let entered = if time == "?" { None } else { Some(parse_nanos(time, 1_000_000)?) };
     let spent = spent.trim().trim_end_matches("ms").trim();
-    let spent = if spent.is_empty() { None } else { Some(nanoseconds(spent, 1_000_000)?) };
+    let spent = if spent.is_empty() { None } else { Some(parse_nanos(spent, 1_000_000)?) };
     let tid = |thread: &str| {
         thread.trim_end().rsplit('/').next().and_then(|tid| tid.parse().ok()).unwrap_or(ONLY)
     };
@@ -133,15 +135,15 @@ fn trace(text: &str) -> Option<Line<'_>> {
     Some(Line::Begin(called(args.strip_suffix(')').unwrap_or(args))))
 }
 
-/// Whether a file that starts like this is output of perf.
+/// Returns whether a file that starts with these bytes is output of perf.
 pub fn is_perf(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
     let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
-    let known = |line: &str| match Line::read(line) {
+    let known = |line: &str| match Line::parse(line) {
         Line::Lost(_) => true,
         Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => abi::by_name(c.name).is_some(),
         Line::Enter(..) | Line::Leave(..) => true,
         Line::Event | Line::Other => false,
     };
-    mostly(lines, known)
+    most_lines_match(lines, known)
 }

@@ -51,7 +51,7 @@ fn lines_of_all_forms() {
         !crate::text::strace::is_strace(TRACE.as_bytes())
             && !crate::text::strace::is_strace(SCRIPT.as_bytes())
     );
-    let lines: Vec<Line<'_>> = SCRIPT.lines().map(Line::read).collect();
+    let lines: Vec<Line<'_>> = SCRIPT.lines().map(Line::parse).collect();
     assert_eq!(
         lines[3],
         Line::Enter(
@@ -66,12 +66,12 @@ fn lines_of_all_forms() {
     let called =
         |name, args| Called { tid: 7, entered: Some(5_000), spent: Some(2_000), name, args };
     assert_eq!(
-        Line::read("     0.005 ( 0.002 ms): a (b)/7 read(fd: 4</x (1)>, count: 3) = 0x10"),
+        Line::parse("     0.005 ( 0.002 ms): a (b)/7 read(fd: 4</x (1)>, count: 3) = 0x10"),
         Line::Call(called("read", "fd: 4</x (1)>, count: 3"), "0x10")
     );
     let alone = Called { tid: 1, entered: Some(5_000), spent: None, name: "fsync", args: "fd: 3" };
     assert_eq!(
-        Line::read("     0.005 (         ): fsync(fd: 3)           ..."),
+        Line::parse("     0.005 (         ): fsync(fd: 3)           ..."),
         Line::Begin(alone)
     );
 }
@@ -88,7 +88,7 @@ fn registers_become_calls() {
     let calls = calls(SCRIPT);
     let imported: Vec<_> = calls
         .iter()
-        .map(|c| (c.shape().unwrap().name, c.tid, c.returned().then_some(c.ret)))
+        .map(|c| (c.spec().unwrap().name, c.tid, c.returned().then_some(c.ret)))
         .collect();
     let expected = [
         ("openat", 19918, Some(3)),
@@ -109,7 +109,7 @@ fn registers_become_calls() {
 fn words_become_calls() {
     let calls = calls(TRACE);
     let imported: Vec<_> =
-        calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.entered, c.left)).collect();
+        calls.iter().map(|c| (c.spec().unwrap().name, c.tid, c.entered, c.exited)).collect();
     assert_eq!(imported[0], ("access", 19871, 281_000, Some(295_000)));
     assert_eq!(imported[4], ("vfork", 19871, 2_383_000, Some(2_654_000)));
     assert_eq!((calls[0].errno(), calls[0].args[1]), (Some(2), 4));

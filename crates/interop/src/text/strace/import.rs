@@ -25,11 +25,11 @@ pub fn import(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
     let mut first = FirstPass::default();
-    Lines::open(from)?.each(&mut |line, time, number| {
-        first.line(line, time, number);
+    Lines::open(from)?.for_each_line(&mut |line, time, number| {
+        first.observe_line(line, time, number);
         Ok(())
     })?;
-    let main = first.main();
+    let main = first.main_thread();
     let printed = first.directory_of(main).or(first.directory_of(0)).cloned();
     let directory = directory.map(<[u8]>::to_vec).or(printed);
     let about = RecordingInfo {
@@ -40,21 +40,21 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let import = begin(to, about, directory.as_deref(), HashMap::default())?;
-    let births = std::mem::take(&mut first.births).parents();
+    let births = std::mem::take(&mut first.births).find_parents();
     let mut conversion = StraceImport::new(import, main, first, births);
     if directory.is_none() {
         let why = "strace prints the working directory only with -y";
         note_no_directory(&mut conversion.import, why);
     }
     if !conversion.first.timed {
-        conversion.import.note(
+        conversion.import.add_note(
             "the log has no times (strace -ttt prints them): calls are in the order of the \
                 lines",
         );
     }
     let mut lines = Lines::open(from)?;
     let all = lines.bytes;
-    lines.each(&mut |line, time, number| conversion.line(line, time, number))?;
+    lines.for_each_line(&mut |line, time, number| conversion.import_line(line, time, number))?;
     progress(all, all);
     conversion.finish(progress)
 }

@@ -39,13 +39,15 @@ impl<'a> Tokens<'a> {
         Self { bytes: text.as_bytes(), at: 0, behind_word: false, unclosed: false }
     }
 
-    fn named(&mut self) -> Option<usize> {
+    /// Returns the end of the path in angle brackets that begins here. Returns `None` if none
+    /// begins here.
+    fn skip_path(&mut self) -> Option<usize> {
         let starts = self.behind_word && !self.unclosed;
         // `1<<3` is no name.
         if !starts || self.bytes.get(self.at + 1) == Some(&b'<') {
             return None;
         }
-        let end = name_end(self.bytes, self.at);
+        let end = path_end(self.bytes, self.at);
         self.unclosed = end.is_none();
         end
     }
@@ -63,7 +65,7 @@ impl Iterator for Tokens<'_> {
             b'/' if bytes.get(from + 1) == Some(&b'*') => {
                 (Token::Comment, comment_end(bytes, from + 2))
             }
-            b'<' => self.named().map_or((Token::Other, from + 1), |end| (Token::Named, end)),
+            b'<' => self.skip_path().map_or((Token::Other, from + 1), |end| (Token::Named, end)),
             b'=' if bytes.get(from + 1) == Some(&b'>') => (Token::Becomes, from + 2),
             b'(' | b'[' | b'{' => (Token::Open, from + 1),
             b')' | b']' | b'}' => (Token::Close, from + 1),
@@ -82,7 +84,8 @@ impl Iterator for Tokens<'_> {
     }
 }
 
-/// The byte after the closing quote of the string that begins at `from`, or the end of the text.
+/// Returns the offset after the closing quote of the string that begins at `from`, or the end of
+/// the text.
 pub(crate) fn quote_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from + 1;
     while at < bytes.len() && bytes[at] != b'"' {
@@ -91,6 +94,7 @@ pub(crate) fn quote_end(bytes: &[u8], from: usize) -> usize {
     (at + 1).min(bytes.len())
 }
 
+/// Returns the offset after the end of the comment that `at` is inside, or the end of the text.
 fn comment_end(bytes: &[u8], mut at: usize) -> usize {
     while at < bytes.len() && !bytes[at..].starts_with(b"*/") {
         at += 1;
@@ -98,10 +102,10 @@ fn comment_end(bytes: &[u8], mut at: usize) -> usize {
     (at + 2).min(bytes.len())
 }
 
-/// The byte after the bracket that closes the name whose opening bracket is at `from`. In a path
-/// strace escapes angle brackets (`\74`, `\76`) and quotes. A device's number has brackets of its
-/// own. The name of a socket may contain `->` and a path in quotes.
-fn name_end(bytes: &[u8], from: usize) -> Option<usize> {
+/// Returns the offset after the bracket that closes the path whose opening bracket is at `from`. In
+/// a path strace escapes angle brackets (`\74`, `\76`) and quotes. A device's number has brackets
+/// of its own. The name of a socket may contain `->` and a path in quotes.
+fn path_end(bytes: &[u8], from: usize) -> Option<usize> {
     let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let letters = bytes[from + 1..].iter().take_while(|b| word(b)).count();
     let socket = letters > 0 && bytes[from + 1 + letters..].starts_with(b":[");

@@ -1,7 +1,7 @@
 //! Parses a line: the thread, the time, and what happened.
 
 use super::lexer::{Token, Tokens};
-use crate::text::lines::{SECOND, nanoseconds};
+use crate::text::lines::{SECOND, parse_nanos};
 
 /// The time in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,30 +58,30 @@ const DETACHED: &str = "<detached ...>";
 /// Thread ids are lower (`PID_MAX_LIMIT`): a higher number is a time in seconds.
 const THREADS: u64 = 1 << 22;
 
-/// The time in a line; the rest is not parsed.
-pub(crate) fn time(text: &str) -> When {
-    when(thread(text).1).0
+/// Returns the time in a line, and does not parse the rest.
+pub(crate) fn parse_time(text: &str) -> When {
+    split_time(split_thread(text).1).0
 }
 
 impl<'a> Line<'a> {
     /// Parses a line without its newline.
-    pub fn read(text: &'a str) -> Self {
+    pub fn parse(text: &'a str) -> Self {
         // Stacks (-k) and dumps of data (-e read, -e write).
         if text.starts_with(" > ") || text.starts_with(" | ") {
             return Self { tid: None, when: When::Never, body: Body::Message };
         }
-        let (tid, rest) = thread(text);
-        let (when, rest) = when(rest);
+        let (tid, rest) = split_thread(text);
+        let (when, rest) = split_time(rest);
         // With -o and without -f the number may be missing, with -ff it always is.
-        Self { tid, when, body: body(groups(rest)) }
+        Self { tid, when, body: parse_body(skip_prefixes(rest)) }
     }
 }
 
-/// The thread id at the beginning of a line, and the rest of the line.
-fn thread(text: &str) -> (Option<u32>, &str) {
+/// Returns the thread id at the beginning of a line, and the rest of the line.
+fn split_thread(text: &str) -> (Option<u32>, &str) {
     let (number, rest) = match text.strip_prefix("[pid ") {
-        Some(rest) => digits(rest.trim_start()),
-        None => digits(text),
+        Some(rest) => split_digits(rest.trim_start()),
+        None => split_digits(text),
     };
     // `--decode-pids=comm`: its program's name, in which angle brackets are escaped.
     let rest = match rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
@@ -91,19 +91,20 @@ fn thread(text: &str) -> (Option<u32>, &str) {
     let end = if text.starts_with("[pid ") { ']' } else { ' ' };
     let number = number.parse().ok().filter(|n| u64::from(*n) < THREADS);
     match (number, rest.strip_prefix(end)) {
-        (Some(tid), Some(rest)) => (Some(tid), groups(rest)),
-        _ => (None, groups(text)),
+        (Some(tid), Some(rest)) => (Some(tid), skip_prefixes(rest)),
+        _ => (None, skip_prefixes(text)),
     }
 }
 
-fn digits(text: &str) -> (&str, &str) {
+/// Returns the digits at the beginning of a text, and the rest.
+fn split_digits(text: &str) -> (&str, &str) {
     let end = text.bytes().take_while(u8::is_ascii_digit).count();
     text.split_at(end)
 }
 
-/// Skips brackets: a security context, the call's number, the instruction pointer; and the time
-/// since the line before (`-tt -r`).
-fn groups(mut text: &str) -> &str {
+/// Skips what stands before the call: a security context, the call's number, the instruction
+/// pointer in brackets, and the time since the line before (`-tt -r`).
+fn skip_prefixes(mut text: &str) -> &str {
     loop {
         text = text.trim_start();
         let close = match text.as_bytes() {
@@ -118,28 +119,31 @@ fn groups(mut text: &str) -> &str {
     }
 }
 
-/// The time at the beginning of a text, and the rest of the text.
-fn when(text: &str) -> (When, &str) {
+/// Returns the time at the beginning of a text, and the rest of the text.
+fn split_time(text: &str) -> (When, &str) {
     let Some((word, rest)) = text.split_once(' ') else { return (When::Never, text) };
     let two_digits = |part: &str| part.parse::<u64>().ok().filter(|n| *n < 100);
     let time = match word.splitn(4, ':').collect::<Vec<_>>()[..] {
         [h, m, s] => two_digits(h)
             .zip(two_digits(m))
-            .zip(nanoseconds(s, SECOND).filter(|s| *s < 100 * SECOND))
+            .zip(parse_nanos(s, SECOND).filter(|s| *s < 100 * SECOND))
             .map(|((h, m), s)| When::Day((h * 60 + m) * 60 * SECOND + s)),
-        [seconds] => nanoseconds(seconds, SECOND)
+        [seconds] => parse_nanos(seconds, SECOND)
             .map(|t| if t >= EPOCH { When::Epoch(t) } else { When::Since(t) }),
         _ => None,
     };
     time.map_or((When::Never, text), |time| (time, rest))
 }
 
-fn name(text: &str) -> Option<(&str, &str)> {
+/// Returns the name of the call at the beginning of a text, and the rest after its parenthesis.
+fn split_name(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
     (end > 0 && !text.as_bytes()[0].is_ascii_digit()).then(|| text.split_at(end))
 }
 
-fn body(text: &str) -> Body<'_> {
+/// Parses what follows the thread and the time: a call or a part of one, a signal, an end, or a
+/// message.
+fn parse_body(text: &str) -> Body<'_> {
     if let Some(rest) = text.strip_prefix("+++ ") {
         // Lines of `reanimator print` that strace does not have.
         if rest.starts_with("process started by ") || rest.starts_with("thread started by ") {
@@ -171,19 +175,19 @@ fn body(text: &str) -> Body<'_> {
         text.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>"))
     {
         let rest = rest.trim_start();
-        return match (arguments(rest), rest.trim_end().strip_suffix(DETACHED)) {
+        return match (split_arguments(rest), rest.trim_end().strip_suffix(DETACHED)) {
             (Some((args, after)), _) => Body::Resume(name, args, after),
             (None, Some(args)) => Body::Resume(name, args.trim_end(), "?"),
             (None, None) => Body::Unknown,
         };
     }
-    let Some((name, rest)) = name(text) else { return Body::Unknown };
+    let Some((name, rest)) = split_name(text) else { return Body::Unknown };
     let Some(rest) = rest.strip_prefix('(') else { return Body::Unknown };
     let whole = rest.trim_end();
     if let Some(args) = [UNFINISHED, DETACHED].iter().find_map(|end| whole.strip_suffix(end)) {
         return Body::Begin(name, args.trim_end());
     }
-    match arguments(rest) {
+    match split_arguments(rest) {
         Some((args, after)) => Body::Call(name, args, after),
         // Its process was killed within it.
         None if rest.ends_with(')') => Body::Begin(name, rest.trim_end_matches(')')),
@@ -191,8 +195,8 @@ fn body(text: &str) -> Body<'_> {
     }
 }
 
-/// The arguments up to the parenthesis that closes them, and what follows the `=`.
-fn arguments(text: &str) -> Option<(&str, &str)> {
+/// Returns the arguments up to the parenthesis that closes them, and what follows the `=`.
+fn split_arguments(text: &str) -> Option<(&str, &str)> {
     let mut deep = 0i32;
     for (sign, from, end) in Tokens::new(text) {
         match (sign, text.as_bytes()[from]) {
@@ -212,14 +216,14 @@ fn arguments(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Whether a file that starts like this is output of strace: most of its first lines are calls of
-/// the table.
+/// Returns whether a file that starts with these bytes is output of strace: most of its first lines
+/// must be calls of the table.
 pub fn is_strace(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
     let mut known = 0;
     let mut all = 0;
     for line in text.lines().take(50) {
-        match Line::read(line).body {
+        match Line::parse(line).body {
             Body::Call(name, ..) | Body::Begin(name, _) | Body::Resume(name, ..)
                 if abi::by_name(name).is_some() =>
             {

@@ -2,7 +2,7 @@
 
 use super::import;
 use super::line::{Body, Line, When, is_strace};
-use super::value::{number, split, string};
+use super::value::{parse_number, parse_string, split};
 use crate::tests_support::imported;
 use std::fs;
 use trace::Item;
@@ -11,7 +11,7 @@ use trace::record::PayloadKind;
 #[test]
 fn lines_of_all_forms() {
     let read = |text| {
-        let Line { tid, when, body } = Line::read(text);
+        let Line { tid, when, body } = Line::parse(text);
         (tid, when, body)
     };
     assert_eq!(read("close(3) = 0"), (None, When::Never, Body::Call("close", "3", "0")));
@@ -52,12 +52,15 @@ fn values_of_all_forms() {
         split(r#"3</a,b>, "x, \"y\"", [{a=1, b=2}, 3] /* 2, entries */, f(1, 2)"#),
         ["3</a,b>", r#""x, \"y\"""#, "[{a=1, b=2}, 3]", "f(1, 2)"]
     );
-    assert_eq!(string(r#""\x41\0017\n\t\"\\"..."#), Some((b"A\x017\n\t\"\\".to_vec(), true)));
-    assert_eq!(number("O_RDWR|O_CREAT|0x80000", Some(&abi::flags::file::OPEN)), Some(0o2_000_102));
-    assert_eq!(number("S_IFREG|0644", None), Some(0o100_644));
-    assert_eq!(number("makedev(0xfe, 0)", None), Some(0xfe00));
-    assert_eq!(number("AT_FDCWD</tmp>", None), Some(-100i64 as u64));
-    assert_eq!(number("O_SOMETHING", None), None);
+    assert_eq!(parse_string(r#""\x41\0017\n\t\"\\"..."#), Some((b"A\x017\n\t\"\\".to_vec(), true)));
+    assert_eq!(
+        parse_number("O_RDWR|O_CREAT|0x80000", Some(&abi::flags::file::OPEN)),
+        Some(0o2_000_102)
+    );
+    assert_eq!(parse_number("S_IFREG|0644", None), Some(0o100_644));
+    assert_eq!(parse_number("makedev(0xfe, 0)", None), Some(0xfe00));
+    assert_eq!(parse_number("AT_FDCWD</tmp>", None), Some(-100i64 as u64));
+    assert_eq!(parse_number("O_SOMETHING", None), None);
 }
 
 pub(crate) const LOG: &str = r#"100 1000000000.000001 execve("/bin/x", ["x", "-v"], 0x7ffe /* 3 vars */) = 0 <0.000100>
@@ -88,10 +91,10 @@ fn a_log_becomes_a_trace() {
         // A string that was cut, and a struct that was abbreviated.
         (2, true, 9, 2)
     );
-    let named = |name: &str| calls.iter().find(|c| c.shape().unwrap().name == name).unwrap();
+    let named = |name: &str| calls.iter().find(|c| c.spec().unwrap().name == name).unwrap();
     let payload = |name: &str, kind| named(name).payloads.iter().find(|p| p.kind == kind).unwrap();
     assert_eq!(
-        (named("write").entered, named("write").left),
+        (named("write").entered, named("write").exited),
         (1_000_000_000_000_400_000, Some(1_000_000_000_000_420_000))
     );
     assert_eq!(payload("write", PayloadKind::Data).bytes.as_slice(), b"ab\0");
@@ -156,7 +159,7 @@ fn renames_are_worked_out_from_inode_numbers() {
         let (_, calls, _) = imported(&format!("{begin}{text}"), import);
         let renames: Vec<_> = calls
             .iter()
-            .filter(|c| c.shape().unwrap().name == "rename")
+            .filter(|c| c.spec().unwrap().name == "rename")
             .map(|c| [c.string(0).unwrap(), c.string(1).unwrap()])
             .collect();
         assert_eq!(

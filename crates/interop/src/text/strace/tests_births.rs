@@ -96,14 +96,14 @@ fn flags_may_be_a_number() {
 fn every_thread_is_looked_at_so_often() {
     let steps = |n: u32| {
         let mut births = Births::default();
-        births.line(1, 1);
+        births.observe_line(1, 1);
         for i in 0..n {
             let line = u64::from(i) * 2 + 2;
-            births.begins(1, line, line, 0);
-            births.ends(1, line, i64::from(i) + 2, None, 0);
-            births.line(i * 2 + 1_000_000, line + 1);
+            births.begin_fork(1, line, line, 0);
+            births.end_fork(1, line, i64::from(i) + 2, None, 0);
+            births.observe_line(i * 2 + 1_000_000, line + 1);
         }
-        births.parents().steps
+        births.find_parents().steps
     };
     let (one, two) = (steps(5000), steps(10_000));
     assert!(two <= one * 5 / 2 && one > 5000, "{one} {two}");

@@ -34,11 +34,11 @@ fn what_stands_before_a_call() {
         ("100 00:00:01 (+     0.000081) close(3) = 0", Some(100), When::Day(1_000_000_000)),
         ("     2 close(3) = 0", None, When::Since(2_000_000_000)),
     ] {
-        let line = Line::read(text);
+        let line = Line::parse(text);
         assert_eq!((line.tid, line.when, line.body), (tid, when, call), "{text}");
     }
     for text in [" > /usr/lib/libc.so.6(__write+0x10) [0xf8d10]", " | 00000  68 65 6c  hel |"] {
-        assert_eq!(Line::read(text).body, Body::Message);
+        assert_eq!(Line::parse(text).body, Body::Message);
     }
 }
 
@@ -60,7 +60,7 @@ fn names_hold_any_sign() {
     ] {
         assert_eq!(split(text), parts, "{text}");
         let line = format!("7 f({text}) = 0 <0.000010>");
-        assert_eq!(Line::read(&line).body, Body::Call("f", text, "0 <0.000010>"));
+        assert_eq!(Line::parse(&line).body, Body::Call("f", text, "0 <0.000010>"));
     }
 }
 
@@ -176,10 +176,10 @@ fn an_execve_goes_on_under_another_number() {
         import,
     );
     assert_eq!(outcome.lost, Default::default());
-    let of: Vec<_> = calls.iter().map(|c| (c.shape().unwrap().name, c.tid, c.pid)).collect();
+    let of: Vec<_> = calls.iter().map(|c| (c.spec().unwrap().name, c.tid, c.pid)).collect();
     assert!(of.contains(&("execve", 6, 5)) && of.contains(&("close", 5, 5)), "{of:?}");
     assert_eq!(events(&items, RecordKind::Exec), [(5, 5), (5, 6)]);
-    let clone = calls.iter().find(|c| c.shape().unwrap().name == "clone3").unwrap();
+    let clone = calls.iter().find(|c| c.spec().unwrap().name == "clone3").unwrap();
     let flags = clone.payload(0, PayloadKind::Bytes).unwrap().bytes.as_slice()[..8].to_vec();
     assert_eq!(flags, 0x10700u64.to_le_bytes());
 }

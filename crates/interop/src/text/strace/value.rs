@@ -4,10 +4,10 @@ mod form;
 mod text;
 mod words;
 
-pub(crate) use self::text::{path, string};
-use self::words::sum;
-pub(crate) use self::words::words;
-pub(crate) use self::words::{errno, number, signal};
+pub(crate) use self::text::{parse_path, parse_string};
+pub(crate) use self::words::sum_known;
+use self::words::sum_words;
+pub(crate) use self::words::{errno_by_name, parse_number, signal_by_name};
 pub(crate) use super::lexer::split::split;
 use super::lexer::{Token, Tokens};
 use ::import::ImportedCall;
@@ -27,49 +27,50 @@ pub(crate) enum Parsed {
     Abbreviated,
 }
 
-/// Parses `text` as argument `arg` of kind `kind`, and sets it in `imported`.
+/// Parses `text` as argument `arg` of kind `kind`, and sets it in `imported`. Returns how much of
+/// it was known.
 pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &str) -> Parsed {
     if text == "NULL" {
-        imported.number(arg, 0);
+        imported.set_number(arg, 0);
         return Parsed::Whole;
     }
     match kind {
-        Kind::Path(_) | Kind::Str => match string(text) {
+        Kind::Path(_) | Kind::Str => match parse_string(text) {
             Some((bytes, cut)) => {
                 let wanted = bytes.len() as u64 + u64::from(cut);
-                imported.payload(arg, PayloadKind::String, false, &bytes, wanted);
+                imported.add_payload(arg, PayloadKind::String, false, &bytes, wanted);
                 if cut { Parsed::Cut } else { Parsed::Whole }
             }
-            None => address(imported, arg, text),
+            None => parse_address(imported, arg, text),
         },
-        Kind::StrVec => match strings(text) {
+        Kind::StrVec => match parse_strings(text) {
             Some(bytes) => {
-                imported.payload(arg, PayloadKind::StrVec, false, &bytes, bytes.len() as u64);
+                imported.add_payload(arg, PayloadKind::StrVec, false, &bytes, bytes.len() as u64);
                 Parsed::Whole
             }
-            None => address(imported, arg, text),
+            None => parse_address(imported, arg, text),
         },
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout)
             if layout.form == Form::Data =>
         {
-            data(imported, arg, text)
+            parse_data(imported, arg, text)
         }
         Kind::In(_, layout) | Kind::Out(_, layout) | Kind::InOut(_, layout) => {
-            memory(imported, arg, kind, layout, text)
+            parse_memory(imported, arg, kind, layout, text)
         }
-        Kind::InIov { .. } | Kind::OutIov { .. } => buffers(imported, arg, text),
+        Kind::InIov { .. } | Kind::OutIov { .. } => parse_buffers(imported, arg, text),
         Kind::InMsg
         | Kind::OutMsg
         | Kind::InMsgs { .. }
         | Kind::OutMsgs { .. }
         | Kind::Iocbs { .. } => {
-            imported.pointer(arg);
+            imported.set_unknown_pointer(arg);
             Parsed::Abbreviated
         }
-        Kind::Flags(set) => scalar(imported, arg, text, Some(set)),
-        Kind::Signal if text.starts_with("SIG") => match signal(text) {
+        Kind::Flags(set) => parse_scalar(imported, arg, text, Some(set)),
+        Kind::Signal if text.starts_with("SIG") => match signal_by_name(text) {
             Some(n) => {
-                imported.number(arg, n);
+                imported.set_number(arg, n);
                 Parsed::Whole
             }
             None => Parsed::Unknown,
@@ -90,8 +91,8 @@ pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &
         | Kind::Mode
         | Kind::Dev
         | Kind::Signal
-        | Kind::Unused => scalar(imported, arg, text, None),
-        Kind::Addr => match address(imported, arg, text) {
+        | Kind::Unused => parse_scalar(imported, arg, text, None),
+        Kind::Addr => match parse_address(imported, arg, text) {
             // An address is all that it is.
             Parsed::Abbreviated => Parsed::Whole,
             other => other,
@@ -99,34 +100,35 @@ pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &
     }
 }
 
-/// The vectors of `readv` and the like, with their data.
-fn buffers(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
-    let Some((vectors, data, cut)) = vectors(text) else {
-        return address(imported, arg, text);
+/// Parses the vector of buffers of readv(2) and the like, with their data.
+fn parse_buffers(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
+    let Some((vectors, data, cut)) = parse_vectors(text) else {
+        return parse_address(imported, arg, text);
     };
-    imported.payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
+    imported.add_payload(arg, PayloadKind::Iovecs, true, &vectors, vectors.len() as u64);
     let moved = imported.call.ret.max(0).cast_unsigned();
     if imported.call.succeeded() {
-        imported.data(arg, &data[..data.len().min(moved as usize)], moved);
+        imported.add_data(arg, &data[..data.len().min(moved as usize)], moved);
     }
     let whole = !cut || data.len() as u64 >= moved;
     if whole { Parsed::Whole } else { Parsed::Cut }
 }
 
-fn data(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
-    let Some((bytes, cut)) = string(text) else { return address(imported, arg, text) };
-    imported.pointer(arg);
+/// Parses the data that the call read or wrote, and sets as much as its result says.
+fn parse_data(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
+    let Some((bytes, cut)) = parse_string(text) else { return parse_address(imported, arg, text) };
+    imported.set_unknown_pointer(arg);
     let moved = imported.call.ret.max(0).cast_unsigned();
     if !imported.call.succeeded() {
         return Parsed::Whole;
     }
     let bytes = &bytes[..bytes.len().min(moved as usize)];
-    imported.data(arg, bytes, moved);
+    imported.add_data(arg, bytes, moved);
     if cut && (bytes.len() as u64) < moved { Parsed::Cut } else { Parsed::Whole }
 }
 
 /// Parses a struct, or something else that a pointer leads to.
-fn memory(
+fn parse_memory(
     imported: &mut ImportedCall,
     arg: usize,
     kind: Kind,
@@ -134,17 +136,17 @@ fn memory(
     text: &str,
 ) -> Parsed {
     let moved = imported.call.ret.max(0).cast_unsigned();
-    let (before, after) = match becomes(text) {
+    let (before, after) = match split_before_after(text) {
         Some((before, after)) => (before, Some(after)),
         None => (text, None),
     };
     let mut put = |text: &str, at_exit: bool| -> Option<()> {
-        let mut bytes = form::pointed(layout, text)?;
+        let mut bytes = form::parse_pointee(layout, text)?;
         // getcwd(2) counts the NUL that strace leaves out.
         if layout.form == Form::Text && bytes.len() as u64 + 1 == moved {
             bytes.push(0);
         }
-        imported.payload(arg, PayloadKind::Bytes, at_exit, &bytes, bytes.len() as u64);
+        imported.add_payload(arg, PayloadKind::Bytes, at_exit, &bytes, bytes.len() as u64);
         Some(())
     };
     let done = match kind {
@@ -153,7 +155,7 @@ fn memory(
         // strace prints what the call returned, and not what it was given (F_GETLK).
         Kind::InOut(..) if after.is_none() && filled_by_kernel(layout) => {
             let _told = put(before, true);
-            imported.pointer_if_null(arg);
+            imported.set_pointer_if_null(arg);
             return Parsed::Abbreviated;
         }
         Kind::InOut(..) => {
@@ -163,18 +165,18 @@ fn memory(
     };
     match done {
         Some(()) => Parsed::Whole,
-        None => address(imported, arg, before),
+        None => parse_address(imported, arg, before),
     }
 }
 
-/// Whether the kernel fills in all fields of a struct.
+/// Returns whether the kernel fills in all fields of a struct.
 fn filled_by_kernel(layout: &Layout) -> bool {
     let system = |f: &abi::Field| matches!(f.kind, abi::FieldKind::Host | abi::FieldKind::Pid);
     layout.fields.len() > 1 && layout.fields.iter().all(system)
 }
 
-/// `[0] => [11]`: before and after.
-fn becomes(text: &str) -> Option<(&str, &str)> {
+/// Splits `[0] => [11]` into the values before and after the call.
+fn split_before_after(text: &str) -> Option<(&str, &str)> {
     let mut deep = 0;
     for (sign, from, end) in Tokens::new(text) {
         match sign {
@@ -189,55 +191,62 @@ fn becomes(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// The result of a call; `None`: it did not return.
-pub(crate) fn result(after: &str) -> Option<i64> {
+/// Returns the result of a call. Returns `None` if it did not return.
+pub(crate) fn parse_result(after: &str) -> Option<i64> {
     let word = after.split([' ', '<']).next().unwrap_or_default();
     if word == "?" {
         let restart = after.strip_prefix("? ").and_then(|rest| rest.split(' ').next());
-        return restart.and_then(errno).map(|e| -e);
+        return restart.and_then(errno_by_name).map(|e| -e);
     }
-    let value = number(word, None)?.cast_signed();
+    let value = parse_number(word, None)?.cast_signed();
     let name = after.strip_prefix("-1 ").and_then(|rest| rest.split(' ').next());
-    Some(name.and_then(errno).map_or(value, |e| -e))
+    Some(name.and_then(errno_by_name).map_or(value, |e| -e))
 }
 
-/// When a call returned that was entered at `entered`: `<0.000123>` at the end is its duration
-/// (`-T`).
-pub(crate) fn spent(after: &str, entered: u64) -> Option<u64> {
+/// Returns when a call returned that was entered at `entered`, if its line ends with the duration:
+/// `<0.000123>` (`-T`).
+pub(crate) fn parse_return_time(after: &str, entered: u64) -> Option<u64> {
     let (_, seconds) = after.rsplit_once('<')?;
     let seconds: f64 = seconds.strip_suffix('>')?.parse().ok()?;
     (0.0..1e9).contains(&seconds).then(|| entered.saturating_add((seconds * 1e9) as u64))
 }
 
-/// A thread id in strace's own pid namespace, if it differs from the program's
+/// Returns a thread id in strace's own pid namespace, if it differs from the program's
 /// (`--decode-pids=pidns`).
-pub(crate) fn translated(after: &str) -> Option<u32> {
+pub(crate) fn parse_translated_id(after: &str) -> Option<u32> {
     let (_, comment) = after.split_once("/* ")?;
     let (number, rest) = comment.split_once(' ')?;
     rest.starts_with("in strace's PID NS */").then(|| number.parse().ok())?
 }
 
-fn scalar(imported: &mut ImportedCall, arg: usize, text: &str, set: Option<&Flags>) -> Parsed {
-    let value = number(text, set);
-    imported.number(arg, value.unwrap_or_else(|| sum(text, set).0));
+/// Parses a number or the names of flags, and sets the argument.
+fn parse_scalar(
+    imported: &mut ImportedCall,
+    arg: usize,
+    text: &str,
+    set: Option<&Flags>,
+) -> Parsed {
+    let value = parse_number(text, set);
+    imported.set_number(arg, value.unwrap_or_else(|| sum_words(text, set).0));
     if value.is_some() { Parsed::Whole } else { Parsed::Unknown }
 }
 
 /// Sets an address, or the address of something that is not parsed.
-fn address(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
-    match number(text.split(' ').next().unwrap_or_default(), None) {
-        Some(v) => imported.number(arg, v),
-        None => imported.pointer(arg),
+fn parse_address(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
+    match parse_number(text.split(' ').next().unwrap_or_default(), None) {
+        Some(v) => imported.set_number(arg, v),
+        None => imported.set_unknown_pointer(arg),
     }
     Parsed::Abbreviated
 }
 
-/// The strings of `["a", "b"]`, each with a NUL after it; `None` if some are left out.
-fn strings(text: &str) -> Option<Vec<u8>> {
+/// Returns the strings of `["a", "b"]`, each with a NUL after it. Returns `None` if some are left
+/// out.
+fn parse_strings(text: &str) -> Option<Vec<u8>> {
     let inside = text.strip_prefix('[')?.strip_suffix(']')?;
     let mut all = Vec::new();
     for part in split(inside) {
-        let (bytes, cut) = string(&part)?;
+        let (bytes, cut) = parse_string(&part)?;
         if cut {
             return None;
         }
@@ -247,19 +256,19 @@ fn strings(text: &str) -> Option<Vec<u8>> {
     Some(all)
 }
 
-/// `[{iov_base="abc", iov_len=3}, ...]`: the vectors, the data as far as they are whole, and
-/// whether something of them was cut.
-fn vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>, bool)> {
+/// Parses `[{iov_base="abc", iov_len=3}, ...]`. Returns the vectors, the data as far as they are
+/// whole, and whether some of them were cut.
+fn parse_vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>, bool)> {
     let inside = text.strip_prefix('[')?.strip_suffix(']')?;
     let (mut vectors, mut data, mut whole) = (Vec::new(), Vec::new(), true);
     for part in split(inside) {
         let fields = split(part.strip_prefix('{')?.strip_suffix('}')?);
         let field =
             |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
-        let len = number(field("iov_len")?, None)?;
+        let len = parse_number(field("iov_len")?, None)?;
         vectors.extend_from_slice(&::import::UNKNOWN_ADDRESS.to_le_bytes());
         vectors.extend_from_slice(&len.to_le_bytes());
-        match string(field("iov_base")?) {
+        match parse_string(field("iov_base")?) {
             Some((bytes, cut)) if whole => {
                 whole = !cut;
                 data.extend_from_slice(&bytes);

@@ -2,30 +2,31 @@
 //! owners, extended attributes.
 
 use super::{Facts, layouts};
-use crate::files::names::{Place, Slot};
+use crate::files::names::{DirEntry, EntryState};
 use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
-use abi::{Effect, Form, Groups, Kind, Shape};
+use abi::{CallSpec, Effect, Form, Groups, Kind};
 use linux_raw_sys::general::{S_ISGID, S_ISUID, X_OK};
 use trace::call::Call;
 use trace::record::PayloadKind;
 
 impl Facts {
-    /// Text, listings and structs that the call returned about the file.
-    pub(super) fn apply_output(&mut self, call: &Call, shape: &Shape, node: NodeId) {
-        if let Some(seen) = stat_result(call, shape)
-            && shape.args.iter().all(|a| !matches!(a.kind, Kind::Path(_)))
+    /// Applies what the call returned about the file: the target of a link, directory entries, or a
+    /// struct.
+    pub(super) fn apply_output(&mut self, call: &Call, spec: &CallSpec, node: NodeId) {
+        if let Some(seen) = stat_result(call, spec)
+            && spec.args.iter().all(|a| !matches!(a.kind, Kind::Path(_)))
         {
             self.names.node_mut(node).observe(&seen);
         }
-        for (i, a) in shape.args.iter().enumerate() {
+        for (i, a) in spec.args.iter().enumerate() {
             let Kind::Out(_, layout) = a.kind else { continue };
             let Some(payload) = call.payload(i as u8, PayloadKind::Bytes) else { continue };
             match layout.form {
                 Form::Text
                     if matches!(self.names.node(node).kind, FileType::Link | FileType::Unknown) =>
                 {
-                    let room = shape
+                    let room = spec
                         .args
                         .iter()
                         .position(|a| a.kind == Kind::Size)
@@ -41,8 +42,12 @@ impl Facts {
                     self.names.node_mut(node).listed = true;
                     for (name, kind) in layouts::listing(layout.form, payload.bytes.as_slice()) {
                         if !self.names.node(node).is_virtual {
-                            let place = Place { dir: node, name: name.into(), slot: Slot::Unknown };
-                            self.names.listed(&place, kind);
+                            let dir_entry = DirEntry {
+                                dir: node,
+                                name: name.into(),
+                                state: EntryState::Unknown,
+                            };
+                            self.names.listed(&dir_entry, kind);
                         }
                     }
                 }
@@ -51,21 +56,21 @@ impl Facts {
         }
     }
 
-    /// Permissions, owners, extended attributes.
-    pub(super) fn apply_attributes(&mut self, call: &Call, shape: &Shape, id: NodeId) {
+    /// Applies a change of permissions, owners or extended attributes.
+    pub(super) fn apply_attributes(&mut self, call: &Call, spec: &CallSpec, id: NodeId) {
         let node = self.names.node_mut(id);
-        for (i, a) in shape.args.iter().enumerate() {
+        for (i, a) in spec.args.iter().enumerate() {
             let value = call.args[i] as u32;
             match a.kind {
                 Kind::Flags(set) if std::ptr::eq(set, &abi::flags::file::ACCESS) => {
                     node.executable |= value & X_OK != 0;
                 }
-                Kind::StrVec if shape.effect == Effect::Exec => node.executable = true,
-                Kind::Mode if shape.changes => {
+                Kind::StrVec if spec.effect == Effect::Exec => node.executable = true,
+                Kind::Mode if spec.changes => {
                     node.now.mode = Some(value & 0o7777);
                     node.changed.0 = true;
                 }
-                Kind::Uid | Kind::Gid if shape.changes => {
+                Kind::Uid | Kind::Gid if spec.changes => {
                     node.changed.1 = true;
                     if value != u32::MAX {
                         *(if a.kind == Kind::Uid {
@@ -88,13 +93,13 @@ impl Facts {
             return;
         }
         let name =
-            shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
+            spec.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
         let value =
-            shape.args.iter().position(|a| matches!(a.kind, Kind::Out(..) | Kind::InOut(..)));
+            spec.args.iter().position(|a| matches!(a.kind, Kind::Out(..) | Kind::InOut(..)));
         match (name, value) {
-            (Some(name), _) if shape.changes => {
+            (Some(name), _) if spec.changes => {
                 // What can be removed was there, whatever its value.
-                let sets = shape.args.iter().any(|a| matches!(a.kind, Kind::In(..)));
+                let sets = spec.args.iter().any(|a| matches!(a.kind, Kind::In(..)));
                 if !sets && node.initial && !node.xattrs_changed.contains(name) {
                     node.xattrs.entry(name.to_vec()).or_default();
                 }
@@ -118,14 +123,15 @@ impl Facts {
     }
 }
 
-/// What reading a link says of it: that it is one, and where it leads, unless the buffer was full.
-pub(super) fn link_read(call: &Call, shape: &Shape) -> Option<Observed> {
-    let text = shape
+/// Returns what reading a symbolic link shows of it: its type, and its target unless the buffer was
+/// full.
+pub(super) fn link_read(call: &Call, spec: &CallSpec) -> Option<Observed> {
+    let text = spec
         .args
         .iter()
         .position(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Text))?;
     let room =
-        shape.args.iter().position(|a| a.kind == Kind::Size).map_or(u64::MAX, |i| call.args[i]);
+        spec.args.iter().position(|a| a.kind == Kind::Size).map_or(u64::MAX, |i| call.args[i]);
     let target = call
         .payload(text as u8, PayloadKind::Bytes)
         .filter(|_| (call.ret as u64) < room)
@@ -133,9 +139,9 @@ pub(super) fn link_read(call: &Call, shape: &Shape) -> Option<Observed> {
     Some(Observed { target, ..Observed::kind(FileType::Link) })
 }
 
-/// What a stat-like call says of its file.
-pub(super) fn stat_result(call: &Call, shape: &Shape) -> Option<Observed> {
-    shape.args.iter().enumerate().find_map(|(i, a)| match a.kind {
+/// Returns what a stat(2) or similar call shows of its file.
+pub(super) fn stat_result(call: &Call, spec: &CallSpec) -> Option<Observed> {
+    spec.args.iter().enumerate().find_map(|(i, a)| match a.kind {
         Kind::Out(_, layout) => {
             layouts::seen(layout, call.payload(i as u8, PayloadKind::Bytes)?.bytes.as_slice())
         }

@@ -1,14 +1,14 @@
-//! What the world says of one call's descriptors and directories: all that the model needs of it.
+//! What is known of one call's descriptors and directories, as far as the model needs it.
 
 use crate::files::node::NodeId;
-use abi::{Ret, Shape, argument_indices};
-use processes::{Bound, Descriptor, Directory, OpenFile, Six, To, View, World};
+use abi::{CallSpec, Ret, argument_indices};
+use processes::{Descriptor, Directory, OpenFile, Operands, Six, To, View};
 use std::cell::Cell;
 use std::sync::Arc;
 use trace::call::Call;
 
-/// The world, with the model's file attached to each working and root directory.
-pub type Processes = World<Cell<Option<NodeId>>>;
+/// The traced processes, with the model's file attached to each working and root directory.
+pub type Processes = processes::Processes<Cell<Option<NodeId>>>;
 
 /// A descriptor that a call was given.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Context {
     pub through: Six<BehindProcfsLink>,
     /// What names mean where the process has mounts or a root of its own, and the paths.
     pub view: Option<View>,
-    /// See [`Bound::viewed`].
+    /// See [`Operands::viewed`].
     pub viewed: Six<Box<[u8]>>,
     /// The open file behind the resulting descriptor.
     pub opened: Option<Arc<OpenFile>>,
@@ -57,35 +57,36 @@ pub struct Context {
 type Found = Cell<Option<NodeId>>;
 
 impl Context {
-    /// The surroundings of a call that has just been left, except its directories. `directory`:
-    /// the file that one is.
+    /// Returns what the arguments of a call that has just returned referred to, without its working
+    /// and root directory. `directory` returns the file of a directory.
     pub fn of(
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<Cell<Option<NodeId>>>,
+        spec: &CallSpec,
+        operands: &Operands<Cell<Option<NodeId>>>,
         directory: &mut dyn FnMut(&Directory<Found>) -> Option<NodeId>,
     ) -> Self {
         let given = |descriptor: &Arc<Descriptor<_>>| {
-            let offset = match shape.copies {
-                // The world has moved the offsets on.
+            let offset = match spec.copies {
+                // The offsets have been advanced already.
                 Some(_) => Some(descriptor.file.offset().saturating_sub(call.ret.max(0) as u64)),
-                None => bound.offset,
+                None => operands.offset,
             };
             FdArg { file: descriptor.file.clone(), offset }
         };
-        let mut context = Self { umask: bound.umask, view: bound.view.clone(), ..Self::default() };
-        for i in argument_indices(shape.uses.fd_args) {
-            context.fds[i] = bound.fds[i].as_ref().map(given);
+        let mut context =
+            Self { umask: operands.umask, view: operands.view.clone(), ..Self::default() };
+        for i in argument_indices(spec.uses.fd_args) {
+            context.fds[i] = operands.fds[i].as_ref().map(given);
         }
-        for (arg, _, descriptor) in &bound.inner {
+        for (arg, _, descriptor) in &operands.inner {
             context.fds[usize::from(*arg)] = Some(given(descriptor));
         }
-        for i in argument_indices(shape.uses.path_args) {
-            if let Some(path) = &bound.viewed[i] {
+        for i in argument_indices(spec.uses.path_args) {
+            if let Some(path) = &operands.viewed[i] {
                 context.viewed.put(i, path.clone());
             }
-            let Some(way) = &bound.through[i] else { continue };
-            let via = match (&way.to, &bound.paths[i]) {
+            let Some(way) = &operands.through[i] else { continue };
+            let via = match (&way.to, &operands.paths[i]) {
                 (To::File(descriptor), _) => {
                     BehindProcfsLink::File(given(descriptor), way.rest.clone())
                 }
@@ -99,8 +100,8 @@ impl Context {
             };
             context.through.put(i, via);
         }
-        if shape.ret == Ret::Fd && call.succeeded() {
-            context.opened = bound
+        if spec.ret == Ret::Fd && call.succeeded() {
+            context.opened = operands
                 .opened
                 .iter()
                 .find(|(fd, _)| i64::from(*fd) == call.ret)

@@ -3,7 +3,7 @@
 use super::{Context, Facts};
 use crate::files::node::NodeId;
 use crate::files::row::{FileType, Origin};
-use abi::{CopyEnd, Effect, Form, Kind, Layout, Ret, Shape};
+use abi::{CallSpec, CopyEnd, Effect, Form, Kind, Layout, Ret};
 use linux_raw_sys::{errno, general};
 use trace::call::{Call, Payload, saturating_sum};
 use trace::record::{FROM_FILE, PayloadKind};
@@ -13,17 +13,17 @@ const SEEK_DATA: u64 = general::SEEK_DATA as u64;
 const SEEK_HOLE: u64 = general::SEEK_HOLE as u64;
 
 impl Facts {
-    /// Data moved between the program's memory and a file.
-    pub(super) fn apply_data(&mut self, call: &Call, shape: &Shape, context: &Context) {
-        if shape.ret != Ret::Bytes || call.ret <= 0 {
+    /// Applies data that moved between the program's memory and a file.
+    pub(super) fn apply_data(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
+        if spec.ret != Ret::Bytes || call.ret <= 0 {
             return;
         }
-        let Some(fd) = shape.uses.fd.map(usize::from) else { return };
+        let Some(fd) = spec.uses.fd.map(usize::from) else { return };
         let (Some(id), Some(at)) = (self.fd(context, fd as u8), context.fds[fd].as_ref()) else {
             return;
         };
         let moved = call.ret as u64;
-        for (i, a) in shape.args.iter().enumerate() {
+        for (i, a) in spec.args.iter().enumerate() {
             let payloads = call.payloads.iter().filter(|p| {
                 usize::from(p.arg) == i && p.kind == PayloadKind::Data && p.flags & FROM_FILE == 0
             });
@@ -42,6 +42,8 @@ impl Facts {
         }
     }
 
+    /// Applies a read of `moved` bytes, of which the trace holds the first `held`, by call number
+    /// `seq`. Bytes that no call had seen before are origins: the call shows the initial content.
     fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, moved: u64, seq: u64) {
         let node = self.names.node_mut(id);
         if node.kind == FileType::Unknown {
@@ -64,6 +66,7 @@ impl Facts {
         }
     }
 
+    /// Applies a write of `moved` bytes, of which the trace holds the first `held`.
     fn written(&mut self, id: NodeId, offset: Option<u64>, moved: u64, held: u64) {
         let node = self.names.node_mut(id);
         let Some(offset) = offset else {
@@ -77,10 +80,10 @@ impl Facts {
         }
     }
 
-    /// Data that the kernel moved from one file to another.
-    pub(super) fn apply_copy(&mut self, call: &Call, shape: &Shape, context: &Context) {
-        let Some(copies) = shape.copies else { return };
-        let clones = matches!(shape.effect, Effect::Clone { .. });
+    /// Applies data that the kernel copied from one file to another.
+    pub(super) fn apply_copy(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
+        let Some(copies) = spec.copies else { return };
+        let clones = matches!(spec.effect, Effect::Clone { .. });
         let sum = |fd: u8, of: fn(&Payload) -> u64| -> u64 {
             let payloads = call
                 .payloads
@@ -94,24 +97,24 @@ impl Facts {
         } else {
             call.ret.max(0) as u64
         };
-        let place = |end: CopyEnd| {
+        let dir_entry = |end: CopyEnd| {
             call.copy_offset(end.at)
                 .or_else(|| context.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset))
         };
         if let Some(source) = self.fd(context, copies.from.fd) {
-            self.read(source, place(copies.from), read.min(moved), moved, call.seq);
+            self.read(source, dir_entry(copies.from), read.min(moved), moved, call.seq);
         }
         if let Some(target) = self.fd(context, copies.to.fd) {
-            self.written(target, place(copies.to), moved, read.max(landed).min(moved));
+            self.written(target, dir_entry(copies.to), moved, read.max(landed).min(moved));
         }
     }
 
-    /// Lengths, allocation, mappings.
-    pub(super) fn apply_resize(&mut self, call: &Call, shape: &Shape, id: NodeId) {
+    /// Applies a change of a file's length, allocation, or mapping.
+    pub(super) fn apply_resize(&mut self, call: &Call, spec: &CallSpec, id: NodeId) {
         let node = self.names.node_mut(id);
-        match shape.effect {
+        match spec.effect {
             Effect::Truncate => {
-                if let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Length) {
+                if let Some(i) = spec.args.iter().position(|a| a.kind == Kind::Length) {
                     if node.kind == FileType::Unknown {
                         node.kind = FileType::Regular;
                     }
@@ -144,13 +147,13 @@ impl Facts {
         }
     }
 
-    /// Holes and data that a seek found.
-    pub(super) fn apply_seek(&mut self, call: &Call, shape: &Shape, context: &Context) {
-        if shape.effect != Effect::Seek {
+    /// Applies holes and data that a seek found.
+    pub(super) fn apply_seek(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
+        if spec.effect != Effect::Seek {
             return;
         }
-        let Some(off) = shape.args.iter().position(|a| a.kind == Kind::Off) else { return };
-        let Some(fd) = shape.uses.fd.map(usize::from) else { return };
+        let Some(off) = spec.args.iter().position(|a| a.kind == Kind::Off) else { return };
+        let Some(fd) = spec.uses.fd.map(usize::from) else { return };
         let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
         let Some(id) = self.fd(context, fd as u8) else { return };
         let node = self.names.node_mut(id);
@@ -167,6 +170,7 @@ impl Facts {
     }
 }
 
+/// Returns whether a buffer of this layout is plain data.
 fn is_data(layout: &Layout) -> bool {
     layout.form == Form::Data
 }

@@ -5,6 +5,7 @@ use crate::files::node::{Attributes, Observed};
 use crate::files::row::FileType;
 use abi::{Field, FieldKind, Form, Layout};
 
+/// Returns a field of a struct as a number.
 fn number(field: &Field, bytes: &[u8]) -> Option<u64> {
     let at = field.at as usize;
     let raw = bytes.get(at..at + field.size as usize)?;
@@ -13,7 +14,7 @@ fn number(field: &Field, bytes: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(wide))
 }
 
-/// What a struct with a mode in it (`struct stat`, `struct statx`) says of a file.
+/// Returns what a struct with a file's mode (`struct stat`, `struct statx`) shows of the file.
 pub fn seen(layout: &Layout, bytes: &[u8]) -> Option<Observed> {
     if layout.form != Form::Struct {
         return None;
@@ -47,7 +48,7 @@ pub fn seen(layout: &Layout, bytes: &[u8]) -> Option<Observed> {
     })
 }
 
-/// The names and types of a directory listing, without `.` and `..`.
+/// Returns the names and types of a directory listing, without `.` and `..`.
 pub fn listing(form: Form, bytes: &[u8]) -> Vec<(&[u8], FileType)> {
     let mut found = Vec::new();
     let mut rest = bytes;

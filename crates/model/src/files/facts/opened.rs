@@ -3,7 +3,7 @@
 use super::*;
 
 impl Facts {
-    /// An open by path.
+    /// Applies a successful open by path.
     pub(super) fn apply_open(&mut self, call: &Call, context: &Context, flags: u64, walk: &Walk) {
         let identity =
             call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_synthetic());
@@ -17,26 +17,27 @@ impl Facts {
         }
         let node = match walk {
             _ if unnamed => {
-                if let Walk::Place(dir) = walk {
+                if let Walk::Entry(dir) = walk {
                     self.names.note_exists(dir, &Observed::kind(FileType::Directory));
                 }
                 seen.kind = FileType::Regular;
                 self.names.add_nameless(false, &seen)
             }
-            Walk::Place(place) => {
-                if flags & O_CREAT != 0 && self.was_created(place, flags, identity.as_ref(), &seen)
+            Walk::Entry(dir_entry) => {
+                if flags & O_CREAT != 0
+                    && self.was_created(dir_entry, flags, identity.as_ref(), &seen)
                 {
                     seen.kind = FileType::Regular;
-                    let node = match place.slot {
+                    let node = match dir_entry.state {
                         // An open that overlapped this one and returned before it has found the
                         // file already.
-                        Slot::Node(node)
+                        EntryState::Node(node)
                             if seen.id.is_some() && self.names.node(node).id == seen.id =>
                         {
-                            self.names.mark_new(place, node);
+                            self.names.mark_new(dir_entry, node);
                             node
                         }
-                        _ => self.names.create(place, &seen),
+                        _ => self.names.create(dir_entry, &seen),
                     };
                     self.names.node_mut(node).straight |= self.is_straight(call, node);
                     node
@@ -45,7 +46,7 @@ impl Facts {
                     if flags & O_TRUNC != 0 {
                         found.attributes.size = None;
                     }
-                    let node = self.names.note_exists(place, &found);
+                    let node = self.names.note_exists(dir_entry, &found);
                     let straight = self.is_straight(call, node);
                     if flags & O_NOFOLLOW == 0 {
                         self.names.mark_followed(node);
@@ -84,24 +85,24 @@ impl Facts {
         }
     }
 
-    /// Whether the kernel showed the name of a file as the path that was opened.
+    /// Returns whether the kernel showed the file's own path as the path that was opened.
     fn is_straight(&self, call: &Call, node: NodeId) -> bool {
         let real = call.identity(RESULT).map(|(_, real)| real);
         real.is_some_and(|real| self.names.path(node).is_some_and(|path| path == real))
     }
 
-    /// Whether an open with `O_CREAT` made the file.
+    /// Returns whether an open with `O_CREAT` created the file.
     fn was_created(
         &self,
-        place: &Place,
+        dir_entry: &DirEntry,
         flags: u64,
         identity: Option<&Identity>,
         seen: &Observed,
     ) -> bool {
-        match place.slot {
+        match dir_entry.state {
             _ if flags & O_EXCL != 0 => true,
             _ if let Some(created) = identity.and_then(Identity::was_created) => created,
-            Slot::Node(_) => false,
+            EntryState::Node(_) => false,
             // A file born in the recording that stands under another name already is a link that we
             // did not see being made.
             _ if seen.id.is_some_and(|id| {
@@ -110,8 +111,8 @@ impl Facts {
             {
                 false
             }
-            Slot::Absent => true,
-            Slot::Unknown => match identity {
+            EntryState::Absent => true,
+            EntryState::Unknown => match identity {
                 // What holds bytes right after its open was not made by it, unless another thread
                 // was quick: the tick's benefit of the doubt is for the empty ones.
                 Some(identity) if identity.born != 0 => {
@@ -125,7 +126,7 @@ impl Facts {
         }
     }
 
-    /// A descriptor that came in another way than by a path.
+    /// Adds the file of a descriptor that was not opened by path.
     pub(super) fn add_received_descriptor(&mut self, call: &Call, context: &Context) {
         let (Some(file), Some((identity, path))) = (&context.opened, call.identity(RESULT)) else {
             return;
@@ -147,7 +148,7 @@ impl Facts {
                 self.names.add_nameless(identity.born != 0 && identity.born < self.began, &seen)
             }
             None => match self.names.walk(ROOT, ROOT, path, false, Reach::Proven) {
-                Walk::Place(place) => self.names.note_exists(&place, &seen),
+                Walk::Entry(dir_entry) => self.names.note_exists(&dir_entry, &seen),
                 Walk::At(node) => node,
                 Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
             },
@@ -155,33 +156,32 @@ impl Facts {
         self.add_open_file(file, node);
     }
 
-    /// A name came into being.
+    /// Applies a call that created a name.
     pub(super) fn apply_create(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
-        place: &Place,
+        dir_entry: &DirEntry,
         paths: &[PathArg],
     ) {
         if let Some(old) = paths.iter().find(|l| l.used.role == Role::Lookup) {
             let node = match &old.walk {
                 // Directories have no second name.
-                Walk::Place(place) => self.names.note_exists(place, &Observed::leaf()),
+                Walk::Entry(dir_entry) => self.names.note_exists(dir_entry, &Observed::leaf()),
                 Walk::At(node) => *node,
                 Walk::Virtual | Walk::Stopped(..) | Walk::Blocked => return,
             };
             self.names.node_mut(node).guess(FileType::Regular);
-            self.names.link(place, node);
+            self.names.link(dir_entry, node);
             return;
         }
         let string =
-            shape.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
-        let mode =
-            shape.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
-        let device = shape.args.iter().any(|a| a.kind == Kind::Dev);
+            spec.args.iter().position(|a| a.kind == Kind::Str).and_then(|i| call.string(i as u8));
+        let mode = spec.args.iter().position(|a| a.kind == Kind::Mode).map(|i| call.args[i] as u32);
+        let device = spec.args.iter().any(|a| a.kind == Kind::Dev);
         let kind = match (string, mode) {
-            _ if shape.effect == Effect::Bind => FileType::Socket,
+            _ if spec.effect == Effect::Bind => FileType::Socket,
             (Some(_), _) => FileType::Link,
             (None, Some(mode)) if device => match FileType::of_mode(mode) {
                 FileType::Unknown => FileType::Regular,
@@ -197,6 +197,6 @@ impl Facts {
         if kind == FileType::Regular {
             seen.attributes.size = Some(0);
         }
-        self.names.create(place, &seen);
+        self.names.create(dir_entry, &seen);
     }
 }

@@ -4,11 +4,11 @@
 use super::*;
 
 impl Facts {
-    /// Where the path in argument `arg` leads.
+    /// Returns where the path in argument `arg` leads.
     pub(super) fn resolve(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         arg: u8,
         used: PathUse,
@@ -39,7 +39,7 @@ impl Facts {
         }
         let path = match viewed.as_deref() {
             Some(b"/") => return Walk::At(ROOT),
-            Some(place) => &place[1..],
+            Some(dir_entry) => &dir_entry[1..],
             None => path,
         };
         let root = context.root.unwrap_or(ROOT);
@@ -55,25 +55,25 @@ impl Facts {
                 None => return Walk::Virtual,
             },
         };
-        self.walk(call, shape, context, (root, base, path, follow(path)), reach)
+        self.walk(call, spec, context, (root, base, path, follow(path)), reach)
     }
 
-    /// Walks a path (root, base, path, whether a link at its end is followed). What the call opened
-    /// tells of links on the way.
+    /// Follows a path, given as (root, base, path, whether a link at its end is followed). What the
+    /// call opened shows where links on the way lead.
     fn walk(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         (root, base, path, follow): (NodeId, NodeId, &[u8], bool),
         reach: Reach,
     ) -> Walk {
         let opened = call.identity(RESULT).filter(|(identity, real)| {
-            call.succeeded() && shape.ret == Ret::Fd && identity.lost_name(real).is_none()
+            call.succeeded() && spec.ret == Ret::Fd && identity.lost_name(real).is_none()
         });
         let opened = opened.map(|(_, real)| real);
-        let place = context.view.as_ref().and_then(|view| view.stands_for(opened?));
-        let opened = if context.view.is_some() { place.as_deref() } else { opened };
+        let dir_entry = context.view.as_ref().and_then(|view| view.original_path(opened?));
+        let opened = if context.view.is_some() { dir_entry.as_deref() } else { opened };
         if let Some(real) = opened {
             if self.names.leads_straight(base, path, real) {
                 return self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
@@ -83,9 +83,9 @@ impl Facts {
             self.add_links_shown_by_open(root, base, path, follow, real);
         }
         let mut walk = self.names.walk(root, base, path, follow, reach);
-        while let Walk::Stopped(place, rest) = &walk
+        while let Walk::Stopped(dir_entry, rest) = &walk
             && (call.succeeded() || reach == Reach::Proven && (follow || !rest.is_empty()))
-            && self.names.followed(place, rest, opened)
+            && self.names.followed(dir_entry, rest, opened)
         {
             walk = self.names.walk(root, base, path, follow, reach);
         }
@@ -100,8 +100,8 @@ impl Facts {
         }
     }
 
-    /// What was opened has another name than its path: links on the way of which nothing is known
-    /// lead where that shows.
+    /// Adds links on a path. The opened file has another path than the one that was passed, so
+    /// names on the way of which nothing is known must be links that lead there.
     fn add_links_shown_by_open(
         &mut self,
         root: NodeId,
@@ -111,21 +111,22 @@ impl Facts {
         real: &[u8],
     ) {
         for _ in 0..path.len() {
-            let (place, rest) = match self.names.walk(root, base, path, follow, Reach::Nowhere) {
-                Walk::Place(place) if follow => (place, Vec::new()),
-                Walk::Stopped(place, rest) => (place, rest),
+            let (dir_entry, rest) = match self.names.walk(root, base, path, follow, Reach::Nowhere)
+            {
+                Walk::Entry(dir_entry) if follow => (dir_entry, Vec::new()),
+                Walk::Stopped(dir_entry, rest) => (dir_entry, rest),
                 _ => return,
             };
-            if place.slot == Slot::Unknown && self.names.find_old_directory(&place) {
+            if dir_entry.state == EntryState::Unknown && self.names.find_old_directory(&dir_entry) {
                 continue;
             }
-            let target = self.names.link_shown_by_open(&place, &rest, real);
+            let target = self.names.link_shown_by_open(&dir_entry, &rest, real);
             let Some(target) = target else { return };
-            self.names.add_link(&place, target);
+            self.names.add_link(&dir_entry, target);
         }
     }
 
-    /// Goes on from where a link of procfs leads.
+    /// Follows the rest of a path from where a link of procfs leads.
     fn resolve_behind_procfs_link(
         &mut self,
         via: &BehindProcfsLink,
@@ -148,20 +149,22 @@ impl Facts {
         }
     }
 
-    /// A file as a walk's outcome: under one of its names, if it has any.
+    /// Returns a file as the end of a walk: under one of its names, if it has any.
     fn named(&self, node: NodeId) -> Walk {
         match self.names.node(node).names.first() {
-            Some((dir, name)) => {
-                Walk::Place(Place { dir: *dir, name: name.clone(), slot: Slot::Node(node) })
-            }
+            Some((dir, name)) => Walk::Entry(DirEntry {
+                dir: *dir,
+                name: name.clone(),
+                state: EntryState::Node(node),
+            }),
             None => Walk::At(node),
         }
     }
 }
 
-/// Whether a link in the last component is followed, because of the call or of a slash at the end.
-/// Where only the directory is looked up, a slash changes nothing; nor where a file is to be
-/// created, which fails (`open_last_lookups` in fs/namei.c).
+/// Returns whether a link in the last component is followed, because of the call or of a slash at
+/// the end of the path. If only the directory is looked up, a slash changes nothing, nor if a file
+/// is to be created, which fails (`open_last_lookups` in fs/namei.c).
 pub(super) fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
     match used.role {
         Role::Open(from) if slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => false,
@@ -170,7 +173,7 @@ pub(super) fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
     }
 }
 
-/// Whether a link in the last component is followed.
+/// Returns whether the call follows a link in the last component.
 fn follows(call: &Call, used: PathUse) -> bool {
     match (used.role, used.follow) {
         (Role::Open(from), _) => {

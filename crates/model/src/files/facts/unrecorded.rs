@@ -9,12 +9,12 @@ mod sizes;
 
 use super::*;
 use crate::files::table::{Change, ChangeKind};
-use abi::{Class, Kind};
+use abi::Class;
 use linux_raw_sys::general::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 use overlapping::OverlappingCalls;
-use processes::Bound;
+use processes::Operands;
 
 /// So many changes are told; a trace with more is of another kind.
 const MOST: usize = 1 << 16;
@@ -44,23 +44,23 @@ pub struct UnrecordedChanges {
 }
 
 impl Facts {
-    /// A call begins; `number` names it until it ends. One that changes files in a way that is not
-    /// followed ends the search: later finds may be its work.
-    /// `are_rings_recorded`: operations of io_uring have rows of their own.
+    /// Notes that a call begins; `number` identifies it until it returns. A call whose changes
+    /// cannot be followed ends the search for unrecorded changes, as what is found later may be its
+    /// work. `are_rings_recorded`: operations of io_uring have rows of their own.
     pub fn begin_call<T>(
         &mut self,
         number: usize,
         call: &Arc<Call>,
-        bound: &Bound<T>,
+        operands: &Operands<T>,
         are_rings_recorded: bool,
     ) {
         if !self.names.watched {
             return;
         }
-        let not_followed = call.shape().is_none_or(|shape| match shape.replay {
+        let not_followed = call.spec().is_none_or(|spec| match spec.replay {
             Replay::Skip(Class::Async) => {
                 let submits_blocks = |a: &abi::Arg| matches!(a.kind, Kind::Iocbs { .. });
-                !are_rings_recorded || shape.args.iter().any(submits_blocks)
+                !are_rings_recorded || spec.args.iter().any(submits_blocks)
             }
             Replay::Skip(Class::Mounts | Class::Unknown) => true,
             _ => false,
@@ -69,14 +69,15 @@ impl Facts {
             self.names.watched = false;
             return;
         }
-        self.outside.overlapping.enter(number, call, bound);
+        self.outside.overlapping.enter(number, call, operands);
     }
 
-    /// Puts the model right where a call found what it does not explain.
+    /// Adds the unrecorded changes that must have happened, as the call found what the recorded
+    /// calls do not explain.
     pub(super) fn apply_unrecorded_changes(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &mut [PathArg],
     ) {
@@ -90,92 +91,94 @@ impl Facts {
         }
         let alone = paths.len() == 1;
         for l in paths.iter_mut() {
-            let Walk::Place(place) = &mut l.walk else { continue };
-            if self.names.node(place.dir).is_virtual {
+            let Walk::Entry(dir_entry) = &mut l.walk else { continue };
+            if self.names.node(dir_entry.dir).is_virtual {
                 continue;
             }
-            if self.names.doubtful.contains(&(place.dir, place.name.clone())) {
-                self.decide_doubtful_name(call, shape, &l.used, l.creates || !alone, place);
+            if self.names.doubtful.contains(&(dir_entry.dir, dir_entry.name.clone())) {
+                self.decide_doubtful_name(call, spec, &l.used, l.creates || !alone, dir_entry);
                 continue;
             }
-            match (call.errno(), place.slot) {
-                (None, Slot::Absent | Slot::Unknown)
-                    if self.was_missing(place) && self.finds_existing(call, &l.used) =>
+            match (call.errno(), dir_entry.state) {
+                (None, EntryState::Absent | EntryState::Unknown)
+                    if self.was_missing(dir_entry) && self.finds_existing(call, &l.used) =>
                 {
                     if let Some(node) =
-                        self.add_appeared_file(call, shape, context, place, ChangeKind::Made)
+                        self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Made)
                     {
-                        place.slot = Slot::Node(node);
+                        dir_entry.state = EntryState::Node(node);
                     }
                 }
-                (None, Slot::Unknown | Slot::Node(_)) if self.finds_existing(call, &l.used) => {
-                    let new = match self.inode_was_reused(call, shape, l.follow, place) {
+                (None, EntryState::Unknown | EntryState::Node(_))
+                    if self.finds_existing(call, &l.used) =>
+                {
+                    let new = match self.inode_was_reused(call, spec, l.follow, dir_entry) {
                         Some(node) => Some(node),
-                        None => self.find_replaced_file(call, shape, context, &l.used, place),
+                        None => self.find_replaced_file(call, spec, context, &l.used, dir_entry),
                     };
                     if let Some(new) = new {
-                        place.slot = Slot::Node(new);
+                        dir_entry.state = EntryState::Node(new);
                     }
                 }
-                (Some(errors::EEXIST), Slot::Absent | Slot::Unknown)
-                    if alone && self.was_missing(place) =>
+                (Some(errors::EEXIST), EntryState::Absent | EntryState::Unknown)
+                    if alone && self.was_missing(dir_entry) =>
                 {
-                    self.add_appeared_file(call, shape, context, place, ChangeKind::Made);
+                    self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Made);
                 }
-                (Some(errors::ENOENT), Slot::Node(node)) if alone && !l.creates => {
+                (Some(errors::ENOENT), EntryState::Node(node)) if alone && !l.creates => {
                     let looks = matches!(l.used.role, Role::Lookup | Role::Open(_) | Role::Remove);
                     if looks
-                        && shape.effect != Effect::Exec
-                        && self.remove_vanished_name(call, place, node, l.follow)
+                        && spec.effect != Effect::Exec
+                        && self.remove_vanished_name(call, dir_entry, node, l.follow)
                     {
-                        place.slot = Slot::Absent;
+                        dir_entry.state = EntryState::Absent;
                     }
                 }
                 _ => {}
             }
         }
-        self.sizes(call, shape, context, paths);
+        self.sizes(call, spec, context, paths);
     }
 
-    /// What overlapping calls did to a name, this call may show.
+    /// Decides what overlapping calls did to a name, if this call shows it.
     fn decide_doubtful_name(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         used: &PathUse,
         unclear: bool,
-        place: &mut Place,
+        dir_entry: &mut DirEntry,
     ) {
-        if self.outside.overlapping.of_name(call, &place.name) {
+        if self.outside.overlapping.may_have_changed_name(call, &dir_entry.name) {
             return;
         }
         let (ok, role) = (call.succeeded(), used.role);
         let absent =
-            call.errno() == Some(errors::ENOENT) && !unclear && shape.effect != Effect::Exec;
+            call.errno() == Some(errors::ENOENT) && !unclear && spec.effect != Effect::Exec;
         let told = ok
             && matches!(role, Role::Lookup | Role::Open(_))
-            && (stat_result(call, shape).is_some() || call.identity(RESULT).is_some());
+            && (stat_result(call, spec).is_some() || call.identity(RESULT).is_some());
         let new = ok && matches!(role, Role::Create | Role::Remove | Role::RemoveDirectory);
-        if let (true, Slot::Node(node)) = (absent, place.slot) {
-            self.names.detach(place, node);
-            place.slot = Slot::Absent;
+        if let (true, EntryState::Node(node)) = (absent, dir_entry.state) {
+            self.names.detach(dir_entry, node);
+            dir_entry.state = EntryState::Absent;
         }
         if absent || told || new {
-            self.names.doubtful.remove(&(place.dir, place.name.clone()));
+            self.names.doubtful.remove(&(dir_entry.dir, dir_entry.name.clone()));
         }
     }
 
-    /// Whether a call found nothing under this name, or one removed what stood there. A call that
-    /// follows links finds nothing behind one that leads nowhere, too.
-    fn was_missing(&self, place: &Place) -> bool {
-        match place.slot {
-            Slot::Absent => true,
-            Slot::Unknown => self.names.node(place.dir).missing.contains(&place.name),
-            Slot::Node(_) => false,
+    /// Returns whether a call found nothing at this name, or a call removed it. A call that follows
+    /// links also finds nothing at a link that leads nowhere.
+    fn was_missing(&self, dir_entry: &DirEntry) -> bool {
+        match dir_entry.state {
+            EntryState::Absent => true,
+            EntryState::Unknown => self.names.node(dir_entry.dir).missing.contains(&dir_entry.name),
+            EntryState::Node(_) => false,
         }
     }
 
-    /// Whether a call that succeeded found a name, and did not make it.
+    /// Returns whether a call that succeeded found a name and did not create it.
     pub(super) fn finds_existing(&self, call: &Call, used: &PathUse) -> bool {
         match used.role {
             Role::Lookup | Role::Remove | Role::RemoveDirectory | Role::Source => true,
@@ -189,60 +192,63 @@ impl Facts {
         }
     }
 
-    /// Something stands under a name where nothing stood, or another thing.
+    /// Adds the change that an unrecorded process put a file at a name where there was none, or
+    /// another one. Returns the file.
     fn add_appeared_file(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
-        place: &Place,
+        dir_entry: &DirEntry,
         done: ChangeKind,
     ) -> Option<NodeId> {
-        if self.outside.overlapping.of_name(call, &place.name) {
+        if self.outside.overlapping.may_have_changed_name(call, &dir_entry.name) {
             return None;
         }
-        let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
-        let path = self.names.path_in(place.dir, &place.name)?;
+        let opened = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd);
+        let path = self.names.path_in(dir_entry.dir, &dir_entry.name)?;
         // The name is a link, and what it leads to was opened: what the link is, is unknown.
         if opened.as_ref().is_some_and(|(_, real)| *real != path) {
             return None;
         }
         let seen = match opened {
             Some((identity, _)) => observed_in(&identity),
-            None => stat_result(call, shape)
-                .or_else(|| link_read(call, shape))
+            None => stat_result(call, spec)
+                .or_else(|| link_read(call, spec))
                 .unwrap_or_else(|| Observed::kind(FileType::Unknown)),
         };
         // A link that led nowhere then was there.
-        if place.slot == Slot::Unknown && seen.kind == FileType::Link {
+        if dir_entry.state == EntryState::Unknown && seen.kind == FileType::Link {
             return None;
         }
         // It has another name that we know of: a process linked it, or the name leads there by
         // another way; unless its number was given to a new file when the other one was removed.
         let known = seen.id.and_then(|id| self.names.named(id));
-        if known.is_some_and(|other| !self.was_recycled(call, place, &seen, other, false)) {
+        if known.is_some_and(|other| !self.was_recycled(call, dir_entry, &seen, other, false)) {
             return None;
         }
         // Nothing tells what it is: another way to this directory may have led to its making.
-        let dir = self.names.node(place.dir);
-        if seen.id.is_none() && dir.initial && !dir.confirmed && context.cwd != Some(place.dir) {
+        let dir = self.names.node(dir_entry.dir);
+        if seen.id.is_none() && dir.initial && !dir.confirmed && context.cwd != Some(dir_entry.dir)
+        {
             return None;
         }
-        let after = match place.slot {
-            Slot::Node(old) => {
-                self.names.detach(place, old);
+        let after = match dir_entry.state {
+            EntryState::Node(old) => {
+                self.names.detach(dir_entry, old);
                 self.names.node(old).last
             }
             _ => None,
         };
-        let node = self.names.appear(place, &seen);
+        let node = self.names.appear(dir_entry, &seen);
         self.add_change(Change { after, ..change(call, path, done) }, Some(node));
         Some(node)
     }
 
+    /// Adds the change that an unrecorded process created a directory that a path leads through.
     fn directory_appeared(&mut self, call: &Call, node: NodeId) {
         let Some((dir, name)) = self.names.node(node).names.first().cloned() else { return };
-        if self.outside.overlapping.of_name(call, &name) {
+        if self.outside.overlapping.may_have_changed_name(call, &name) {
             return;
         }
         let Some(path) = self.names.path_in(dir, &name) else { return };
@@ -250,17 +256,20 @@ impl Facts {
         self.add_change(change(call, path, ChangeKind::Made), Some(node));
     }
 
-    /// Another file than the one that stood there was opened under its name.
+    /// Adds the change that an unrecorded process replaced a file, if the one that was opened at
+    /// its name is another one.
     fn find_replaced_file(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         used: &PathUse,
-        place: &Place,
+        dir_entry: &DirEntry,
     ) -> Option<NodeId> {
-        let (Role::Open(_), Slot::Node(node)) = (used.role, place.slot) else { return None };
-        let (identity, _) = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd)?;
+        let (Role::Open(_), EntryState::Node(node)) = (used.role, dir_entry.state) else {
+            return None;
+        };
+        let (identity, _) = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd)?;
         let told = steady_identity(&identity)?;
         let this = self.names.node(node);
         let was = this.told?;
@@ -268,14 +277,15 @@ impl Facts {
         if was == told || was.0 != told.0 || this.merged.is_some() || kind == FileType::Directory {
             return None;
         }
-        self.add_appeared_file(call, shape, context, place, ChangeKind::Replaced)
+        self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Replaced)
     }
 
-    /// A name that is known to exist does not.
+    /// Adds the change that an unrecorded process removed a name that is known to have existed.
+    /// Returns whether that is the explanation.
     fn remove_vanished_name(
         &mut self,
         call: &Call,
-        place: &Place,
+        dir_entry: &DirEntry,
         node: NodeId,
         follow: bool,
     ) -> bool {
@@ -287,17 +297,20 @@ impl Facts {
             && !this.made_up
             && this.merged.is_none();
         let may_lead_nowhere = follow && !this.confirmed && this.told.is_none();
-        if !certain || may_lead_nowhere || self.outside.overlapping.of_name(call, &place.name) {
+        if !certain
+            || may_lead_nowhere
+            || self.outside.overlapping.may_have_changed_name(call, &dir_entry.name)
+        {
             return false;
         }
-        let Some(path) = self.names.path_in(place.dir, &place.name) else { return false };
+        let Some(path) = self.names.path_in(dir_entry.dir, &dir_entry.name) else { return false };
         let after = self.names.node(node).last;
-        self.names.detach(place, node);
+        self.names.detach(dir_entry, node);
         self.add_change(Change { after, ..change(call, path, ChangeKind::Removed) }, None);
         true
     }
 
-    /// Adds a change. The bytes that came get a number of their own.
+    /// Adds a change. Its data get a file number of their own.
     pub(super) fn add_change(&mut self, mut change: Change, node: Option<NodeId>) {
         let brings = change.state.as_ref().and_then(|s| s.size).is_none_or(|to| to > change.from);
         if let Some(id) = node.filter(|_| brings) {
@@ -309,11 +322,11 @@ impl Facts {
         self.outside.nodes.push(node);
     }
 
-    /// A call has dealt with these files.
+    /// Notes the files that a call used.
     pub(super) fn note_call(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) {
@@ -321,23 +334,24 @@ impl Facts {
             return;
         }
         let doubtful = |names: &Names, l: &PathArg| {
-            matches!(&l.walk, Walk::Place(place)
-                if names.doubtful.contains(&(place.dir, place.name.clone())))
+            matches!(&l.walk, Walk::Entry(dir_entry)
+                if names.doubtful.contains(&(dir_entry.dir, dir_entry.name.clone())))
         };
         // What has a doubtful name takes the doubt along to its new one.
         let spreads = paths.len() == 2 && paths.iter().any(|l| doubtful(&self.names, l));
         for l in paths {
-            let Walk::Place(place) = &l.walk else { continue };
-            if let Slot::Node(node) = place.slot {
+            let Walk::Entry(dir_entry) = &l.walk else { continue };
+            if let EntryState::Node(node) = dir_entry.state {
                 self.names.node_mut(node).last = Some(call.seq);
             }
             let changes = l.creates || !matches!(l.used.role, Role::Lookup | Role::Open(_));
-            let overlapping = || self.outside.overlapping.of_name(call, &place.name);
+            let overlapping =
+                || self.outside.overlapping.may_have_changed_name(call, &dir_entry.name);
             if changes && call.succeeded() && (spreads || overlapping()) {
-                self.names.doubtful.insert((place.dir, place.name.clone()));
+                self.names.doubtful.insert((dir_entry.dir, dir_entry.name.clone()));
             }
         }
-        if let Some(fd) = shape.uses.fd.filter(|_| shape.uses.writes_data && call.ret > 0) {
+        if let Some(fd) = spec.uses.fd.filter(|_| spec.uses.writes_data && call.ret > 0) {
             // It wrote to something that is not known.
             let lost = match &context.fds[usize::from(fd)] {
                 None => true,
@@ -348,15 +362,14 @@ impl Facts {
                 return;
             }
         }
-        if let Some(id) = shape.uses.fd.and_then(|fd| self.fd(context, fd)) {
+        if let Some(id) = spec.uses.fd.and_then(|fd| self.fd(context, fd)) {
             let open = &self.open;
-            let overlapping = shape.uses.writes_data
-                && self
-                    .outside
-                    .overlapping
-                    .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
-            let appends = shape.uses.writes_data
-                && shape.uses.fd.is_some_and(|fd| {
+            let overlapping = spec.uses.writes_data
+                && self.outside.overlapping.may_have_changed_content(call, |file| {
+                    open.get(&file).map(|(_, node)| *node == id)
+                });
+            let appends = spec.uses.writes_data
+                && spec.uses.fd.is_some_and(|fd| {
                     context.fds[usize::from(fd)].as_ref().is_some_and(|fd| fd.file.appends())
                 });
             let node = self.names.node_mut(id);
@@ -373,7 +386,7 @@ impl Facts {
         }
     }
 
-    /// The changes, with what is known of each file by now.
+    /// Returns the changes, with what is known by now of each file.
     pub fn changes(&self) -> Vec<Change> {
         let mut changes = self.outside.changes.clone();
         for (change, node) in changes.iter_mut().zip(&self.outside.nodes) {
@@ -385,12 +398,13 @@ impl Facts {
     }
 }
 
+/// Returns a change of the file at `path` that happened before this call returned.
 pub(super) fn change(call: &Call, path: Vec<u8>, done: ChangeKind) -> Change {
     Change { before: call.seq, after: None, path, done, file: None, from: 0, state: None }
 }
 
-/// By what an open file is known: whether the kernel itself said it, device, inode. Numbers of
-/// other origins mean other things.
+/// Returns what identifies an open file: whether the kernel itself provided it, device, and inode.
+/// Numbers from different sources are not compared.
 fn steady_identity(identity: &Identity) -> Option<(bool, u64, u64)> {
     (identity.ino != 0 && !identity.is_synthetic() && STEADY.contains(&identity.fs_type))
         .then(|| (identity.was_created().is_some(), identity.dev, identity.ino))

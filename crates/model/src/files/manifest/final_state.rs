@@ -13,8 +13,8 @@ pub(super) struct Live {
     pub id: (u64, u64),
 }
 
-/// Reads what stands under a path of the recorded machine. `None`: nothing. Fails with the reason
-/// if that cannot be read.
+/// Reads the state of what is at a path of the recorded machine. Returns `None` if nothing is
+/// there. Fails with the reason if it cannot be read.
 pub(super) fn find_final_state(machine: &dyn Machine, path: &[u8]) -> Result<Option<Live>, String> {
     use rustix::io::Errno;
     let found = match machine.find(path) {
@@ -62,7 +62,8 @@ fn read_xattrs(fd: &OwnedFd) -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-/// Hashes what the trace determines of a file of `size` bytes, or says why it does not.
+/// Hashes the bytes that the trace determines of a file of `size` bytes, or returns the reason why
+/// it does not.
 pub(super) fn hash_content(machine: &dyn Machine, path: &[u8], node: &Node, size: u64) -> Content {
     if let Some(reason) = node.uncertain {
         return Content::Not(reason.to_owned());

@@ -5,9 +5,9 @@ use super::*;
 /// Why a name is not compared that is there for the calls, and nowhere else.
 pub(super) const ONLY_LISTED: &str = "it was only seen in a listing, and is gone";
 
-/// Names that are gone although no call removed them, where not everything that the program did is
-/// in the trace: those that were only listed are not compared. Others remove such names often
-/// (`/tmp`).
+/// Excludes names from the comparison that are gone although no call removed them, and that were
+/// only listed, if not everything that the program did is in the trace. Other processes remove such
+/// names often (`/tmp`).
 pub(super) fn only_listed(
     names: &Names,
     paths: &[Vec<u8>],
@@ -23,8 +23,8 @@ pub(super) fn only_listed(
     }
 }
 
-/// Names that an unrecorded process changed after the last call that looked at them: their
-/// final state is not what the calls lead to, and is not compared.
+/// Excludes names from the comparison that an unrecorded process changed after the last call that
+/// looked at them, as their final state does not follow from the calls. Returns these names.
 pub(super) fn changed_late(
     names: &mut Names,
     paths: &[Vec<u8>],
@@ -39,9 +39,9 @@ pub(super) fn changed_late(
         if current.is_some_and(|id| names.node(id).is_virtual || names.node(id).made_up) {
             continue;
         }
-        let place = |id: NodeId| names.node(id).names.first().cloned();
-        let in_doubt = current.and_then(place).is_some_and(|at| names.doubtful.contains(&at));
-        let parent = current.and_then(place).map(|(dir, _)| dir);
+        let dir_entry = |id: NodeId| names.node(id).names.first().cloned();
+        let in_doubt = current.and_then(dir_entry).is_some_and(|at| names.doubtful.contains(&at));
+        let parent = current.and_then(dir_entry).map(|(dir, _)| dir);
         // Where the directory is another one, all this was seen from elsewhere.
         let sees = |names: &Names| {
             let known = parent.and_then(|dir| names.node(dir).id);

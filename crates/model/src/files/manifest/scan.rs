@@ -11,9 +11,9 @@ const LARGE_HOLE: u64 = 1 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 18;
 
-/// Whether an extended attribute belongs to the state that a replay must reproduce: the program's
-/// own, access lists and capabilities. Others (labels of security modules, trusted attributes)
-/// belong to the system.
+/// Returns whether an extended attribute belongs to the state that a replay must reproduce: those
+/// of the program, access lists and capabilities. Others (labels of security modules, trusted
+/// attributes) belong to the system.
 pub fn compared_xattr(name: &[u8]) -> bool {
     name.starts_with(b"user.")
         || [&b"security.capability"[..], b"system.posix_acl_access", b"system.posix_acl_default"]
@@ -29,7 +29,8 @@ enum Stretch {
     Hole(u64),
 }
 
-/// What begins at `at`, as far as `end`. Where the file system cannot tell, all is data.
+/// Returns whether a hole or data begins at `at`, and how far it extends, `end` at most. If the
+/// file system cannot tell, everything is data.
 fn stretch(file: impl AsFd, at: u64, end: u64) -> Stretch {
     let data = match seek(&file, SeekFrom::Data(at)) {
         Ok(data) => data.min(end),
@@ -42,8 +43,8 @@ fn stretch(file: impl AsFd, at: u64, end: u64) -> Stretch {
     Stretch::Data(seek(&file, SeekFrom::Hole(at)).unwrap_or(end).clamp(at + 1, end))
 }
 
-/// Hands over the bytes from `at` to `end`, or to the file's end if that comes first. Returns where
-/// it stopped.
+/// Passes the bytes from `at` to `end`, or to the end of the file, to `take`, until that returns
+/// false. Returns the offset at which it stopped.
 fn read(
     file: impl AsFd,
     mut at: u64,
@@ -68,7 +69,7 @@ fn read(
     Ok(at)
 }
 
-/// The extents of the known bytes of a file of `size` bytes, as (start, end).
+/// Returns the ranges of the known bytes of a file of `size` bytes, as (start, end).
 fn extents(known: &Known, size: u64) -> Vec<(u64, u64)> {
     match known {
         Known::Whole => vec![(0, size)],
@@ -78,7 +79,8 @@ fn extents(known: &Known, size: u64) -> Vec<(u64, u64)> {
     }
 }
 
-/// States the known bytes of a file of `size` bytes: a hash, and which large holes it leaves out.
+/// Returns a digest of the known bytes of a file of `size` bytes: a hash, and the large holes that
+/// it leaves out.
 pub fn digest(file: impl AsFd, known: Known, size: u64) -> io::Result<Digest> {
     let (mut hashed, mut zeros) = (Vec::new(), Vec::new());
     for (start, end) in extents(&known, size) {
@@ -104,8 +106,8 @@ pub fn digest(file: impl AsFd, known: Known, size: u64) -> io::Result<Digest> {
     Ok(Digest { known, zeros, hash })
 }
 
-/// The BLAKE3 of the known bytes of a file of `size` bytes, one extent after the other. Bytes
-/// beyond the end count as nothing.
+/// Returns the BLAKE3 hash of the known bytes of a file of `size` bytes, range after range. Bytes
+/// beyond the end are left out.
 fn hash(file: impl AsFd, known: &Known, size: u64) -> io::Result<[u8; 32]> {
     let mut hash = blake3::Hasher::new();
     for (mut at, end) in extents(known, size) {
@@ -128,6 +130,7 @@ fn hash(file: impl AsFd, known: &Known, size: u64) -> io::Result<[u8; 32]> {
     Ok(*hash.finalize().as_bytes())
 }
 
+/// Adds `len` zeros to a hash.
 fn nothing(hash: &mut blake3::Hasher, mut len: u64) {
     static ZEROS: [u8; CHUNK] = [0; CHUNK];
     while len > 0 {
@@ -138,7 +141,8 @@ fn nothing(hash: &mut blake3::Hasher, mut len: u64) {
 }
 
 impl Digest {
-    /// What is different in a file of `size` bytes that should have this content; `None`: nothing.
+    /// Returns what differs in a file of `size` bytes that should have this content. Returns `None`
+    /// if nothing does.
     pub fn differs(&self, file: impl AsFd, size: u64) -> io::Result<Option<Differs>> {
         let got = hash(&file, &self.known, size)?;
         if got != self.hash {
@@ -150,15 +154,15 @@ impl Digest {
                 at = match stretch(&file, at, end) {
                     Stretch::Hole(to) => to,
                     Stretch::Data(to) => {
-                        let (mut place, mut found) = (at, None);
+                        let (mut dir_entry, mut found) = (at, None);
                         let reached = read(&file, at, to, &mut |bytes| {
                             let zero = bytes.iter().position(|b| *b != 0);
-                            found = zero.map(|i| place + i as u64);
-                            place += bytes.len() as u64;
+                            found = zero.map(|i| dir_entry + i as u64);
+                            dir_entry += bytes.len() as u64;
                             found.is_none()
                         })?;
-                        if let Some(place) = found {
-                            return Ok(Some(Differs::NoZero(place)));
+                        if let Some(dir_entry) = found {
+                            return Ok(Some(Differs::NoZero(dir_entry)));
                         }
                         if reached < to { end } else { to }
                     }
@@ -168,7 +172,7 @@ impl Digest {
         Ok(None)
     }
 
-    /// How many bytes of a file of `size` bytes it does not state.
+    /// Returns how many bytes of a file of `size` bytes the digest does not cover.
     pub fn unstated(&self, size: u64) -> u64 {
         let sum =
             |extents: &[(u64, u64)]| extents.iter().fold(0u64, |sum, e| sum.saturating_add(e.1));
@@ -213,7 +217,7 @@ mod tests {
         file.write_all_at(b"x", 77 << 20).expect("a byte");
         let found = digest.differs(&file, TIB).expect("a comparison");
         assert_eq!(found, Some(Differs::NoZero(77 << 20)));
-        file.write_all_at(b"\0", 77 << 20).expect("a zero in place of a hole");
+        file.write_all_at(b"\0", 77 << 20).expect("a zero in dir_entry of a hole");
         assert_eq!(digest.differs(&file, TIB).expect("a comparison"), None);
         file.write_all_at(b"H", TIB / 2).expect("a byte");
         let found = digest.differs(&file, TIB).expect("a comparison");

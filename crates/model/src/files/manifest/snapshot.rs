@@ -49,7 +49,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins the table.
+    /// Begins the table in this file.
     pub fn new(file: Box<dyn Sink>) -> io::Result<Self> {
         let field = |name: &str, kind| Field::new(name, kind, false);
         let bytes = Field::new("bytes", DataType::Binary, true);
@@ -64,8 +64,8 @@ impl Writer {
         Ok(Self { schema, writer, rows: Vec::new(), group_bytes: 0, bytes: 0 })
     }
 
-    /// Copies `start..end` of `from`, the file with this number. `Ok(false)`: it cannot be read, or
-    /// ends before.
+    /// Copies the range `start..end` of `from`, the file with the number `file`. Returns false if
+    /// it cannot be read, or ends before.
     pub fn copy(
         &mut self,
         file: u32,
@@ -98,11 +98,13 @@ impl Writer {
         Ok(true)
     }
 
+    /// Adds a row, and writes the rows if there are enough.
     fn push(&mut self, row: Copied) -> io::Result<()> {
         self.rows.push(row);
         if self.rows.len() >= ROWS { self.flush() } else { Ok(()) }
     }
 
+    /// Writes the waiting rows.
     fn flush(&mut self) -> io::Result<()> {
         let mut bytes = BinaryBuilder::new();
         for row in &self.rows {
@@ -140,7 +142,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens it.
+    /// Opens the table for reading.
     pub fn open(file: File) -> io::Result<Self> {
         let batches = ParquetRecordBatchReaderBuilder::try_new(file)
             .and_then(|b| b.with_batch_size(ROWS).build())
@@ -148,6 +150,7 @@ impl Reader {
         Ok(Self { batches, rows: Vec::new().into_iter() })
     }
 
+    /// Decodes the rows of a batch. Returns `None` if they are invalid.
     fn rows(batch: &RecordBatch) -> Option<Vec<Copied>> {
         let column = |name: &str, kind: &DataType| {
             batch.column_by_name(name).filter(|c| c.data_type() == kind)

@@ -2,7 +2,7 @@
 //! at the end in the file system, under the path where the link led.
 
 use super::links::{STEPS, relative};
-use super::{MAX_RENAMES, Names, Place, ROOT, Slot};
+use super::{DirEntry, EntryState, MAX_RENAMES, Names, ROOT};
 use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
 use ahash::HashMap;
@@ -12,8 +12,8 @@ type Find<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Observed>;
 
 impl Names {
     /// Decides where links led that no call read and that are gone, by the file system at the end.
-    /// `vanished`: directories that led led through and whose names are gone although no call
-    /// removed them. They may have been reached through links.
+    /// `vanished` are directories whose names are gone although no call removed them, so that they
+    /// may have been reached through links.
     pub(super) fn lead_gone_links(&mut self, vanished: &[NodeId], find: Find<'_>) {
         let directories = self.directories_by_name(vanished);
         for link in 0..self.nodes.len() as NodeId {
@@ -36,7 +36,7 @@ impl Names {
             let Some(target) = target else { continue };
             let seen = Observed { target: Some(target), ..Observed::kind(FileType::Link) };
             self.split_off_link(
-                &Place { dir, name, slot: Slot::Node(directory) },
+                &DirEntry { dir, name, state: EntryState::Node(directory) },
                 directory,
                 &seen,
             );
@@ -44,8 +44,8 @@ impl Names {
         self.lead_changed_links(find);
     }
 
-    /// The directories by names that calls made in a directory, or took out of one, that may have
-    /// been reached through a link.
+    /// Returns the directories that may have been reached through a link, by the names that calls
+    /// created or removed in them.
     fn directories_by_name(&self, vanished: &[NodeId]) -> HashMap<Box<[u8]>, Vec<NodeId>> {
         let mut by_name: HashMap<Box<[u8]>, Vec<NodeId>> = HashMap::default();
         let links = self.nodes.iter().filter_map(|node| node.leads_to);
@@ -69,21 +69,22 @@ impl Names {
         by_name
     }
 
-    /// A rename into `directory` was refused, since it would have moved what holds the directory
-    /// into itself.
+    /// Notes that a rename into `directory` was refused, as it would have moved a directory into
+    /// itself: `above` holds `directory`.
     pub fn note_inside(&mut self, directory: NodeId, above: NodeId) {
         if self.inside.len() < MAX_RENAMES {
             self.inside.push((directory, above));
         }
     }
 
-    /// The directory that this one is, or that holds it. If nothing else is known, it is that one.
+    /// Returns the directory that this one is, or that holds it. If nothing else is known, it is
+    /// that one.
     fn directory_above(&self, directory: NodeId) -> Option<NodeId> {
         let (_, above) = self.inside.iter().find(|(inside, _)| self.holds(directory, *inside))?;
         Some(self.follow_merges(*above)).filter(|above| *above != directory)
     }
 
-    /// Whether a directory is another one, or holds it.
+    /// Returns whether `directory` is `other`, or holds it.
     fn holds(&self, directory: NodeId, mut other: NodeId) -> bool {
         for _ in 0..STEPS {
             match self.node(other).names.first() {
@@ -95,8 +96,8 @@ impl Names {
         false
     }
 
-    /// Another directory with the inode number of this one, or with one of its files by the inode
-    /// number that the file system shows for the file at the end.
+    /// Returns another directory that has the inode number of this one, or that holds a file with
+    /// the inode number of one of its files.
     fn directory_of_same_inode(&self, directory: NodeId, find: Find<'_>) -> Option<NodeId> {
         if let Some(id) = self.node(directory).id {
             let same = |other: &NodeId| {
@@ -125,8 +126,8 @@ impl Names {
         })
     }
 
-    /// Another directory that the file system shows at the end to have changed as calls changed
-    /// `directory`: a name that they took out of it is gone, or one that they made is there.
+    /// Returns another directory that has changed in the end as calls changed `directory`: a name
+    /// that they removed is gone, or one that they created is there.
     fn directory_that_changed(
         &self,
         directory: NodeId,
@@ -147,8 +148,8 @@ impl Names {
         })
     }
 
-    /// Another directory that holds a file of the same name which turns out to have changed as
-    /// calls changed that of `directory`.
+    /// Returns another directory that holds a file which has the same name and has changed as calls
+    /// changed that of `directory`.
     fn directory_of_changed_file(
         &self,
         directory: NodeId,
@@ -168,13 +169,13 @@ impl Names {
         })
     }
 
-    /// Whether calls changed the permissions or the size of a file.
+    /// Returns whether calls changed the permissions or the size of a file.
     fn was_changed(&self, file: NodeId) -> bool {
         let (mode, _, size) = self.node(file).changed;
         mode || size
     }
 
-    /// Whether calls gave a file the permissions or the size that were seen.
+    /// Returns whether calls gave a file the permissions or the size that were seen.
     fn was_changed_to(&self, file: NodeId, seen: &Observed) -> bool {
         let node = self.node(file);
         let (mode, _, size) = node.changed;
@@ -183,8 +184,8 @@ impl Names {
             || size && seen.size.is_some() && seen.size == node.now.size
     }
 
-    /// Where a link led nowhere at first and to a directory later: a directory that calls made, or
-    /// moved to where it was.
+    /// Returns the directory that a link led to later, if it led nowhere initially: calls created
+    /// the directory, or moved it there.
     fn directory_that_came(
         &self,
         link: NodeId,
@@ -217,13 +218,14 @@ impl Names {
         (0..self.nodes.len() as NodeId).find(came)
     }
 
-    /// What a link in `dir` holds that led to the path `to`.
+    /// Returns the text of a link in `dir` that leads to the path `to`.
     fn target(&self, dir: NodeId, to: &[u8]) -> Option<Vec<u8>> {
         let target = relative(&self.first_path(dir)?, to);
         Some(if target.is_empty() { b".".to_vec() } else { target })
     }
 
-    /// The link led to this directory, which had the path `to`, and not to what was made up.
+    /// Sets that the link led to the directory `other`, which had the path `to`, in place of what
+    /// was made up.
     fn lead_to(&mut self, link: NodeId, other: NodeId, to: Option<Vec<u8>>) {
         let Some((dir, _)) = self.node(link).stood.first().cloned() else { return };
         let size = self.node(link).first.size;
@@ -235,8 +237,8 @@ impl Names {
         self.merge(made_up, other);
     }
 
-    /// Names that were followed by calls that change a file and show nothing of it. Where another
-    /// file turns out to have changed so, the name was a link to that.
+    /// Finds names that were followed by calls which change a file and show nothing of it. If
+    /// another file has changed in that way, the name was a link to that one.
     fn lead_changed_links(&mut self, find: Find<'_>) {
         let all = 0..self.nodes.len() as NodeId;
         let followed = |names: &Self, id: NodeId| {
@@ -276,8 +278,8 @@ impl Names {
         }
     }
 
-    /// Attributes of a file that no call gave it: a call has seen them, or the file system shows
-    /// them at the end.
+    /// Returns attributes of a file that no call gave it: a call has seen them, or the file system
+    /// shows them in the end.
     fn unexplained(&self, id: NodeId, find: Find<'_>) -> Option<Observed> {
         let node = self.node(id);
         if node.is_virtual || node.merged.is_some() || node.kind == FileType::Link {

@@ -7,7 +7,7 @@
 //! have ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that
 //! the trace made: of those the type is known.
 
-use super::{Names, Place, ROOT, Reach, Slot, Walk};
+use super::{DirEntry, EntryState, Names, ROOT, Reach, Walk};
 use crate::files::node::{Node, NodeId, Observed};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
@@ -24,8 +24,8 @@ enum Stood {
 }
 
 impl Names {
-    /// Whether `seen`, which was observed of the name itself, cannot be true of the file that was
-    /// found by following it.
+    /// Returns whether `seen`, which was observed of the name itself, contradicts the file that was
+    /// found by following the name, so that it is a link.
     pub(super) fn shows_a_link(&self, node: NodeId, seen: &Observed) -> bool {
         let node = self.node(node);
         let followed =
@@ -37,21 +37,21 @@ impl Names {
             && (seen.kind == FileType::Link || seen.leaf && node.kind == FileType::Directory)
     }
 
-    /// Whether a directory was found by following its name, which may be a link.
+    /// Returns whether a directory was found by following its name, which may be a link.
     pub fn may_be_behind_a_link(&self, node: NodeId) -> bool {
         let node = self.node(node);
         let followed = node.kind == FileType::Directory && node.followed;
         followed && node.initial && !node.confirmed && !node.straight && !node.is_virtual
     }
 
-    /// What stood under a name: the link that it turned out to be, or `node`, which was found
-    /// there.
+    /// Returns the file of a name itself: the link that it turned out to be, or `node`, which was
+    /// found there.
     pub fn name_of(&self, node: NodeId, dir: NodeId, name: &[u8]) -> NodeId {
         let first = self.node(dir).entries.get(name).and_then(|entry| entry.first);
         first.filter(|first| self.node(*first).kind == FileType::Link).unwrap_or(node)
     }
 
-    /// A name is a link to itself.
+    /// Notes that a name is a link to itself.
     pub fn leads_to_itself(&mut self, link: NodeId) {
         let Some((_, name)) = self.node(link).stood.first().cloned() else { return };
         let node = self.node_mut(link);
@@ -59,11 +59,11 @@ impl Names {
         node.target = Some(name.into());
     }
 
-    /// The name `place` is a link, and `node`, which seemed to stand there, is what it leads to.
-    /// Returns the link.
+    /// Notes that the name `dir_entry` is a link, and that `node`, which seemed to be there, is the
+    /// file that it leads to. Returns the link.
     pub(super) fn split_off_link(
         &mut self,
-        place: &Place,
+        dir_entry: &DirEntry,
         node: NodeId,
         seen: &Observed,
     ) -> NodeId {
@@ -72,7 +72,7 @@ impl Names {
         self.node_mut(link).first.size =
             seen.attributes.size.filter(|_| seen.kind == FileType::Link);
         self.node_mut(link).relinked = self.node(node).relinked;
-        let here = (place.dir, place.name.clone());
+        let here = (dir_entry.dir, dir_entry.name.clone());
         // A file with several names keeps the others: only this one is the link's.
         let only = self.node(node).stood.len() <= 1;
         let (names, stood): (Vec<_>, Vec<_>) =
@@ -110,7 +110,8 @@ impl Names {
         link
     }
 
-    /// A name that is no directory was followed to one: it is a link. Returns the directory.
+    /// Notes that a name which is no directory was followed to one, so that it is a link. Returns
+    /// the directory.
     pub(super) fn directory_behind(&mut self, link: NodeId) -> NodeId {
         self.node_mut(link).kind = FileType::Link;
         let directory = self.new_node(Node::new(FileType::Directory, true));
@@ -118,17 +119,22 @@ impl Names {
         directory
     }
 
-    /// A call followed a link whose target no call has read, and went on with `rest`.
-    /// `real` is what it opened there. The link gets the target that explains it, or leads to
-    /// something with a made-up name. Whether it has a target now.
-    pub fn followed(&mut self, place: &Place, rest: &[Box<[u8]>], real: Option<&[u8]>) -> bool {
-        let Slot::Node(link) = place.slot else { return false };
+    /// Notes that a call followed a link whose target no call has read, and went on with `rest`;
+    /// `real` is the path of what it opened. The link gets the target that explains this, or leads
+    /// to a file with a made-up name. Returns whether it has a target now.
+    pub fn followed(
+        &mut self,
+        dir_entry: &DirEntry,
+        rest: &[Box<[u8]>],
+        real: Option<&[u8]>,
+    ) -> bool {
+        let EntryState::Node(link) = dir_entry.state else { return false };
         let node = self.node(link);
         if node.kind != FileType::Link || node.target.is_some() || !node.initial {
             return false;
         }
         let shown = real.and_then(|real| before(real, rest));
-        if let (Some(shown), Some(dir)) = (shown, self.path(place.dir)) {
+        if let (Some(shown), Some(dir)) = (shown, self.path(dir_entry.dir)) {
             let target = relative(&dir, shown);
             if !target.is_empty() && node.first.size.is_none_or(|n| n == target.len() as u64) {
                 self.node_mut(link).target = Some(target);
@@ -142,12 +148,12 @@ impl Names {
         }
         let kind = if rest.is_empty() { FileType::Unknown } else { FileType::Directory };
         let beyond = self.new_node(Node::new(kind, true));
-        self.node_mut(beyond).followed_from = Some(place.dir);
+        self.node_mut(beyond).followed_from = Some(dir_entry.dir);
         self.place_target(link, beyond);
         self.node(link).target.is_some()
     }
 
-    /// A call followed this name, wherever it leads.
+    /// Notes that a call followed this name, wherever it leads.
     pub fn mark_followed(&mut self, id: NodeId) {
         let dir = self.node(id).names.first().map(|(dir, _)| *dir);
         let node = self.node_mut(id);
@@ -156,7 +162,7 @@ impl Names {
         node.followed_from = node.followed_from.or(dir);
     }
 
-    /// A link leads through what is no directory, whatever that is.
+    /// Gives a link a target that leads through a file which is no directory.
     pub fn lead_through_file(&mut self, link: NodeId) {
         if self.node(link).target.is_some() {
             return;
@@ -170,7 +176,7 @@ impl Names {
         }
     }
 
-    /// Gives what a link leads to a place in the tree as it was at first.
+    /// Gives the file that a link leads to a name in the initial tree.
     fn place_target(&mut self, link: NodeId, node: NodeId) {
         let Some((dir, _)) = self.node(link).stood.first().cloned() else { return };
         if self.node(node).presumed && self.node(node).first_names() == 0 {
@@ -184,7 +190,7 @@ impl Names {
                 // Nothing came from there, and nothing is there.
                 Some(Stood::Free(dir, name)) if self.is_gone(dir, &name) => {}
                 Some(Stood::Free(dir, name)) => {
-                    self.attach(&Place { dir, name, slot: Slot::Unknown }, node, true);
+                    self.attach(&DirEntry { dir, name, state: EntryState::Unknown }, node, true);
                 }
                 Some(Stood::Node(other)) if other != node && other != link => {
                     self.merge(node, other);
@@ -208,15 +214,15 @@ impl Names {
         if let Some(name) = self.made_up_name(dir, size) {
             self.node_mut(node).made_up = true;
             self.node_mut(link).leads_to = Some(node);
-            let place = Place { dir, name: name.clone().into(), slot: Slot::Unknown };
-            self.attach(&place, node, true);
+            let dir_entry = DirEntry { dir, name: name.clone().into(), state: EntryState::Unknown };
+            self.attach(&dir_entry, node, true);
             self.node_mut(link).target = Some(name);
         }
     }
 
-    /// What a link leads to was made by the trace.
+    /// Notes that the file that a link leads to was created by a recorded call.
     fn place_later_target(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
-        let (Walk::At(made) | Walk::Place(Place { slot: Slot::Node(made), .. })) =
+        let (Walk::At(made) | Walk::Entry(DirEntry { state: EntryState::Node(made), .. })) =
             self.walk(ROOT, dir, target, true, Reach::Nowhere)
         else {
             return;
@@ -229,7 +235,7 @@ impl Names {
         }
     }
 
-    /// Whether there is a file system to look at, and nothing has this name.
+    /// Returns whether there is a file system to look at, and nothing has this name.
     fn is_gone(&mut self, dir: NodeId, name: &[u8]) -> bool {
         let Some(path) = self.path_in(dir, name).filter(|_| !self.no_file_system) else {
             return false;
@@ -237,7 +243,7 @@ impl Names {
         self.live.id(&path).is_none()
     }
 
-    /// A name that nothing has in a directory, with so many bytes.
+    /// Returns a name of `size` bytes that nothing has in a directory.
     fn made_up_name(&self, dir: NodeId, size: Option<u64>) -> Option<Vec<u8>> {
         let mut names = (1..=9u8).map(|n| match size {
             Some(size) => vec![b"?!=+~^%@#"[usize::from(n - 1)]; size.clamp(1, 255) as usize],
@@ -246,7 +252,7 @@ impl Names {
         names.find(|name| !self.node(dir).entries.contains_key(&name[..]))
     }
 
-    /// What has a made-up name in a directory that a call has listed gets one in the directory
+    /// Moves files with made-up names out of directories that a call has listed into the directory
     /// above, unless a call has listed that one, too.
     pub(super) fn move_made_up_names(&mut self) {
         for link in 0..self.nodes.len() as NodeId {
@@ -262,13 +268,14 @@ impl Names {
             self.node_mut(dir).entries.remove(&name);
             self.node_mut(node).stood.clear();
             self.node_mut(node).names.clear();
-            let place = Place { dir: above, name: other.clone().into(), slot: Slot::Unknown };
-            self.attach(&place, node, true);
+            let dir_entry =
+                DirEntry { dir: above, name: other.clone().into(), state: EntryState::Unknown };
+            self.attach(&dir_entry, node, true);
             self.node_mut(link).target = Some([b"../", &other[..]].concat());
         }
     }
 
-    /// Where a file stood at first.
+    /// Returns the initial path of a file.
     pub(super) fn first_path(&self, mut id: NodeId) -> Option<Vec<u8>> {
         let mut parts: Vec<&[u8]> = Vec::new();
         while id != ROOT {
@@ -282,8 +289,8 @@ impl Names {
         Some(parts.iter().rev().fold(Vec::new(), |path, part| [&path[..], b"/", part].concat()))
     }
 
-    /// Where `path` led at first from `dir`. What it goes through and no call has looked at was a
-    /// directory.
+    /// Returns what `path` led to initially from `dir`. Names on the way that no call has looked at
+    /// are taken for directories.
     fn find_first(&mut self, dir: NodeId, path: &[u8]) -> Option<Stood> {
         let mut at = if path.first() == Some(&b'/') { ROOT } else { dir };
         let mut rest: VecDeque<Box<[u8]>> = super::walk::split(path).collect();
@@ -305,7 +312,7 @@ impl Names {
                 None if rest.is_empty() => return Some(Stood::Free(at, name)),
                 None => {
                     let id = self.new_node(Node::new(FileType::Directory, true));
-                    self.attach(&Place { dir: at, name, slot: Slot::Unknown }, id, true);
+                    self.attach(&DirEntry { dir: at, name, state: EntryState::Unknown }, id, true);
                     id
                 }
             };
@@ -329,14 +336,14 @@ impl Names {
         None
     }
 
-    /// Where a link really leads, in place of what was made up.
+    /// Sets the real target of a link, in place of a made-up one.
     fn set_target(&mut self, link: NodeId, target: Vec<u8>) {
         let Some(node) = self.drop_made_up(link) else { return };
         self.node_mut(link).target = Some(target);
         self.place_target(link, node);
     }
 
-    /// Takes away the name that was made up for what a link leads to, and returns that file.
+    /// Removes the made-up name of the file that a link leads to, and returns the file.
     pub(super) fn drop_made_up(&mut self, link: NodeId) -> Option<NodeId> {
         let node = self.node_mut(link).leads_to.take()?;
         for (dir, name) in std::mem::take(&mut self.node_mut(node).stood) {
@@ -347,8 +354,7 @@ impl Names {
         Some(node)
     }
 
-    /// What a file is that the trace tells nothing of, by how the live file system shows it where
-    /// it stands now.
+    /// Sets the type of a file of which the trace shows nothing, by the live file system.
     pub fn learn_type(&mut self, id: NodeId) {
         let node = self.node(id);
         if node.kind == FileType::Unknown
@@ -362,7 +368,7 @@ impl Names {
         }
     }
 
-    /// Names that were followed and that `find` shows to be links, where they stand now.
+    /// Sets names that were followed, and that are links now according to `find`, to be links.
     pub fn apply_final_links(&mut self, find: &mut dyn FnMut(&[u8]) -> Option<Observed>) {
         self.settle_renames();
         self.split_replaced();
@@ -392,7 +398,11 @@ impl Names {
             };
             match find(&path) {
                 Some(seen) if seen.kind == FileType::Link => {
-                    self.split_off_link(&Place { dir, name, slot: Slot::Node(id) }, id, &seen);
+                    self.split_off_link(
+                        &DirEntry { dir, name, state: EntryState::Node(id) },
+                        id,
+                        &seen,
+                    );
                 }
                 None if self.node(id).kind == FileType::Directory => vanished.push(id),
                 _ => {}
@@ -402,7 +412,7 @@ impl Names {
     }
 }
 
-/// What stands in `path` before the components `rest`, if they end it.
+/// Returns the beginning of `path` in front of the components `rest`, if it ends with them.
 pub(super) fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [u8]> {
     for part in rest.iter().rev().filter(|part| &***part != b".") {
         path = path.strip_suffix(&part[..])?.strip_suffix(b"/")?;
@@ -410,7 +420,7 @@ pub(super) fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [
     Some(path).filter(|path| path.first() == Some(&b'/'))
 }
 
-/// The way from the directory `dir` to `path`, both absolute and clean.
+/// Returns the relative path from the directory `dir` to `path`, both absolute and clean.
 pub(super) fn relative(dir: &[u8], path: &[u8]) -> Vec<u8> {
     let (dir, path): (Vec<_>, Vec<_>) =
         (super::walk::split(dir).collect(), super::walk::split(path).collect());

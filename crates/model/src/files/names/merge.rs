@@ -8,7 +8,8 @@ use crate::files::row::FileType;
 const STEPS: usize = 4096;
 
 impl Names {
-    /// Two files are one: what is known of `from` is known of `to`.
+    /// Merges two nodes that turned out to be one file: what is known of `from` is then known of
+    /// `to`.
     pub(super) fn merge(&mut self, from: NodeId, to: NodeId) {
         let mut pairs = vec![(from, to)];
         while let Some((from, to)) = pairs.pop() {
@@ -33,7 +34,7 @@ impl Names {
         }
     }
 
-    /// `to` stands where `from` seemed to stand.
+    /// Gives the names of `from` to `to`.
     fn take_names(&mut self, from: NodeId, to: NodeId) {
         let names = std::mem::take(&mut self.node_mut(from).names);
         for (dir, name) in &names {
@@ -44,7 +45,8 @@ impl Names {
         self.node_mut(to).names = names;
     }
 
-    /// A name of `from` is one of `to`. `pairs`: files that are one then.
+    /// Merges an entry of the directory `from` into `to`. Adds to `pairs` the files that are the
+    /// same because of that.
     fn merge_entry(
         &mut self,
         (from, to): (NodeId, NodeId),
@@ -70,7 +72,7 @@ impl Names {
         self.node_mut(to).entries.insert(name, merged);
     }
 
-    /// The files of an entry do not stand, and did not stand, under this name of these directories.
+    /// Removes a name of these two directories from the files of an entry.
     fn forget_name(&mut self, entry: Entry, (from, to): (NodeId, NodeId), name: &[u8]) {
         let other = |at: &(NodeId, Box<[u8]>)| *at.1 != *name || at.0 != from && at.0 != to;
         if let Some(now) = entry.now {
@@ -81,8 +83,8 @@ impl Names {
         }
     }
 
-    /// What two entries tell of one name, by the calls that touched them. `pairs`: files that are
-    /// one then.
+    /// Returns what two entries show of one name, by the calls that used them. Adds to `pairs` the
+    /// files that are the same because of that.
     fn one_entry(&self, a: Entry, b: Entry, pairs: &mut Vec<(NodeId, NodeId)>) -> Entry {
         let (early, late) = if a.since <= b.since { (a, b) } else { (b, a) };
         // Of two entries that one call touched, the one that it changed counts.
@@ -112,7 +114,7 @@ impl Names {
         merged
     }
 
-    /// The file itself, if it was merged into another one since.
+    /// Returns the node that a file has now, if it was merged into another one.
     pub fn follow_merges(&self, mut id: NodeId) -> NodeId {
         for _ in 0..STEPS {
             match self.node(id).merged {

@@ -3,34 +3,37 @@
 use super::*;
 
 impl Names {
-    /// The name probably exists: it does if the live file system shows something there that is
-    /// older than the recording.
-    pub fn presume(&mut self, place: &Place) {
-        if place.slot == Slot::Unknown
-            && !self.node(place.dir).is_virtual
-            && !self.node(place.dir).entries.contains_key(&place.name)
-            && let Some(seen) = self.older(place.dir, &place.name)
+    /// Assumes that the name exists, if the live file system has a file there that is older than
+    /// the recording.
+    pub fn presume(&mut self, dir_entry: &DirEntry) {
+        if dir_entry.state == EntryState::Unknown
+            && !self.node(dir_entry.dir).is_virtual
+            && !self.node(dir_entry.dir).entries.contains_key(&dir_entry.name)
+            && let Some(seen) = self.older(dir_entry.dir, &dir_entry.name)
         {
-            self.note_exists(place, &Observed { target: seen.target, ..Observed::kind(seen.kind) });
+            self.note_exists(
+                dir_entry,
+                &Observed { target: seen.target, ..Observed::kind(seen.kind) },
+            );
         }
     }
 
-    /// Whether the live file system shows a directory under a name of which nothing is known, which
-    /// is older than the recording. It is known then.
-    pub fn find_old_directory(&mut self, place: &Place) -> bool {
-        if self.node(place.dir).is_virtual || !self.node(place.dir).initial {
+    /// Returns whether the live file system has a directory, older than the recording, at a name of
+    /// which nothing is known. If so, the name is known then.
+    pub fn find_old_directory(&mut self, dir_entry: &DirEntry) -> bool {
+        if self.node(dir_entry.dir).is_virtual || !self.node(dir_entry.dir).initial {
             return false;
         }
-        let older = self.older(place.dir, &place.name);
+        let older = self.older(dir_entry.dir, &dir_entry.name);
         let found = older.is_some_and(|seen| seen.kind == FileType::Directory);
         if found {
-            self.note_exists(place, &Observed::kind(FileType::Directory));
+            self.note_exists(dir_entry, &Observed::kind(FileType::Directory));
         }
         found
     }
 
-    /// A directory holds something, whatever it is: a name that the live file system shows there
-    /// and that is older than the recording.
+    /// Notes that a directory is not empty: it holds a name of the live file system that is older
+    /// than the recording, or any.
     pub fn must_hold_something(&mut self, dir: NodeId) {
         if !self.node(dir).initial
             || self.node(dir).is_virtual
@@ -40,7 +43,7 @@ impl Names {
         }
         let Some(path) = self.path(dir) else { return };
         for name in self.live.list(&path) {
-            if let Slot::Node(_) = self.look_up(dir, &name) {
+            if let EntryState::Node(_) = self.look_up(dir, &name) {
                 return;
             }
         }
@@ -49,7 +52,8 @@ impl Names {
         node.held_more_than = node.held_more_than.max(Some(known));
     }
 
-    /// Directories that held something of which the trace tells nothing hold something made up.
+    /// Puts a made-up file into each directory that is known not to be empty and of which no name
+    /// is known.
     pub fn fill_directories(&mut self) {
         self.move_made_up_names();
         self.settle_replaced();
@@ -58,7 +62,7 @@ impl Names {
         }
     }
 
-    /// Only a directory replaces a directory.
+    /// Applies that only a directory can replace a directory.
     fn settle_replaced(&mut self) {
         for (node, old) in std::mem::take(&mut self.replaced).into_iter().rev() {
             self.learn_type(node);
@@ -73,7 +77,8 @@ impl Names {
         }
     }
 
-    /// A directory that held something of which the trace tells nothing holds something made up.
+    /// Puts a made-up file into a directory that is known not to be empty and of which no name is
+    /// known.
     fn fill_directory(&mut self, dir: NodeId) {
         let node = self.node(dir);
         if node.held_more_than.is_none_or(|known| node.first_names() > known) {
@@ -89,10 +94,13 @@ impl Names {
             Some((name, Observed { target: seen.target, ..Observed::kind(seen.kind) }))
         });
         if let Some((name, seen)) = found {
-            self.note_exists(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
+            self.note_exists(
+                &DirEntry { dir, name: name.into(), state: EntryState::Unknown },
+                &seen,
+            );
             return;
         }
-        let entry = Place { dir, name: b"?".as_slice().into(), slot: Slot::Unknown };
+        let entry = DirEntry { dir, name: b"?".as_slice().into(), state: EntryState::Unknown };
         let id = self.add_nameless(true, &Observed::kind(FileType::Regular));
         self.node_mut(id).made_up = true;
         self.attach(&entry, id, true);

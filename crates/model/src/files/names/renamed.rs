@@ -13,11 +13,12 @@ const MOST: usize = 1 << 20;
 pub struct RenamedNames(HashSet<Box<[u8]>>);
 
 impl RenamedNames {
-    /// Adds the names that a call made, if it is a rename or a link. Calls may come in any order.
+    /// Adds the names that a call created, if it is a rename or a link. Calls may come in any
+    /// order.
     pub fn add(&mut self, call: &Call) {
-        let Some(shape) = call.shape().filter(|_| call.succeeded()) else { return };
+        let Some(spec) = call.spec().filter(|_| call.succeeded()) else { return };
         let paths = || {
-            shape.args.iter().enumerate().filter_map(|(i, a)| match a.kind {
+            spec.args.iter().enumerate().filter_map(|(i, a)| match a.kind {
                 Kind::Path(used) => Some((i as u8, used.role)),
                 _ => None,
             })
@@ -36,7 +37,7 @@ impl RenamedNames {
         }
     }
 
-    /// Whether a rename or a link made a name with this last component.
+    /// Returns whether a rename or a link created a name with this last component.
     pub fn contains(&self, name: &[u8]) -> bool {
         self.0.contains(name)
     }

@@ -4,8 +4,8 @@
 use super::*;
 
 impl Names {
-    /// The file under `from` stands under `to` now, and what stood there is gone.
-    pub fn rename(&mut self, from: &Place, to: &Place, seen: &Observed) {
+    /// Moves the file at `from` to `to`. What was there is gone.
+    pub fn rename(&mut self, from: &DirEntry, to: &DirEntry, seen: &Observed) {
         let node = self.note_exists(from, seen);
         if self.node(to.dir).entries.get(&to.name).is_some_and(|e| e.now == Some(node)) {
             return; // rename(2): two links to one file stay
@@ -61,29 +61,29 @@ impl Names {
         self.link(to, node);
     }
 
-    /// The old name of a rename that seemed to change nothing is gone: it changed something.
-    /// Whether there was such a rename.
-    pub fn rename_took_place(&mut self, place: &Place) -> bool {
-        let Some((node, to)) = self.take_undecided_rename(place, true) else { return false };
+    /// Notes that the old name of a rename which seemed to have no effect is gone, so that it had
+    /// one. Returns whether there was such a rename.
+    pub fn rename_took_place(&mut self, dir_entry: &DirEntry) -> bool {
+        let Some((node, to)) = self.take_undecided_rename(dir_entry, true) else { return false };
         let at = (to.dir, to.name);
         if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1) {
             entry.first = None;
         }
         self.node_mut(node).stood.retain(|stood| *stood != at);
-        self.detach(place, node);
+        self.detach(dir_entry, node);
         true
     }
 
-    /// The old name of a rename that seemed to move a file is still there: both names were links to
-    /// it. The file, if there was such a rename. `seen`: what is there.
-    /// `old`: and it was there before the recording.
+    /// Notes that the old name of a rename is still there, so that both names were hard links of
+    /// one file. `seen` is what is there; `old` is whether it was there before the recording.
+    /// Returns the file, if there was such a rename.
     pub fn rename_did_nothing(
         &mut self,
-        place: &Place,
+        dir_entry: &DirEntry,
         seen: Option<&Observed>,
         old: bool,
     ) -> Option<NodeId> {
-        let (node, to) = self.take_undecided_rename(place, false)?;
+        let (node, to) = self.take_undecided_rename(dir_entry, false)?;
         let id = seen.and_then(|seen| seen.id);
         let same = match id.zip(self.node(node).id) {
             Some((seen, known)) => seen == known,
@@ -94,10 +94,10 @@ impl Names {
         }
         let at = (to.dir, to.name);
         let entry = *self.node(at.0).entries.get(&at.1)?;
-        let Slot::Node(other) = to.slot else {
+        let EntryState::Node(other) = to.state else {
             self.node_mut(at.0).entries.insert(at.1.clone(), Entry { first: Some(node), ..entry });
             self.node_mut(node).stood.push(at);
-            self.attach(place, node, false);
+            self.attach(dir_entry, node, false);
             return Some(node);
         };
         // It was known under its new name only.
@@ -109,9 +109,9 @@ impl Names {
         }
         self.node_mut(at.0).entries.insert(at.1.clone(), Entry { now: Some(other), ..entry });
         self.node_mut(other).names.push(at);
-        let here = self.node_mut(place.dir).entries.get_mut(&place.name)?;
+        let here = self.node_mut(dir_entry.dir).entries.get_mut(&dir_entry.name)?;
         here.first = here.first.map(|first| if first == node { other } else { first });
-        self.attach(place, other, false);
+        self.attach(dir_entry, other, false);
         let stood = std::mem::take(&mut self.node_mut(node).stood);
         self.node_mut(other).stood.extend(stood);
         self.node_mut(node).names.clear();
@@ -119,17 +119,23 @@ impl Names {
         Some(other)
     }
 
-    /// What was renamed from this name, and to which, where it was taken to stay (`same`) or go.
-    fn take_undecided_rename(&mut self, place: &Place, same: bool) -> Option<(NodeId, Place)> {
-        let (node, to, taken) = self.undecided_renames.get(&(place.dir, place.name.clone()))?;
-        let slot = if same { Slot::Node(*node) } else { Slot::Absent };
-        let found = (*taken == same && place.slot == slot).then(|| (*node, to.clone()))?;
-        self.undecided_renames.remove(&(place.dir, place.name.clone()));
+    /// Removes and returns the file that was renamed from this name, and its new name. `same` is
+    /// whether the rename was taken to have no effect.
+    fn take_undecided_rename(
+        &mut self,
+        dir_entry: &DirEntry,
+        same: bool,
+    ) -> Option<(NodeId, DirEntry)> {
+        let (node, to, taken) =
+            self.undecided_renames.get(&(dir_entry.dir, dir_entry.name.clone()))?;
+        let state = if same { EntryState::Node(*node) } else { EntryState::Absent };
+        let found = (*taken == same && dir_entry.state == state).then(|| (*node, to.clone()))?;
+        self.undecided_renames.remove(&(dir_entry.dir, dir_entry.name.clone()));
         Some(found)
     }
 
-    /// The files under both names change places.
-    pub fn exchange(&mut self, a: &Place, b: &Place) {
+    /// Exchanges the files at both names.
+    pub fn exchange(&mut self, a: &DirEntry, b: &DirEntry) {
         let (x, y) = (
             self.note_exists(a, &Observed::kind(FileType::Unknown)),
             self.note_exists(b, &Observed::kind(FileType::Unknown)),
@@ -140,22 +146,23 @@ impl Names {
         self.attach(b, x, false);
     }
 
-    /// Renames after which the old name is there still, as it was: both names were links to a file.
+    /// Decides about renames after which the old name is still there unchanged: both names were
+    /// hard links of one file.
     pub(super) fn settle_renames(&mut self) {
         let places: Vec<_> = self.undecided_renames.keys().cloned().collect();
         for (dir, name) in places {
-            let slot = Slot::Absent;
+            let state = EntryState::Absent;
             if self.node(dir).entries.get(&name).is_none_or(|entry| entry.now.is_some()) {
                 continue;
             }
             let seen = self.path_in(dir, &name).and_then(|path| self.live.older(&path));
             if seen.is_some() {
-                self.rename_did_nothing(&Place { dir, name, slot }, seen.as_ref(), true);
+                self.rename_did_nothing(&DirEntry { dir, name, state }, seen.as_ref(), true);
             }
         }
     }
 
-    /// Whether a file that was renamed is known to be no directory.
+    /// Returns whether a file that was renamed is known to be no directory.
     fn is_no_directory(&mut self, id: NodeId) -> bool {
         self.learn_type(id);
         let node = self.node(id);
@@ -165,7 +172,8 @@ impl Names {
         }
     }
 
-    /// Only directories replace directories: what something else has replaced was none.
+    /// Applies that only directories can replace directories: what a file of another type has
+    /// replaced was none.
     pub fn learn_replaced(&mut self) {
         for (node, old) in self.replaced.clone() {
             if self.is_no_directory(node) && self.node(old).kind == FileType::Unknown {
@@ -174,15 +182,16 @@ impl Names {
         }
     }
 
-    /// Names that were followed to a directory, and that something replaced that is none: links.
+    /// Turns names that were followed to a directory, and that a file of another type has replaced,
+    /// into links.
     pub(super) fn split_replaced(&mut self) {
         for (node, old) in self.replaced.clone() {
             if !self.is_no_directory(node) || !self.may_be_behind_a_link(old) {
                 continue;
             }
             let Some((dir, name)) = self.node(old).stood.first().cloned() else { continue };
-            let slot = Slot::Node(old);
-            self.split_off_link(&Place { dir, name, slot }, old, &Observed::leaf());
+            let state = EntryState::Node(old);
+            self.split_off_link(&DirEntry { dir, name, state }, old, &Observed::leaf());
         }
     }
 }

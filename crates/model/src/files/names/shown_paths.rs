@@ -4,20 +4,20 @@ use super::links::{STEPS, before, relative};
 use super::*;
 
 impl Names {
-    /// Whether a call that came to this name, of which nothing is known, and went on with `rest` to
-    /// the file `real` followed a link there: what that leads to. Where the directory's path may
-    /// lead through links, only the last names are compared.
+    /// Returns the target of a link at this name, if a call must have followed one: nothing is
+    /// known of the name, and the call went on with `rest` to the file `real`. If the path of the
+    /// directory may contain links, only the last names are compared.
     pub fn link_shown_by_open<'a>(
         &self,
-        place: &Place,
+        dir_entry: &DirEntry,
         rest: &[Box<[u8]>],
         real: &'a [u8],
     ) -> Option<&'a [u8]> {
-        let (dir, straight) = (self.node(place.dir), self.is_straight(place.dir));
-        let open = match place.slot {
-            Slot::Unknown => dir.initial && !dir.is_virtual,
-            Slot::Absent => false,
-            Slot::Node(node) => {
+        let (dir, straight) = (self.node(dir_entry.dir), self.is_straight(dir_entry.dir));
+        let open = match dir_entry.state {
+            EntryState::Unknown => dir.initial && !dir.is_virtual,
+            EntryState::Absent => false,
+            EntryState::Node(node) => {
                 let node = self.node(node);
                 let kind = node.kind == FileType::Unknown;
                 let guessed = node.presumed || kind && !node.followed;
@@ -26,12 +26,12 @@ impl Names {
         };
         let shown = before(real, rest).filter(|_| open)?;
         let name = shown.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        let path = self.path_in(place.dir, &place.name).filter(|_| straight);
-        let other = path.map_or(name != &*place.name, |path| path != shown);
+        let path = self.path_in(dir_entry.dir, &dir_entry.name).filter(|_| straight);
+        let other = path.map_or(name != &*dir_entry.name, |path| path != shown);
         other.then_some(shown)
     }
 
-    /// Whether the kernel has shown the path of a directory, so that no link is in it.
+    /// Returns whether the kernel has shown the path of a directory, so that it contains no link.
     fn is_straight(&self, mut dir: NodeId) -> bool {
         for _ in 0..STEPS {
             let node = self.node(dir);
@@ -44,7 +44,8 @@ impl Names {
         false
     }
 
-    /// The kernel has shown the path of this file: what is above it are directories, and no links.
+    /// Notes that the kernel has shown the path of this file, so that all above it are directories,
+    /// and no links.
     pub fn mark_path_shown(&mut self, mut file: NodeId) {
         for _ in 0..STEPS {
             if file == ROOT || self.node(file).straight {
@@ -56,13 +57,16 @@ impl Names {
         }
     }
 
-    /// A link stands there that leads to `real`.
-    pub fn add_link(&mut self, place: &Place, real: &[u8]) {
-        let target = self.path(place.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
+    /// Adds a link at this name that leads to `real`.
+    pub fn add_link(&mut self, dir_entry: &DirEntry, real: &[u8]) {
+        let target =
+            self.path(dir_entry.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
         let seen = Observed { target: Some(target), ..Observed::kind(FileType::Link) };
-        match place.slot {
-            Slot::Node(node) if self.node(node).presumed => self.split_off_link(place, node, &seen),
-            _ => self.note_exists(place, &seen),
+        match dir_entry.state {
+            EntryState::Node(node) if self.node(node).presumed => {
+                self.split_off_link(dir_entry, node, &seen)
+            }
+            _ => self.note_exists(dir_entry, &seen),
         };
     }
 }

@@ -3,45 +3,45 @@
 use super::*;
 
 impl Names {
-    /// Puts something under the name that an unrecorded process made.
-    pub fn appear(&mut self, place: &Place, seen: &Observed) -> NodeId {
+    /// Puts a file at the name that an unrecorded process created. Returns the file.
+    pub fn appear(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let id = self.new_node(Node { appeared: true, ..Node::new(seen.kind, false) });
         self.observe(id, seen);
-        self.attach(place, id, false);
+        self.attach(dir_entry, id, false);
         id
     }
 
-    /// Takes away what stood under the name: an unrecorded process removed it.
-    pub fn detach(&mut self, place: &Place, node: NodeId) {
-        self.remove_name(node, place);
+    /// Removes the name, as an unrecorded process did.
+    pub fn detach(&mut self, dir_entry: &DirEntry, node: NodeId) {
+        self.remove_name(node, dir_entry);
         let clock = self.clock;
-        if let Some(entry) = self.node_mut(place.dir).entries.get_mut(&place.name) {
+        if let Some(entry) = self.node_mut(dir_entry.dir).entries.get_mut(&dir_entry.name) {
             entry.now = None;
             entry.last = clock;
         }
     }
 
-    /// Whether what is known of a file under its number is this one's.
+    /// Returns whether this node is the one that is known under its inode number.
     pub fn is_known_as(&self, id: NodeId) -> bool {
         self.node(id).id.is_none_or(|key| self.by_id.get(&key) == Some(&id))
     }
 
-    /// Whether the file that a call saw behind `path` stands there itself, by what stands there on
-    /// the live file system now: a link does not have its number.
+    /// Returns whether the file that a call saw at `path` is at this path itself, and not behind a
+    /// link, by the inode number on the live file system.
     pub fn is_the_file(&mut self, path: &[u8], seen: &Observed) -> bool {
         seen.id.is_some() && self.live.id(path) == seen.id
     }
 
-    /// Whether a file is known to stand where no file of the directory `dir` stands under another
-    /// name, if it has one link only: in the same directory, or, where no link led to either
-    /// (`straight`), below the same mount point.
+    /// Returns whether a file with one link cannot be a file of the directory `dir` under another
+    /// name: it is in the same directory or, if no link led to either (`straight`), below the same
+    /// mount point.
     pub fn is_apart(&self, file: NodeId, dir: NodeId, straight: bool) -> bool {
         let node = self.node(file);
         let one = node.names.first().is_some_and(|(of, _)| *of == dir);
         one || straight && node.straight && self.mount(file) == self.mount(dir)
     }
 
-    /// The mount point below which a file stands.
+    /// Returns the mount point below which a file is.
     fn mount(&self, file: NodeId) -> Option<&[u8]> {
         let path = self.path(file)?;
         let above =
@@ -50,7 +50,7 @@ impl Names {
         ends.filter_map(above).next()
     }
 
-    /// A number that no file has.
+    /// Returns a number that no file has.
     pub fn new_file_number(&mut self) -> NodeId {
         self.new_node(Node::new(FileType::Unknown, false))
     }

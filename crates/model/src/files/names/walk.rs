@@ -14,7 +14,7 @@ const LINKS: u32 = 40;
 
 /// What is known of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
+pub enum EntryState {
     /// Nothing yet.
     Unknown,
     /// It does not exist.
@@ -25,26 +25,26 @@ pub enum Slot {
 
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct DirEntry {
     /// The directory.
     pub dir: NodeId,
     /// The name.
     pub name: Box<[u8]>,
     /// What is known of it.
-    pub slot: Slot,
+    pub state: EntryState,
 }
 
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Walk {
     /// To a name.
-    Place(Place),
+    Entry(DirEntry),
     /// To a directory, without a name (`/`, `..`, `.`).
     At(NodeId),
     /// Into a virtual file system.
     Virtual,
     /// Unknown: the walk stopped here, before these components.
-    Stopped(Place, Vec<Box<[u8]>>),
+    Stopped(DirEntry, Vec<Box<[u8]>>),
     /// Unknown: something on the way is missing.
     Blocked,
 }
@@ -66,7 +66,8 @@ pub enum Reach {
 }
 
 impl Names {
-    /// Follows `path` from `base` below `root`. `follow`: a link in the last component too.
+    /// Follows `path` from `base` below `root`. `follow` is whether a link in the last component is
+    /// followed. `reach` is how far the kernel got, which proves what is on the way.
     pub fn walk(
         &mut self,
         root: NodeId,
@@ -94,20 +95,22 @@ impl Names {
             }
             let last = rest.is_empty();
             let looks = (!last || follow) && matches!(reach, Reach::Proven | Reach::Partly);
-            let mut place = self.component(at, name, looks, !last);
-            let node = match place.slot {
-                Slot::Node(node) if !last || follow && self.node(node).kind == FileType::Link => {
+            let mut dir_entry = self.component(at, name, looks, !last);
+            let node = match dir_entry.state {
+                EntryState::Node(node)
+                    if !last || follow && self.node(node).kind == FileType::Link =>
+                {
                     node
                 }
-                _ if last => return Walk::Place(place),
-                _ if proven => self.led_through(&place),
-                Slot::Absent => return Walk::Blocked,
-                _ => return Walk::Stopped(place, rest.into()),
+                _ if last => return Walk::Entry(dir_entry),
+                _ if proven => self.led_through(&dir_entry),
+                EntryState::Absent => return Walk::Blocked,
+                _ => return Walk::Stopped(dir_entry, rest.into()),
             };
-            place.slot = Slot::Node(node);
+            dir_entry.state = EntryState::Node(node);
             let unread = |node: &Node| node.kind == FileType::Link && node.target.is_none();
             if self.node(node).kind == FileType::Unknown || unread(self.node(node)) {
-                self.look_again(at, &place.name, node);
+                self.look_again(at, &dir_entry.name, node);
             }
             match self.node(node).kind {
                 FileType::Directory => {
@@ -118,7 +121,7 @@ impl Names {
                     links += 1;
                     let Some(target) = self.node(node).target.clone() else {
                         // Its target is unknown.
-                        return Walk::Stopped(place, rest.into());
+                        return Walk::Stopped(dir_entry, rest.into());
                     };
                     if links > LINKS || target.is_empty() {
                         return Walk::Blocked;
@@ -140,13 +143,14 @@ impl Names {
                         None => return Walk::Blocked,
                     }
                 }
-                _ => return Walk::Stopped(place, rest.into()),
+                _ => return Walk::Stopped(dir_entry, rest.into()),
             }
         }
         Walk::At(at)
     }
 
-    /// Returns the parent of a directory; a root is its own. `None`: the directory has no name.
+    /// Returns the parent of a directory; a root is its own parent. Returns `None` if the directory
+    /// has no name.
     fn parent_of(&self, dir: NodeId, root: NodeId) -> Option<NodeId> {
         if dir == root || dir == ROOT {
             return Some(dir);
@@ -154,34 +158,41 @@ impl Names {
         self.node(dir).names.first().map(|(parent, _)| *parent)
     }
 
-    /// What is known of a name. `looks`: a call followed it, so that the live file system is asked
-    /// where nothing is known; `directory`: for a directory, too.
-    fn component(&mut self, dir: NodeId, name: Box<[u8]>, looks: bool, directory: bool) -> Place {
-        let mut slot = self.look_up(dir, &name);
-        if slot == Slot::Unknown && looks {
-            slot = self.look_up_older(dir, &name, directory);
+    /// Looks a name up in a directory. With `looks`, a call followed it, so that the live file
+    /// system is asked if nothing is known; with `directory`, also for a directory.
+    fn component(
+        &mut self,
+        dir: NodeId,
+        name: Box<[u8]>,
+        looks: bool,
+        directory: bool,
+    ) -> DirEntry {
+        let mut state = self.look_up(dir, &name);
+        if state == EntryState::Unknown && looks {
+            state = self.look_up_older(dir, &name, directory);
         }
-        Place { dir, name, slot }
+        DirEntry { dir, name, state }
     }
 
-    /// A path led through this name, of which nothing is known or where nothing stood.
-    fn led_through(&mut self, place: &Place) -> NodeId {
-        let was_missing =
-            place.slot == Slot::Absent || self.node(place.dir).missing.contains(&place.name);
+    /// Notes that a path led through this name, of which nothing is known or which was missing.
+    /// Returns the directory there.
+    fn led_through(&mut self, dir_entry: &DirEntry) -> NodeId {
+        let was_missing = dir_entry.state == EntryState::Absent
+            || self.node(dir_entry.dir).missing.contains(&dir_entry.name);
         let seen = Observed::kind(FileType::Directory);
         let node = if was_missing && self.watched {
-            let node = self.appear(place, &seen);
+            let node = self.appear(dir_entry, &seen);
             self.appeared.push(node);
             node
         } else {
-            self.note_exists(place, &seen)
+            self.note_exists(dir_entry, &seen)
         };
         self.mark_followed(node);
         node
     }
 
-    /// A path led through a file of which only that is known, or perhaps that it is no directory.
-    /// The directory that is there; `None`: a link stands there that leads nowhere.
+    /// Notes that a path led through a file of which nothing more is known. Returns the directory
+    /// that is there, or `None` if it must be a link that leads nowhere.
     fn take_for_directory(&mut self, node: NodeId, proven: bool) -> Option<NodeId> {
         if self.node(node).leaf && self.node(node).initial {
             if proven {
@@ -197,18 +208,18 @@ impl Names {
         Some(node)
     }
 
-    /// Where the link leads that is known to stand under this path.
+    /// Returns the target of the link at this path, if one is known.
     pub fn link_at(&mut self, path: &[u8]) -> Option<Vec<u8>> {
         let slashed = self.slashed;
         let walk = self.walk(ROOT, ROOT, path, false, Reach::Nowhere);
         self.slashed = slashed;
-        let Walk::Place(Place { slot: Slot::Node(node), .. }) = walk else { return None };
+        let Walk::Entry(DirEntry { state: EntryState::Node(node), .. }) = walk else { return None };
         let node = self.node(node);
         node.target.clone().filter(|target| node.kind == FileType::Link && !target.is_empty())
     }
 
-    /// Whether the file that `path` paths to stands exactly there, by the path that the kernel
-    /// shows: there was no link to follow.
+    /// Returns whether the file that `path` leads to has exactly this path, by the path `real` that
+    /// the kernel showed, so that no link was followed.
     pub fn leads_straight(&self, base: NodeId, path: &[u8], real: &[u8]) -> bool {
         let Some(mut straight) = self.path(base).filter(|_| path.first() != Some(&b'/')) else {
             return real == path;
@@ -223,7 +234,7 @@ impl Names {
         real == straight
     }
 
-    /// Whether a name in a virtual directory is on the way to a mount point.
+    /// Returns whether a name in a virtual directory is on the way to a mount point.
     fn leads_to_mount(&self, dir: NodeId, name: &[u8]) -> bool {
         let Some(path) = self.path_in(dir, name) else { return false };
         let below = [&path[..], b"/"].concat();
@@ -231,47 +242,52 @@ impl Names {
             || self.mounts.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
     }
 
-    /// What is known of a name, from the trace or because the live file system has not changed it
-    /// since.
-    pub(super) fn look_up(&mut self, dir: NodeId, name: &[u8]) -> Slot {
+    /// Returns what is known of a name, from the trace or because the live file system has not
+    /// changed it since.
+    pub(super) fn look_up(&mut self, dir: NodeId, name: &[u8]) -> EntryState {
         if let Some(entry) = self.node(dir).entries.get(name) {
-            return entry.now.map_or(Slot::Absent, |node| Slot::Node(self.follow_merges(node)));
+            return entry
+                .now
+                .map_or(EntryState::Absent, |node| EntryState::Node(self.follow_merges(node)));
         }
         if !self.node(dir).initial {
-            return Slot::Absent;
+            return EntryState::Absent;
         }
         let seen = if self.node(dir).is_virtual { None } else { self.unchanged(dir, name) };
         match seen {
             Some(seen) => {
-                let node =
-                    self.note_exists(&Place { dir, name: name.into(), slot: Slot::Unknown }, &seen);
+                let node = self.note_exists(
+                    &DirEntry { dir, name: name.into(), state: EntryState::Unknown },
+                    &seen,
+                );
                 self.node_mut(node).confirmed = true;
-                Slot::Node(node)
+                EntryState::Node(node)
             }
-            None => Slot::Unknown,
+            None => EntryState::Unknown,
         }
     }
 
-    /// A component that must be followed and of which nothing is known: what the live file system
-    /// shows, if it is older than the recording.
-    fn look_up_older(&mut self, dir: NodeId, name: &[u8], directory: bool) -> Slot {
+    /// Returns what the live file system has at a name that was followed and of which nothing is
+    /// known, if it is older than the recording.
+    fn look_up_older(&mut self, dir: NodeId, name: &[u8], directory: bool) -> EntryState {
         if self.node(dir).is_virtual {
-            return Slot::Unknown;
+            return EntryState::Unknown;
         }
         match self.older(dir, name) {
             Some(seen)
                 if seen.kind == FileType::Link || directory && seen.kind == FileType::Directory =>
             {
                 let bare = Observed { target: seen.target, ..Observed::kind(seen.kind) };
-                Slot::Node(
-                    self.note_exists(&Place { dir, name: name.into(), slot: Slot::Unknown }, &bare),
-                )
+                EntryState::Node(self.note_exists(
+                    &DirEntry { dir, name: name.into(), state: EntryState::Unknown },
+                    &bare,
+                ))
             }
-            _ => Slot::Unknown,
+            _ => EntryState::Unknown,
         }
     }
 
-    /// A file that is known to exist and of which nothing else is known.
+    /// Asks the live file system about a file of which nothing is known but that it exists.
     fn look_again(&mut self, dir: NodeId, name: &[u8], node: NodeId) {
         if self.node(dir).is_virtual || !self.node(node).initial {
             return;
@@ -283,6 +299,7 @@ impl Names {
     }
 }
 
+/// Returns the components of a path, without empty ones.
 pub(super) fn split(path: &[u8]) -> impl Iterator<Item = Box<[u8]>> + '_ {
     path.split(|&b| b == b'/').filter(|part| !part.is_empty()).map(Into::into)
 }

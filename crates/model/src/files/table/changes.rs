@@ -25,7 +25,7 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    /// The word for it in tables and messages.
+    /// Returns the word for the change in tables and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Made => "made",
@@ -34,7 +34,7 @@ impl ChangeKind {
             Self::Resized => "resized",
         }
     }
-    /// The one with this name.
+    /// Returns the kind of change with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         [Self::Made, Self::Replaced, Self::Removed, Self::Resized]
             .into_iter()
@@ -73,6 +73,7 @@ pub fn write(file: Box<dyn Sink>, changes: &[Change]) -> io::Result<()> {
     writer.into_inner().map_err(written)?.sync()
 }
 
+/// Returns the columns of the table.
 fn columns(changes: &[Change]) -> Columns {
     let wide = |get: fn(&Change) -> Option<u64>| -> ArrayRef {
         Arc::new(changes.iter().map(get).collect::<UInt64Array>())
@@ -97,7 +98,7 @@ fn columns(changes: &[Change]) -> Columns {
     all
 }
 
-/// Reads the table. What is not plain is refused.
+/// Reads the table. Fails if it is damaged, or a path is not plain.
 pub fn read(file: File) -> io::Result<Vec<Change>> {
     let mut changes = Vec::new();
     for batch in reader(file)? {
@@ -124,14 +125,15 @@ pub fn read(file: File) -> io::Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// How many files were changed; `late`: those that no call looked at afterwards, in order.
+/// Returns how many files were changed. `late` are those that no call looked at afterwards, in
+/// order.
 pub fn files(changes: &[Change], late: &[Vec<u8>]) -> u64 {
     let all: BTreeSet<&[u8]> =
         changes.iter().map(|c| &c.path[..]).chain(late.iter().map(|path| &path[..])).collect();
     all.len() as u64
 }
 
-/// What happened to the first few files, once for each.
+/// Describes what happened to the first few files, once for each.
 pub fn told(changes: &[Change], late: &[Vec<u8>]) -> Vec<String> {
     const SHOWN: usize = 3;
     let mut seen = BTreeSet::new();
@@ -157,8 +159,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let place = tempfile::tempdir().expect("a directory");
-        let dir = open(place.path(), OFlags::RDONLY, Mode::empty()).expect("to open it");
+        let dir_entry = tempfile::tempdir().expect("a directory");
+        let dir = open(dir_entry.path(), OFlags::RDONLY, Mode::empty()).expect("to open it");
         let change = |done, state| Change {
             before: 7,
             after: Some(3),
@@ -181,7 +183,7 @@ mod tests {
         };
         let all = [change(ChangeKind::Made, Some(state)), change(ChangeKind::Removed, None)];
         write(Disk.create(dir.as_fd(), "t").expect("a file"), &all).expect("to write it");
-        let file = File::open(place.path().join("t")).expect("the file");
+        let file = File::open(dir_entry.path().join("t")).expect("the file");
         assert_eq!(read(file).expect("to read it"), all);
         assert_eq!(files(&all, &[b"/w/other".to_vec()]), 2);
         assert_eq!(
@@ -193,6 +195,6 @@ mod tests {
         );
         let bad = [Change { path: b"/w/../etc".to_vec(), ..all[0].clone() }];
         write(Disk.create(dir.as_fd(), "u").expect("a file"), &bad).expect("to write it");
-        assert!(read(File::open(place.path().join("u")).expect("the file")).is_err());
+        assert!(read(File::open(dir_entry.path().join("u")).expect("the file")).is_err());
     }
 }

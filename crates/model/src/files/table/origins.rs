@@ -11,12 +11,13 @@ pub struct OriginWriter {
 }
 
 impl OriginWriter {
-    /// Begins the table.
+    /// Begins the table in this file.
     pub fn new(file: Box<dyn Sink>) -> Self {
         Self { file: Some(file), writer: None, buffer: Vec::new() }
     }
 
-    /// Its writer. What the first rows are tells how many there may be.
+    /// Returns the writer of the table, which is created with the first rows: they show how many
+    /// rows there may be.
     fn writer(&mut self) -> io::Result<&mut ArrowWriter<Box<dyn Sink>>> {
         if let Some(file) = self.file.take() {
             let field = |name: &str, kind: DataType| Field::new(name, kind, false);
@@ -34,12 +35,13 @@ impl OriginWriter {
         self.writer.as_mut().ok_or_else(|| io::Error::other("the table could not be begun"))
     }
 
-    /// Adds a row.
+    /// Adds a row, and writes the rows if there are enough.
     pub fn push(&mut self, origin: Origin) -> io::Result<()> {
         self.buffer.push(origin);
         if self.buffer.len() >= BATCH { self.flush() } else { Ok(()) }
     }
 
+    /// Writes the waiting rows.
     fn flush(&mut self) -> io::Result<()> {
         let wide = |get: fn(&Origin) -> u64| -> ArrayRef {
             Arc::new(self.buffer.iter().map(get).collect::<UInt64Array>())
@@ -78,6 +80,7 @@ impl Origins {
         Ok(Self { batches: reader(file)?, batch: Vec::new().into_iter() })
     }
 
+    /// Reads the next batch of rows. Returns false at the end.
     fn next_batch(&mut self) -> io::Result<bool> {
         let Some(batch) = self.batches.next() else { return Ok(false) };
         let batch = batch.map_err(trouble)?;

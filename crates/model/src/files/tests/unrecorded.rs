@@ -55,7 +55,7 @@ fn makes(fd: i64) -> Call {
 }
 
 fn until(left: u64, call: Call) -> Call {
-    Call { left: Some(left), ..call }
+    Call { exited: Some(left), ..call }
 }
 
 #[test]

@@ -2,26 +2,23 @@
 
 use super::*;
 
-/// What plain readers see.
-#[test]
-fn columns_for_people() {
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::{Int32Type, Int64Type};
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("t.ra");
-    let identity = |path: &[u8]| {
-        use zerocopy::IntoBytes;
-        let bytes =
-            [Identity { ino: 5, mode: 0o100_644, ..Default::default() }.as_bytes(), path].concat();
-        Payload {
-            arg: abi::plan::RESULT,
-            kind: PayloadKind::Identity,
-            flags: AT_EXIT,
-            len: bytes.len() as u64,
-            wanted: 0,
-            bytes: bytes.into(),
-        }
-    };
+/// The identity of a regular file, as an open shows it.
+fn identity(path: &[u8]) -> Payload {
+    use zerocopy::IntoBytes;
+    let bytes =
+        [Identity { ino: 5, mode: 0o100_644, ..Default::default() }.as_bytes(), path].concat();
+    Payload {
+        arg: abi::plan::RESULT,
+        kind: PayloadKind::Identity,
+        flags: AT_EXIT,
+        len: bytes.len() as u64,
+        wanted: 0,
+        bytes: bytes.into(),
+    }
+}
+
+/// An open, two reads, an open that fails, and a read that does not return.
+fn items() -> [Item; 5] {
     let name = Payload {
         arg: 1,
         kind: PayloadKind::String,
@@ -33,7 +30,7 @@ fn columns_for_people() {
     let open = Call {
         seq: 0,
         entered: 10,
-        left: Some(20),
+        exited: Some(20),
         pid: 1,
         tid: 1,
         nr: 257,
@@ -45,14 +42,14 @@ fn columns_for_people() {
     };
     let missing = Call {
         entered: 60,
-        left: Some(70),
+        exited: Some(70),
         ret: -2,
         payloads: vec![open.payloads[0].clone()],
         ..open.clone()
     };
     let stuck = Call {
         entered: 80,
-        left: None,
+        exited: None,
         nr: 0,
         flags: NO_EXIT,
         ret: 0,
@@ -60,14 +57,23 @@ fn columns_for_people() {
         payloads: vec![],
         ..open.clone()
     };
-    let items = [
+    [
         Item::Call(open),
         call(1, 30, 40, b"0123456789"),
         call(1, 41, 50, b"0123456789"),
         Item::Call(missing),
         Item::Call(stuck),
-    ];
-    seal(&path, &items, 100);
+    ]
+}
+
+/// What plain readers see.
+#[test]
+fn columns_for_people() {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Int32Type, Int64Type};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.ra");
+    seal(&path, &items(), 100);
     let file = std::fs::File::open(path.join("calls-00000.parquet")).unwrap();
     let batch = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file)
         .unwrap()

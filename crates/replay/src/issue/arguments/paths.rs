@@ -4,24 +4,29 @@
 use super::translation::string_payload;
 use super::{Arguments, Deferred, TranslateError, Translation};
 use crate::issue::{RealFd, raw};
-use abi::{AT_FDCWD, Role, Shape};
-use model::world::{Bound, To};
+use abi::{AT_FDCWD, CallSpec, Role};
+use model::processes::{Operands, To};
 use trace::Call;
 
 impl Translation {
-    /// Paths through links of procfs. As many calls take no directory descriptor, such a call is
-    /// made with procfs as its working directory.
-    pub(super) fn defer_procfs_paths(&mut self, call: &Call, shape: &Shape, bound: &Bound<RealFd>) {
+    /// Prepares paths that lead through links of procfs. As many calls take no directory
+    /// descriptor, such a call is made with procfs as its working directory.
+    pub(super) fn defer_procfs_paths(
+        &mut self,
+        call: &Call,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
+    ) {
         let leads_through_fd = |i: usize| {
-            bound.through[i]
+            operands.through[i]
                 .as_ref()
                 .is_some_and(|way| matches!(way.to, To::File(_) | To::Directory(_)))
         };
-        self.in_procfs = (0..shape.args.len()).any(leads_through_fd);
+        self.in_procfs = (0..spec.args.len()).any(leads_through_fd);
         if !self.in_procfs {
             return;
         }
-        for (i, arg) in shape.args.iter().enumerate() {
+        for (i, arg) in spec.args.iter().enumerate() {
             let (Some(way), Deferred::String) = (arg.kind.path_use(), self.deferred[i]) else {
                 continue;
             };
@@ -32,7 +37,7 @@ impl Translation {
                     self.values[dir] = AT_FDCWD as isize as usize;
                     self.deferred[dir] = Deferred::None;
                 }
-            } else if bound.through[i].is_none()
+            } else if operands.through[i].is_none()
                 && dir.is_none_or(|dir| call.args[dir] as i32 == AT_FDCWD)
                 && string_payload(call, i).is_some_and(|path| !path.is_empty() && path[0] != b'/')
             {
@@ -43,16 +48,16 @@ impl Translation {
 }
 
 impl Arguments {
-    /// What path argument `i` stands for, where the process has mounts or a root of its own: links
-    /// are followed as they are here, now.
+    /// Returns the path that argument `i` means if the process has mounts or a root of its own:
+    /// links are followed as they are here, now. Returns `None` for other processes.
     pub fn resolve_in_view(
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
         i: usize,
     ) -> Result<Option<Vec<u8>>, TranslateError> {
         let (Some(view), Some(path), Some(way)) =
-            (&bound.view, &bound.viewed[i], shape.args[i].kind.path_use())
+            (&operands.view, &operands.viewed[i], spec.args[i].kind.path_use())
         else {
             return Ok(None);
         };
@@ -66,16 +71,20 @@ impl Arguments {
     }
 }
 
-/// Where a path starts of a call that is made in procfs, and the path from there.
-pub(super) fn start<'a>(call: &'a Call, bound: &'a Bound<RealFd>, i: usize) -> (i32, &'a [u8]) {
-    match &bound.through[i] {
+/// Returns the descriptor from which a path of a call in procfs starts, and the path from there.
+pub(super) fn start<'a>(
+    call: &'a Call,
+    operands: &'a Operands<RealFd>,
+    i: usize,
+) -> (i32, &'a [u8]) {
+    match &operands.through[i] {
         Some(way) => match &way.to {
             To::File(descriptor) => (descriptor.real.get(), &way.rest),
             To::Directory(directory) => (directory.real.get(), &way.rest),
             To::Name | To::Virtual | To::Elsewhere => (-1, &way.rest),
         },
         None => {
-            let real = bound.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
+            let real = operands.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());
             (real, string_payload(call, i).unwrap_or_default())
         }
     }

@@ -18,12 +18,14 @@ thread_local! {
     static CWD_IS_LOST: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is in procfs still, as its working directory has become closed to it.
+/// Returns whether this thread is still in procfs, as it may not enter its former working directory
+/// any more.
 pub(crate) fn cwd_is_lost() -> bool {
     CWD_IS_LOST.get()
 }
 
-/// Opens procfs for later. Must be called before the sandbox is entered.
+/// Opens procfs for later use. Must be called before the sandbox is entered, where procfs cannot be
+/// reached.
 pub(crate) fn keep() {
     PROCFS.get_or_init(|| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -33,7 +35,7 @@ pub(crate) fn keep() {
     });
 }
 
-/// The path from procfs to what the descriptor `real` leads to, and on by `rest`.
+/// Returns the path from procfs to what the descriptor `real` refers to, with `rest` appended.
 pub(super) fn path(real: i32, rest: &[u8]) -> Vec<u8> {
     let mut path = format!("thread-self/fd/{real}").into_bytes();
     if !rest.is_empty() && rest[0] != b'/' {
@@ -53,14 +55,14 @@ pub(super) struct ProcfsCwd {
 }
 
 impl ProcfsCwd {
-    /// From and back to the directory of descriptor `cwd`. `None`: there is no procfs, or no way
-    /// back.
+    /// Creates a change to procfs and back to the directory of descriptor `cwd`. Returns `None` if
+    /// procfs is not open or there is no way back.
     pub fn new(cwd: i32, changes_cwd: bool) -> Option<Self> {
         let procfs = PROCFS.get()?.as_ref()?.as_raw_fd();
         (cwd >= 0).then_some(Self { procfs, cwd, changes_cwd })
     }
 
-    /// Makes the call.
+    /// Calls `call` with procfs as the working directory, and returns its result.
     pub fn run(&self, call: impl FnOnce() -> i64) -> i64 {
         // A thread that could not come back does not leave.
         for directory in [self.cwd, self.procfs] {

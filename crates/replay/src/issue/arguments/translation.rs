@@ -3,9 +3,9 @@
 
 use crate::issue::scratch::MAX_RW_COUNT;
 use crate::issue::{RealFd, raw};
-use abi::{AT_FDCWD, Form, Kind, Len, Ret, Shape};
+use abi::{AT_FDCWD, CallSpec, Form, Kind, Len, Ret};
 use linux_raw_sys::general::O_DIRECT;
-use model::world::Bound;
+use model::processes::Operands;
 use rustix::io::Errno;
 use trace::record::{PayloadKind, UNREADABLE};
 use trace::{Call, Payload};
@@ -36,7 +36,7 @@ pub(crate) enum TranslateError {
 }
 
 impl TranslateError {
-    /// The report's words for it.
+    /// Returns the reason as the report words it.
     pub fn why(self) -> &'static str {
         match self {
             Self::Kind => "means more than files",
@@ -94,8 +94,13 @@ pub(crate) struct Translation {
 }
 
 impl Translation {
-    /// Translates the arguments of `call`.
-    pub fn of(call: &Call, shape: &Shape, bound: &Bound<RealFd>) -> Result<Self, TranslateError> {
+    /// Translates the arguments of `call`: decides for each how it is passed here, without
+    /// allocating buffers.
+    pub fn of(
+        call: &Call,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
+    ) -> Result<Self, TranslateError> {
         let native = if call.nr < abi::OPERATIONS {
             raw::native_number(call.nr)
         } else {
@@ -109,10 +114,10 @@ impl Translation {
             faults: false,
             in_procfs: false,
         };
-        for i in 0..shape.args.len() {
+        for i in 0..spec.args.len() {
             this.values[i] = call.args[i] as usize;
         }
-        for (i, arg) in shape.args.iter().enumerate() {
+        for (i, arg) in spec.args.iter().enumerate() {
             let pointer = call.args[i];
             match arg.kind {
                 Kind::Int
@@ -143,12 +148,12 @@ impl Translation {
                 _ if pointer == 0 => {}
                 Kind::Path(_) | Kind::Str => this.string(call, i),
                 Kind::In(len, layout) if layout.form == Form::Data => {
-                    this.data(call, shape, i, len, bound)?;
+                    this.data(call, spec, i, len, operands)?;
                 }
                 Kind::In(len, _) => this.input(call, i, len)?,
                 Kind::InOut(len, _) => this.input(call, i, len)?,
                 Kind::Out(len, layout) => {
-                    this.output(call, shape, i, len, layout.form, bound.cut)?;
+                    this.output(call, spec, i, len, layout.form, operands.cut)?;
                 }
                 Kind::InIov { .. } | Kind::OutIov { .. } if faulted(call) => {
                     this.set_faulting(i);
@@ -157,33 +162,35 @@ impl Translation {
                 Kind::OutIov { count } => this.deferred[i] = Deferred::IovecsOut { count },
             }
         }
-        for i in abi::argument_indices(shape.uses.path_args) {
+        for i in abi::argument_indices(spec.uses.path_args) {
             if this.deferred[i] == Deferred::String
-                && bound.viewed[i].is_some()
-                && bound.through[i].is_none()
+                && operands.viewed[i].is_some()
+                && operands.through[i].is_none()
             {
                 this.deferred[i] = Deferred::Viewed;
             }
         }
-        if bound.through.any() {
-            this.defer_procfs_paths(call, shape, bound);
+        if operands.through.has_any() {
+            this.defer_procfs_paths(call, spec, operands);
         }
         // Data that move inside the kernel: no more than moved then.
-        if shape.copies.is_some()
+        if spec.copies.is_some()
             && call.succeeded()
             && call.ret > 0
-            && let Some(i) = shape.args.iter().position(|a| a.kind == Kind::Size)
+            && let Some(i) = spec.args.iter().position(|a| a.kind == Kind::Size)
         {
             this.values[i] = call.ret as usize;
         }
         Ok(this)
     }
 
-    /// Makes argument `i` an address that faults.
+    /// Makes argument `i` an address that no process can access.
     fn set_faulting(&mut self, i: usize) {
         (self.values[i], self.faults) = (FAULTING_ADDRESS, true);
     }
 
+    /// Translates a string or path. If the kernel could not read it, the argument becomes an
+    /// address that faults.
     fn string(&mut self, call: &Call, i: usize) {
         match string_payload(call, i) {
             Some(_) => self.deferred[i] = Deferred::String,
@@ -191,14 +198,15 @@ impl Translation {
         }
     }
 
-    /// Bulk data that go in: as many bytes as moved. What was not captured is zeros.
+    /// Translates bulk data that the call passes to the kernel: as many bytes as the recorded call
+    /// moved. What was not captured becomes zeros.
     fn data(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         i: usize,
         len: Len,
-        bound: &Bound<RealFd>,
+        operands: &Operands<RealFd>,
     ) -> Result<(), TranslateError> {
         let count = match len {
             Len::Arg { n, unit: 1 } => Some(n as usize),
@@ -206,7 +214,7 @@ impl Translation {
         };
         let length = self.length(call, i, len).ok_or(TranslateError::Size)?;
         let (moved, failed) = match call.errno() {
-            None if shape.ret == Ret::Bytes => (length.min(call.ret.max(0) as usize), false),
+            None if spec.ret == Ret::Bytes => (length.min(call.ret.max(0) as usize), false),
             None => (length, false),
             Some(_) => (length.min(MAX_LIST_BYTES), true),
         };
@@ -219,7 +227,7 @@ impl Translation {
             self.set_faulting(i);
             return Ok(());
         }
-        let direct = bound.status.iter().any(|status| status & O_DIRECT != 0);
+        let direct = operands.status.iter().any(|status| status & O_DIRECT != 0);
         let mut payloads =
             call.payloads.iter().filter(|p| p.arg as usize == i && p.kind == PayloadKind::Data);
         if let (Some(first), None, false) = (payloads.next(), payloads.next(), direct)
@@ -234,7 +242,7 @@ impl Translation {
         Ok(())
     }
 
-    /// A struct or another small buffer that goes in (and out).
+    /// Translates a struct or another small buffer that the kernel reads, and may write.
     fn input(&mut self, call: &Call, i: usize, len: Len) -> Result<(), TranslateError> {
         let readable = |payload: &&Payload| !faulted(call) || payload.flags & UNREADABLE == 0;
         let Some(payload) = input_payload(call, i).filter(readable) else {
@@ -246,10 +254,11 @@ impl Translation {
         Ok(())
     }
 
+    /// Translates a buffer that the kernel writes, with its size.
     fn output(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         i: usize,
         len: Len,
         form: Form,
@@ -262,7 +271,7 @@ impl Translation {
         let mut length = self.length(call, i, len).unwrap_or(MAX_RW_COUNT).min(MAX_RW_COUNT);
         if let Len::Arg { n, unit } | Len::Ret { max: Some(n), unit } = len {
             let recorded = call.ret.max(0) as usize;
-            let most = match (form, shape.ret) {
+            let most = match (form, spec.ret) {
                 (Form::Data, Ret::Bytes) if cut => recorded.min(MAX_RW_COUNT),
                 (Form::Data, Ret::Bytes) => {
                     recorded.min(MAX_RW_COUNT).next_multiple_of(4096).saturating_add(READ_SLACK)
@@ -281,8 +290,8 @@ impl Translation {
         Ok(())
     }
 
-    /// What the kernel may read or write at argument `i`, given the values passed; `None`: more
-    /// than memory.
+    /// Returns how many bytes the kernel may read or write at argument `i`, given the values
+    /// passed. Returns `None` if that is more than memory.
     fn length(&self, call: &Call, i: usize, len: Len) -> Option<usize> {
         let word = |arg: usize, at: usize| {
             let bytes =
@@ -308,19 +317,19 @@ impl Translation {
     }
 }
 
-/// Whether a call failed as it could not access memory.
+/// Returns whether a call failed because the kernel could not access memory.
 fn faulted(call: &Call) -> bool {
     call.errno() == Some(Errno::FAULT.raw_os_error())
 }
 
-/// The string of argument `i`, if it could be read.
+/// Returns the string of argument `i`, if it was captured.
 pub(super) fn string_payload(call: &Call, i: usize) -> Option<&[u8]> {
     call.payload(i as u8, PayloadKind::String)
         .filter(|p| p.flags & UNREADABLE == 0)
         .map(|p| p.bytes.as_slice())
 }
 
-/// The struct, or the other small buffer, that argument `i` pointed to.
+/// Returns the struct, or other small buffer, that argument `i` pointed to before the call.
 pub(super) fn input_payload(call: &Call, i: usize) -> Option<&Payload> {
     call.payload(i as u8, PayloadKind::Bytes).or_else(|| call.payload(i as u8, PayloadKind::Data))
 }

@@ -19,8 +19,8 @@ use std::sync::PoisonError;
 /// Bytes that are moved at a time.
 const CHUNK: u64 = 1 << 20;
 
-/// Whether a file system refused an operation because it does not have it, or not for blocks of
-/// this size (`EINVAL`).
+/// Returns whether a file system refused an operation because it lacks it, or lacks it for blocks
+/// of this size (`EINVAL`).
 fn is_unsupported(result: i64) -> bool {
     matches!(
         errno_of(result).map(Errno::from_raw_os_error),
@@ -28,7 +28,7 @@ fn is_unsupported(result: i64) -> bool {
     )
 }
 
-/// What is done, in the words of the report.
+/// Returns the name of the operation for the report. Returns `None` if it cannot be emulated.
 fn operation(mode: u32) -> Option<&'static str> {
     Some(match mode & !KEEP_SIZE {
         0 => "allocate",
@@ -42,6 +42,8 @@ fn operation(mode: u32) -> Option<&'static str> {
     })
 }
 
+/// Performs a fallocate(2). If the file system lacks the operation, emulates it with reads and
+/// writes.
 pub(super) fn allocate(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
@@ -49,9 +51,9 @@ pub(super) fn allocate(thread: &mut ExecutorThread, handled: &HandledCall) -> Ou
     let mode = mode as u32;
     let (Some(name), Some(descriptor)) = (
         operation(mode).filter(|_| handled.call.succeeded() && is_unsupported(got)),
-        &handled.bound.fds[0],
+        &handled.operands.fds[0],
     ) else {
-        return Ok(handled.expected().compare(got));
+        return Ok(handled.expected().compare_result(got));
     };
     let Some(buffer) = thread.scratch.alloc(CHUNK as usize) else {
         return Err("larger than any call");
@@ -60,7 +62,7 @@ pub(super) fn allocate(thread: &mut ExecutorThread, handled: &HandledCall) -> Ou
     let check = File::of(descriptor.real.get(), &descriptor.file.path)
         .and_then(|file| file.emulate(mode, offset, len, buffer));
     if let Err(error) = check {
-        return Ok(handled.expected().compare(error));
+        return Ok(handled.expected().compare_result(error));
     }
     let mut emulated = thread.context.emulated.lock().unwrap_or_else(PoisonError::into_inner);
     *emulated.entry(name).or_default() += 1;
@@ -85,11 +87,14 @@ impl Drop for File<'_> {
     }
 }
 
+/// Returns a call's result as `Ok`, or its negative errno as `Err`.
 fn check(result: i64) -> Result<i64, i64> {
     if result < 0 { Err(result) } else { Ok(result) }
 }
 
 impl<'a> File<'a> {
+    /// Collects what is needed of the open file `fd`: size, block size and path. Fails with a
+    /// negative errno.
     fn of(fd: i32, path: &'a [u8]) -> Result<Self, i64> {
         let size = raw::statx(fd, b"\0", true).map_err(raw::result_of)?.size;
         let status = check(raw::status_flags(fd))?;
@@ -102,6 +107,8 @@ impl<'a> File<'a> {
         Ok(Self { fd, path, size, status: changed.then_some(status) })
     }
 
+    /// Does with other calls what a fallocate(2) of this mode does. `buffer` is memory for copies.
+    /// Fails with a negative errno.
     fn emulate(&self, mode: u32, offset: u64, len: u64, buffer: &mut [u8]) -> Result<(), i64> {
         let end = offset.checked_add(len).ok_or(raw::result_of(Errno::INVAL))?;
         match mode & !KEEP_SIZE {
@@ -137,8 +144,8 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// A descriptor to read from: of a file that is open for writing only, one that is opened by
-    /// its name, if that is still this file's.
+    /// Returns a descriptor to read from. If the file is open for writing only, opens it by its
+    /// path, provided that this is still the same file.
     fn reader(&self) -> Result<Reader, i64> {
         if check(raw::status_flags(self.fd))? as u32 & O_ACCMODE != O_WRONLY {
             return Ok(Reader { fd: self.fd, owned: false });
@@ -149,7 +156,7 @@ impl<'a> File<'a> {
         if file(fd) == file(self.fd) { Ok(reader) } else { Err(raw::result_of(Errno::OPNOTSUPP)) }
     }
 
-    /// Moves as many bytes as `buffer` has.
+    /// Copies as many bytes as `buffer` has from offset `at` to offset `to`.
     fn copy_range(&self, from: &Reader, at: u64, to: u64, buffer: &mut [u8]) -> Result<(), i64> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -161,6 +168,7 @@ impl<'a> File<'a> {
         self.write(buffer, to)
     }
 
+    /// Writes all bytes at offset `to`.
     fn write(&self, mut bytes: &[u8], mut to: u64) -> Result<(), i64> {
         while !bytes.is_empty() {
             let written = check(raw::write(self.fd, bytes, Some(to)))?;
@@ -170,7 +178,8 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// Makes zeros of bytes: a hole, where there can be holes.
+    /// Makes the bytes from `start` to `end` zero: by a hole if the file system has holes, else by
+    /// writing.
     fn zero(&self, start: u64, end: u64, buffer: &mut [u8]) -> Result<(), i64> {
         let len = end.saturating_sub(start);
         if len == 0 || raw::fallocate(self.fd, PUNCH_HOLE | KEEP_SIZE, start, len) == 0 {

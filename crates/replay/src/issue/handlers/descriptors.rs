@@ -7,25 +7,26 @@
 use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, raw};
-use model::world::Descriptor;
+use model::processes::Descriptor;
 use rustix::io::Errno;
 use std::sync::Arc;
 
+/// Performs a close(2): closes the real descriptor of the traced one.
 pub(super) fn close(handled: &mut HandledCall) -> Outcome {
-    handled.bound.fds = Default::default();
-    let mut descriptor = handled.bound.closed.pop();
+    handled.operands.fds = Default::default();
+    let mut descriptor = handled.operands.closed.pop();
     if descriptor.is_none() {
         // There was none: the number means nothing here either.
-        return Ok(handled.expected().compare(raw::result_of(Errno::BADF)));
+        return Ok(handled.expected().compare_result(raw::result_of(Errno::BADF)));
     }
     let got = close_if_last(&mut descriptor);
-    handled.bound.closed.extend(descriptor);
-    Ok(got.and_then(|got| handled.expected().compare(got)))
+    handled.operands.closed.extend(descriptor);
+    Ok(got.and_then(|got| handled.expected().compare_result(got)))
 }
 
-/// Closes a descriptor, or lets it go where others hold it: the result of the call, if there was
-/// one (there is none if its open came out differently, which has been said). Where nothing real is
-/// left of it, its memory stays, and is freed where it was taken.
+/// Closes a descriptor if nothing else refers to it, and returns the result of the call. Returns
+/// `None` if there was no real descriptor, as its open came out differently (which was reported
+/// then). The memory of a descriptor stays where it was allocated.
 pub(crate) fn close_if_last(descriptor: &mut Option<Arc<Descriptor<RealFd>>>) -> Option<i64> {
     if descriptor.take_if(|d| Arc::strong_count(d) > 1).is_some() {
         return None;
@@ -36,19 +37,22 @@ pub(crate) fn close_if_last(descriptor: &mut Option<Arc<Descriptor<RealFd>>>) ->
     }
 }
 
+/// Performs a close_range(2): closes the real descriptors of the traced ones that the call closed.
 pub(super) fn close_range(handled: &mut HandledCall) -> Outcome {
-    handled.bound.closed.clear();
+    handled.operands.closed.clear();
     Ok(None)
 }
 
+/// Performs a call that opens a file, and stores the new descriptor.
 pub(super) fn open(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
-    set_opened(handled.bound.opened.first().map(|(_, descriptor)| descriptor), got);
-    Ok(handled.expected().compare(got))
+    set_opened(handled.operands.opened.first().map(|(_, descriptor)| descriptor), got);
+    Ok(handled.expected().compare_result(got))
 }
 
-/// An open came out with `got`: the real descriptor of this traced one, or of none.
+/// Stores the result of an open as the real descriptor of the traced one. If there is no traced
+/// one, the descriptor is closed.
 pub(crate) fn set_opened(descriptor: Option<&Arc<Descriptor<RealFd>>>, got: i64) {
     match descriptor {
         _ if got < 0 => {}
@@ -59,8 +63,10 @@ pub(crate) fn set_opened(descriptor: Option<&Arc<Descriptor<RealFd>>>, got: i64)
     }
 }
 
+/// Performs a dup(2) or similar call of argument `old`. The real descriptor is another number for
+/// the same open file.
 pub(super) fn duplicate(handled: &mut HandledCall, old: u8) -> Outcome {
-    let real = handled.bound.fds[old as usize].as_ref().map_or(-1, |d| d.real.get());
+    let real = handled.operands.fds[old as usize].as_ref().map_or(-1, |d| d.real.get());
     if let Some(errno) = handled.call.errno() {
         // What fails on account of a number has none here (EINVAL: equal or negative ones; EBADF:
         // beyond the limit).
@@ -72,10 +78,10 @@ pub(super) fn duplicate(handled: &mut HandledCall, old: u8) -> Outcome {
             _ if errno == Errno::BADF.raw_os_error() => handled.call.ret,
             error => error,
         };
-        return Ok(handled.expected().compare(got));
+        return Ok(handled.expected().compare_result(got));
     }
-    let cloexec = handled.shape.name.ends_with("_CLOEXEC");
-    let difference = match handled.bound.opened.first() {
+    let cloexec = handled.spec.name.ends_with("_CLOEXEC");
+    let difference = match handled.operands.opened.first() {
         // dup2 of a descriptor to itself.
         None => None,
         Some((_, descriptor)) => match raw::dup(real, cloexec) {
@@ -83,9 +89,9 @@ pub(super) fn duplicate(handled: &mut HandledCall, old: u8) -> Outcome {
                 descriptor.real.set(fd as i32);
                 None
             }
-            error => handled.expected().failure(error),
+            error => handled.expected().compare_failure(error),
         },
     };
-    handled.bound.closed.clear();
+    handled.operands.closed.clear();
     Ok(difference)
 }

@@ -6,9 +6,11 @@ use crate::issue::raw;
 use crate::issue::thread::ExecutorThread;
 use linux_raw_sys::general::{S_IFDIR, SEEK_DATA, SEEK_HOLE, SEEK_SET};
 
+/// Performs an lseek(2). In a directory only the way back to its beginning is performed, as other
+/// positions mean something else here.
 pub(super) fn seek(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let (offset, whence) = (handled.call.args[1], handled.call.args[2] as u32);
-    let descriptor = handled.bound.fds[0].as_ref();
+    let descriptor = handled.operands.fds[0].as_ref();
     let directory = descriptor.is_some_and(|d| d.file.file_type() == S_IFDIR);
     if directory && handled.call.succeeded() {
         if whence != SEEK_SET || offset != 0 {
@@ -26,5 +28,5 @@ pub(super) fn seek(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcom
         }
         return Ok(None);
     }
-    Ok(handled.expected().compare(got))
+    Ok(handled.expected().compare_result(got))
 }

@@ -12,15 +12,20 @@ use crate::issue::thread::ExecutorThread;
 use crate::issue::{RealFd, raw};
 use crate::verify::{Mismatch, first_difference};
 use abi::{Copies, CopyEnd, errno_of};
-use model::world::Bound;
+use model::processes::Operands;
 use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::{Call, Payload};
 
-/// The end that is a file, if the other is none and data moved.
-pub(crate) fn file_end(call: &Call, copies: Copies, bound: &Bound<RealFd>) -> Option<CopyEnd> {
-    let stored =
-        |end: CopyEnd| bound.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored());
+/// Returns which end of a copy in the kernel is a file, if the other end is none and data moved.
+pub(crate) fn file_end(
+    call: &Call,
+    copies: Copies,
+    operands: &Operands<RealFd>,
+) -> Option<CopyEnd> {
+    let stored = |end: CopyEnd| {
+        operands.fds[usize::from(end.fd)].as_ref().is_some_and(|d| d.file.is_stored())
+    };
     match (stored(copies.from), stored(copies.to)) {
         _ if !call.succeeded() || call.ret <= 0 => None,
         (true, false) => Some(copies.from),
@@ -29,7 +34,7 @@ pub(crate) fn file_end(call: &Call, copies: Copies, bound: &Bound<RealFd>) -> Op
     }
 }
 
-/// Whether the file system refused to share blocks, or these.
+/// Returns whether the file system refused to share blocks, in general or for these ranges.
 fn cannot_share(result: i64) -> bool {
     matches!(
         errno_of(result).map(Errno::from_raw_os_error),
@@ -43,6 +48,8 @@ const CHUNK: usize = 1 << 20;
 /// What came of it: bytes moved or a negative errno, and where what came out of a file differs.
 type Copied = (i64, Option<Mismatch>);
 
+/// Performs a copy between a file and something that replay does not have, such as a socket: reads
+/// from the file and compares, or writes the captured data.
 pub(super) fn transfer(
     thread: &mut ExecutorThread,
     handled: &HandledCall,
@@ -51,18 +58,18 @@ pub(super) fn transfer(
 ) -> Outcome {
     let length = (handled.call.ret as u64).min(MAX_RW_COUNT as u64);
     let (got, difference) = copy(thread, handled, copies, end, length)?;
-    Ok(handled.expected().compare(got).or(difference))
+    Ok(handled.expected().compare_result(got).or(difference))
 }
 
-/// A clone: the call itself; where the file system here refuses (it has no reflinks, or larger
-/// blocks), a copy of the captured bytes in its place.
+/// Performs a clone of blocks. If the file system refuses (it has no reflinks, or larger blocks),
+/// copies the captured bytes instead.
 pub(super) fn clone(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let arguments = handled.translate(&mut thread.scratch)?;
     let got = arguments.perform();
     let Some(copies) =
-        handled.shape.copies.filter(|_| handled.call.succeeded() && cannot_share(got))
+        handled.spec.copies.filter(|_| handled.call.succeeded() && cannot_share(got))
     else {
-        return Ok(handled.expected().compare(got));
+        return Ok(handled.expected().compare_result(got));
     };
     thread.context.copied.fetch_add(1, Relaxed);
     let sum = |of: fn(&Payload) -> u64| {
@@ -71,10 +78,12 @@ pub(super) fn clone(thread: &mut ExecutorThread, handled: &HandledCall) -> Outco
     let length = sum(|p| p.wanted).min(MAX_RW_COUNT as u64).max(sum(|p| p.bytes.len() as u64));
     match copy(thread, handled, copies, copies.to, length)? {
         (got, _) if got == length as i64 => Ok(None),
-        (got, _) => Ok(handled.expected().compare(got.min(-1))),
+        (got, _) => Ok(handled.expected().compare_result(got.min(-1))),
     }
 }
 
+/// Reads or writes the file of a transfer, piece by piece, with the captured data. Returns how many
+/// bytes moved, or the reason why that is not possible.
 fn copy(
     thread: &mut ExecutorThread,
     handled: &HandledCall,
@@ -83,7 +92,7 @@ fn copy(
     length: u64,
 ) -> Result<Copied, &'static str> {
     let call = &handled.call;
-    let real = handled.bound.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
+    let real = handled.operands.fds[usize::from(end.fd)].as_ref().map_or(-1, |d| d.real.get());
     let buffer = thread.scratch.alloc(CHUNK).ok_or(TranslateError::Size.why())?;
     let bytes = thread.scratch.bytes_mut(buffer);
     let offset = call.copy_offset(end.at);
@@ -136,8 +145,8 @@ impl<'a, I: Iterator<Item = &'a Payload>> Captured<'a, I> {
         Self { payloads, rest: &[], ended: false }
     }
 
-    /// Passes on the next `len` bytes, as far as they are known, with their distance from here; how
-    /// many they were.
+    /// Calls `pass` with the next `len` bytes, as far as they were captured, and their distance
+    /// from the current position. Returns how many bytes were captured.
     fn take(&mut self, len: usize, mut pass: impl FnMut(usize, &[u8])) -> usize {
         let mut at = 0;
         while at < len {

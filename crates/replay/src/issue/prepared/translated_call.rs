@@ -8,8 +8,8 @@ use crate::issue::arguments::{Deferred, TranslateError, Translation, string, zer
 use crate::issue::scratch::ScratchBuffer;
 use crate::issue::{RealFd, Scratch, raw};
 use crate::verify::{RecordedBytes, output_payloads};
-use abi::Shape;
-use model::world::Bound;
+use abi::CallSpec;
+use model::processes::Operands;
 use trace::Buffer;
 use trace::record::PayloadKind;
 use trace::{Call, Payload};
@@ -34,18 +34,19 @@ pub(crate) struct TranslatedCall {
 }
 
 impl TranslatedCall {
-    /// The call, if it is one of these, and its strings, which it points to: they are to be kept
-    /// with it. `compared`: what comes back will be compared with the recorded data;
-    /// `unseen_writes`: as far as it is no bulk data.
+    /// Translates a call that can be performed from its registers and one buffer. Returns it with
+    /// the strings that it points to, which must be kept with it, or `None` for other calls.
+    /// `compared` is whether its output will be compared; `unseen_writes` is whether the file is
+    /// written through a mapping.
     pub fn of(
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
         compared: bool,
         unseen_writes: bool,
     ) -> Option<(Self, Box<[u8]>)> {
         let Translation { nr, values, deferred, in_procfs, .. } =
-            Translation::of(call, shape, bound).ok()?;
+            Translation::of(call, spec, operands).ok()?;
         if in_procfs {
             return None;
         }
@@ -89,7 +90,7 @@ impl TranslatedCall {
                 }
                 Deferred::String => {
                     this.values[i] = strings.len();
-                    strings.extend_from_slice(string(call, bound, i));
+                    strings.extend_from_slice(string(call, operands, i));
                     strings.push(0);
                 }
                 _ => return None,
@@ -102,30 +103,31 @@ impl TranslatedCall {
         Some((this, strings))
     }
 
+    /// Keeps the recorded output, to compare it with what comes back.
     fn keep_data(&mut self, payload: &Payload) {
         (self.data, self.complete) =
             (Some(payload.bytes.clone()), RecordedBytes::from(payload).complete);
     }
 
-    /// The argument that is a descriptor.
+    /// Returns the index of the argument that is a descriptor.
     pub fn descriptor(&self) -> Option<usize> {
         (self.fd != NONE).then_some(usize::from(self.fd))
     }
 
-    /// The argument that is room for what comes back.
+    /// Returns the index of the argument that is an output buffer.
     pub fn buffer(&self) -> usize {
         usize::from(self.buffer)
     }
 
-    /// The recorded data that it holds.
+    /// Returns the recorded output that is kept for the comparison.
     pub fn data(&self) -> Option<RecordedBytes<'_>> {
         self.data
             .as_ref()
             .map(|bytes| RecordedBytes { bytes: bytes.as_slice(), complete: self.complete })
     }
 
-    /// Performs it with the descriptor `real`: the result, or a negative errno, and where its bytes
-    /// came back.
+    /// Performs the call with the real descriptor. Returns the result, or a negative errno, and the
+    /// buffer with the output.
     #[inline(always)]
     pub fn perform(
         &self,

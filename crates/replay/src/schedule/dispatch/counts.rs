@@ -48,7 +48,7 @@ pub(crate) struct DispatchResult {
 }
 
 impl Dispatcher<'_> {
-    /// Ends the executors, and says what is known.
+    /// Ends the executors, and returns the counts and results.
     pub fn finish(mut self) -> DispatchResult {
         DispatchResult {
             counts: std::mem::take(&mut self.counts),

@@ -7,15 +7,16 @@ use trace::Event;
 use trace::record::RecordKind;
 
 impl Dispatcher<'_> {
+    /// Applies an event to the processes, and releases the descriptors that it closed.
     pub(super) fn event(&mut self, event: &Event) -> Result<(), Error> {
-        let closed = self.world.event(event);
+        let closed = self.processes.event(event);
         if matches!(event.kind, RecordKind::Start | RecordKind::State | RecordKind::Exec) {
             self.known_threads.insert(event.tid);
         }
         match event.kind {
             RecordKind::State => {
                 self.wait_for_all()?;
-                if let Some(cwd) = self.world.directory(event.tid) {
+                if let Some(cwd) = self.processes.directory(event.tid) {
                     let unnamed = self.unnamed.directory(event);
                     let fd = unnamed.unwrap_or_else(|| open_directory(&cwd.path));
                     self.pool.adopt(&cwd.real, fd);
@@ -39,7 +40,7 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    /// Waits for the executors: what is looked at next is to be what the calls until now left.
+    /// Waits until all dispatched calls are done, so that what is looked at next is what they left.
     fn wait_for_all(&mut self) -> Result<(), Error> {
         if self.number == 0 || self.first_pending() == self.number {
             return Ok(());
@@ -48,10 +49,10 @@ impl Dispatcher<'_> {
         self.wait(self.number)
     }
 
-    /// Opens what was open when the recording began. Descriptors that share an offset share it
-    /// here.
+    /// Opens a descriptor that was open when the recording began. Descriptors that shared an offset
+    /// share it here, too.
     fn open_inherited(&mut self, event: &Event) {
-        let Some(descriptor) = self.world.descriptor(event.tid, event.args[0] as i32) else {
+        let Some(descriptor) = self.processes.descriptor(event.tid, event.args[0] as i32) else {
             return;
         };
         let file = &descriptor.file;

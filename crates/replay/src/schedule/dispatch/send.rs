@@ -4,7 +4,7 @@ use super::{Dispatched, Dispatcher};
 use crate::Error;
 use crate::execute::{Dependency, Due, Job, JobExtras, Work};
 use crate::issue::RealFd;
-use model::world::Descriptor;
+use model::processes::Descriptor;
 use std::sync::Arc;
 
 /// The share of the memory that the recorded bytes of dispatched calls may take; the reader's
@@ -31,19 +31,19 @@ impl Dispatcher<'_> {
         self.dispatch(dispatched, after, dependencies, Due::Now, Work::Release(closed))
     }
 
-    /// The dependency on call `number`, which may not be done yet.
+    /// Returns the dependency on call `number`, which may not be done yet.
     pub(super) fn dependency(&self, number: u64) -> Dependency {
         (self.dispatched[self.shared.completion.index(number)].executor, number)
     }
 
-    /// All calls below this number are done, and the one with it is not.
+    /// Returns the number of the oldest call that is not done.
     pub(super) fn first_pending(&mut self) -> u64 {
         self.first_pending = self.shared.completion.first_pending(self.number - self.pool.queued());
         self.first_pending
     }
 
-    /// Dispatches the next job. It waits for all calls below `after`, for `dependencies`, and until
-    /// it is due.
+    /// Dispatches the next job. It waits for all calls below `after`, for the calls in
+    /// `dependencies`, and until it is due.
     pub(super) fn dispatch(
         &mut self,
         dispatched: Dispatched,
@@ -65,13 +65,14 @@ impl Dispatcher<'_> {
         self.bytes_held += job.bytes();
         self.number += 1;
         self.order.dispatched(tid, number);
-        let credentials = self.world.credentials(thread);
+        let credentials = self.processes.credentials(thread);
         self.pool
             .send(executor, job, credentials, |credentials| self.traversed.open_for(credentials));
         Ok(())
     }
 
-    /// Waits until one more job may be dispatched.
+    /// Waits until one more job may be dispatched: the number of calls and the bytes in memory are
+    /// limited.
     fn wait_for_room(&mut self) -> Result<(), Error> {
         let (number, window) = (self.number, self.shared.completion.window());
         // A dispatcher that has to wait waits until there is room for many jobs, so that it is not

@@ -6,13 +6,14 @@ use std::time::Instant;
 use trace::Call;
 
 impl Dispatcher<'_> {
-    /// Whether a call begins after the time that was chosen.
+    /// Returns whether a call begins after the selected time range.
     pub(super) fn is_after_range(&self, call: &Call) -> bool {
         let since = |until: u64| call.entered.saturating_sub(self.counts.first?).checked_sub(until);
         self.options.selection.until.and_then(since).is_some_and(|beyond| beyond > 0)
     }
 
-    /// All that makes the state for the chosen calls is done before the first of them.
+    /// Waits, before the first call of the selected time range, until all calls that make its
+    /// initial state are done.
     pub(super) fn begin_range(&mut self, call: &Call) -> Result<(), Error> {
         let first = *self.counts.first.get_or_insert(call.entered);
         if !self.in_range && call.entered - first.min(call.entered) >= self.options.selection.from {

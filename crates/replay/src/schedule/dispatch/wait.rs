@@ -36,14 +36,14 @@ impl Dispatcher<'_> {
         self.progress.calls(skipped + finish, moved_bytes as u64);
     }
 
-    /// Checks whether the user wants the replay to end.
+    /// Ends the replay if the user wants that.
     pub(super) fn check_cancelled(&self) {
         if self.progress.is_unwanted() {
             self.shared.stop.store(true, Relaxed);
         }
     }
 
-    /// Waits until all calls below `number` are done, unless nothing moves any more.
+    /// Waits until all calls below `number` are done. Fails if none is completed for a long time.
     pub(super) fn wait(&mut self, number: u64) -> Result<(), Error> {
         self.pool.hand_over();
         let mut last = (self.first_pending(), Instant::now());
@@ -63,6 +63,7 @@ impl Dispatcher<'_> {
         self.check()
     }
 
+    /// Fails if an executor ended with an internal error.
     pub(super) fn check(&self) -> Result<(), Error> {
         match &*self.shared.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
             Some(why) => Err(Error::Inside(why.clone())),

@@ -4,9 +4,9 @@
 use super::claims::{Claim, Resource, ResourceState, hash};
 use crate::issue::RealFd;
 use crate::issue::handled::returns_a_path;
-use abi::{Role, Shape};
+use abi::{CallSpec, Role};
 use ahash::HashMap;
-use model::world::{Bound, lexical, parent};
+use model::processes::{Operands, lexical, parent};
 use trace::Call;
 
 /// Names of files with several that are remembered.
@@ -22,30 +22,32 @@ pub(super) struct Aliases {
     renamed: HashMap<Vec<u8>, Vec<u8>>,
 }
 
+/// Adds the claim that a call uses a resource, and whether it changes it.
 fn claim_use(list: &mut Vec<Claim>, resource: Resource, changes: bool) {
     let (before, after) = (ResourceState::Unknown, ResourceState::Unknown);
     list.push(Claim { resource, changes, before, after, argument: u8::MAX });
 }
 
 impl Aliases {
-    /// Adds what follows for call `number` from names that earlier calls gave, and keeps those that
-    /// it gives.
+    /// Adds the claims of call `number` that follow from other names of its files, which earlier
+    /// calls created, and remembers the names that this call creates.
     pub fn claims(
         &mut self,
         list: &mut Vec<Claim>,
         number: u64,
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
     ) {
-        if let Some(directory) = bound.cwd.as_ref().filter(|_| returns_a_path(shape)) {
+        if let Some(directory) = operands.cwd.as_ref().filter(|_| returns_a_path(spec)) {
             self.working_directory(list, &directory.path);
         }
-        if bound.paths.any() || !self.aliases.is_empty() {
-            self.link_claims(list, number, call, shape, bound);
+        if operands.paths.has_any() || !self.aliases.is_empty() {
+            self.link_claims(list, number, call, spec, operands);
         }
     }
 
+    /// Adds claims on the names of the working directory, also those that it got by later renames.
     fn working_directory(&self, list: &mut Vec<Claim>, directory: &[u8]) {
         claim_use(list, Resource::AllNames, false);
         let mut path = directory.to_vec();
@@ -66,17 +68,21 @@ impl Aliases {
         }
     }
 
+    /// Adds claims on files that have several names by link(2), and remembers the links and renames
+    /// that the call makes.
     fn link_claims(
         &mut self,
         list: &mut Vec<Claim>,
         number: u64,
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
     ) {
-        let args = shape.args.iter().enumerate();
+        let args = spec.args.iter().enumerate();
         let paths: Vec<(Role, Vec<u8>)> = args
-            .filter_map(|(i, a)| Some((a.kind.path_use()?.role, lexical(bound.paths[i].as_ref()?))))
+            .filter_map(|(i, a)| {
+                Some((a.kind.path_use()?.role, lexical(operands.paths[i].as_ref()?)))
+            })
             .collect();
         if let [(Role::Lookup, old), (Role::Create, new)] = &paths[..]
             && call.succeeded()
@@ -97,11 +103,12 @@ impl Aliases {
         }
         for (role, path) in &paths {
             if let Some(file) = self.aliases.get(path) {
-                let changes = shape.changes && !matches!(role, Role::Open(_));
+                let changes = spec.changes && !matches!(role, Role::Open(_));
                 claim_use(list, Resource::Alias(*file), changes);
             }
         }
-        for file in bound.fds.iter().flatten().filter_map(|d| self.aliases.get(&d.file.path[..])) {
+        for file in operands.fds.iter().flatten().filter_map(|d| self.aliases.get(&d.file.path[..]))
+        {
             claim_use(list, Resource::Alias(*file), false);
         }
         if let [(Role::Source, old), (Role::Target, new)] = &paths[..]

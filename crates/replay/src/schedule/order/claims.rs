@@ -4,9 +4,9 @@
 //! They follow from the kinds of the arguments, never from the call's name.
 
 use crate::issue::RealFd;
-use abi::{Effect, FieldKind, Kind, Layout, PathUse, Ret, Role, Shape, registered_file};
+use abi::{CallSpec, Effect, FieldKind, Kind, Layout, PathUse, Ret, Role, registered_file};
 use linux_raw_sys::general::{O_CREAT, O_EXCL, O_TRUNC, S_IFREG, SEEK_END};
-use model::world::{Bound, OpenFile, lexical, parent};
+use model::processes::{OpenFile, Operands, lexical, parent};
 use rustix::io::Errno;
 use std::hash::{Hash, Hasher};
 use trace::Call;
@@ -52,12 +52,13 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Whether it counts as the whole file.
+    /// Returns whether the range is so long that it counts as the whole file.
     pub fn is_wide(&self) -> bool {
         self.end.saturating_sub(self.start) / CHUNK >= CHUNKS
     }
 
-    /// The stretches that are ordered as one, by number; none if it is wide.
+    /// Returns the numbers of the file's chunks that the range touches, which are ordered as one.
+    /// Empty if the range is wide.
     pub fn chunks(&self) -> impl Iterator<Item = u64> + use<> {
         let (first, last) =
             (self.start / CHUNK, self.end.saturating_sub(1).max(self.start) / CHUNK);
@@ -84,7 +85,7 @@ pub(super) enum ResourceState {
 }
 
 impl ResourceState {
-    /// Of a name or a number: the other state.
+    /// Returns the other state of a name or a number: present or absent.
     pub fn opposite(self) -> Self {
         match self {
             Self::Absent => Self::Present,
@@ -113,36 +114,40 @@ pub(super) fn hash(path: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Whether what a call does with an open file follows from its status flags: how data move, and
-/// what the flags are.
-pub(super) fn depends_on_status(shape: &Shape) -> bool {
+/// Returns whether what a call does with an open file depends on its status flags.
+pub(super) fn depends_on_status(spec: &CallSpec) -> bool {
     let asks = |a: &abi::Arg| matches!(a.kind, Kind::Fd | Kind::Flags(_));
-    shape.uses.moves_data
-        || shape.copies.is_some()
-        || (shape.ret == Ret::Int && shape.uses.fd.is_some() && shape.args.iter().all(asks))
+    spec.uses.moves_data
+        || spec.copies.is_some()
+        || (spec.ret == Ret::Int && spec.uses.fd.is_some() && spec.args.iter().all(asks))
 }
 
-/// The number of the descriptor that a call opened.
-pub(super) fn new_descriptor(call: &Call, shape: &Shape) -> Option<i32> {
+/// Returns the number of the descriptor that a call opened, if it opened one.
+pub(super) fn new_descriptor(call: &Call, spec: &CallSpec) -> Option<i32> {
     let number = |i: u8| call.args[usize::from(i)] as i32;
-    match shape.effect {
+    match spec.effect {
         _ if !call.succeeded() => None,
         Effect::DupTo { old, new } if number(old) != number(new) => Some(number(new)),
-        _ if shape.ret == Ret::Fd
+        _ if spec.ret == Ret::Fd
             && let Some(slot) = call.sqe_word().and_then(|w| w.slot()) =>
         {
             Some(registered_file(slot.unwrap_or(call.ret as u32)))
         }
-        _ if shape.ret == Ret::Fd => Some(call.ret as i32),
+        _ if spec.ret == Ret::Fd => Some(call.ret as i32),
         _ => None,
     }
 }
 
-/// Enters the claims of `call` in `list`. They are what is known now: of a call under way, before
-/// the world has followed it; of one that returns, afterwards.
-pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &Bound<RealFd>) {
-    let mut claims = Claims { list, call, shape, bound };
-    for (i, arg) in shape.args.iter().enumerate() {
+/// Adds the claims of `call` to `list`, as they are known now: for a call under way, before
+/// [`Processes`] has applied it; for one that returns, afterwards.
+pub(super) fn claims(
+    list: &mut Vec<Claim>,
+    call: &Call,
+    spec: &CallSpec,
+    operands: &Operands<RealFd>,
+) {
+    let mut claims = Claims { list, call, spec, operands };
+    for (i, arg) in spec.args.iter().enumerate() {
         match arg.kind {
             Kind::Fd => {
                 claims.number(i);
@@ -184,7 +189,7 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
             | Kind::Iocbs { .. } => {}
         }
     }
-    if let Some(number) = new_descriptor(call, shape) {
+    if let Some(number) = new_descriptor(call, spec) {
         claims.claim(
             u8::MAX,
             Resource::Number(number),
@@ -193,12 +198,13 @@ pub(super) fn claims(list: &mut Vec<Claim>, call: &Call, shape: &Shape, bound: &
             ResourceState::Present,
         );
     }
-    if bound.paths.any() {
+    if operands.paths.has_any() {
         let renames = |a: &abi::Arg| matches!(a.kind.path_use(), Some(way) if renames(way.role));
-        claims.claim_use(u8::MAX, Resource::AllNames, shape.args.iter().any(renames));
+        claims.claim_use(u8::MAX, Resource::AllNames, spec.args.iter().any(renames));
     }
 }
 
+/// Returns whether a path with this role is renamed.
 fn renames(role: Role) -> bool {
     matches!(role, Role::Source | Role::Target)
 }
@@ -206,15 +212,17 @@ fn renames(role: Role) -> bool {
 struct Claims<'a> {
     list: &'a mut Vec<Claim>,
     call: &'a Call,
-    shape: &'a Shape,
-    bound: &'a Bound<RealFd>,
+    spec: &'a CallSpec,
+    operands: &'a Operands<RealFd>,
 }
 
 impl Claims<'_> {
+    /// Adds the claim that the call uses a resource through an argument, and whether it changes it.
     fn claim_use(&mut self, argument: u8, resource: Resource, changes: bool) {
         self.claim(argument, resource, changes, ResourceState::Unknown, ResourceState::Unknown);
     }
 
+    /// Adds a claim, with the states in which the call found and left the resource.
     fn claim(
         &mut self,
         i: u8,
@@ -226,7 +234,8 @@ impl Claims<'_> {
         self.list.push(Claim { resource, changes, before, after, argument: i });
     }
 
-    /// The number of a descriptor, which the call found taken unless it says that it was none.
+    /// Adds the claim on a descriptor's number. The call found it in use, unless its result says
+    /// that it was free.
     fn number(&mut self, i: usize) {
         let number = Resource::Number(self.call.args[i] as i32);
         let taken = self.call.returned() && self.call.errno() != Some(Errno::BADF.raw_os_error());
@@ -234,24 +243,24 @@ impl Claims<'_> {
         self.claim(i as u8, number, false, found, found);
     }
 
-    /// The open file behind argument `i`.
+    /// Adds the claims on the open file behind argument `i`: its offset, its flags, and its data.
     fn open_file(&mut self, i: usize) {
-        let Self { call, shape, bound, .. } = *self;
-        let Some(descriptor) = &bound.fds[i] else { return };
+        let Self { call, spec, operands, .. } = *self;
+        let Some(descriptor) = &operands.fds[i] else { return };
         let (file, arg) = (&*descriptor.file, i as u8);
         let name = hash(&file.path);
         self.claim_use(arg, Resource::Name(name), false);
         if file.file_type() != S_IFREG {
             self.claim_use(arg, Resource::Links(name), false);
         }
-        let sets = matches!(shape.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
-        if sets || depends_on_status(shape) {
+        let sets = matches!(spec.effect, Effect::SetStatusFlags | Effect::SetNonblocking);
+        if sets || depends_on_status(spec) {
             self.claim_use(arg, Resource::Status(file.id), sets);
         }
-        let seeks = shape.effect == Effect::Seek;
-        let positioned = shape.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
-        let lists = shape.uses.lists_directory;
-        if (bound.offset.is_some() && !positioned) || lists || seeks || shape.copies.is_some() {
+        let seeks = spec.effect == Effect::Seek;
+        let positioned = spec.uses.pos.is_some_and(|i| call.args[usize::from(i)] as i64 != -1);
+        let lists = spec.uses.lists_directory;
+        if (operands.offset.is_some() && !positioned) || lists || seeks || spec.copies.is_some() {
             self.claim_use(arg, Resource::Offset(file.id), true);
         }
         if lists {
@@ -263,21 +272,22 @@ impl Claims<'_> {
         self.data(arg, file);
     }
 
-    /// The bytes that the call moved; of one that moved none, the file.
+    /// Adds the claim on the bytes that the call read or wrote, or on the whole file if it moved
+    /// none. A write that makes the file longer, or a very long range, also claims the whole file.
     fn data(&mut self, arg: u8, file: &OpenFile) {
-        let Self { call, shape, bound, .. } = *self;
+        let Self { call, spec, operands, .. } = *self;
         let inode = file.inode.key;
-        let (Some(start), true, Ret::Bytes) = (bound.offset, call.succeeded(), shape.ret) else {
-            return self.claim_use(arg, Resource::File(inode.1), shape.changes);
+        let (Some(start), true, Ret::Bytes) = (operands.offset, call.succeeded(), spec.ret) else {
+            return self.claim_use(arg, Resource::File(inode.1), spec.changes);
         };
-        let writes = shape.changes;
+        let writes = spec.changes;
         let end = start.saturating_add(call.ret.max(0) as u64);
         let span = Span { file: inode, start, end };
-        // The world has moved the size on already: a write up to it may have made the file longer.
+        // The size has been advanced already: a write up to it may have made the file longer.
         let extends = writes && end >= file.inode.size();
-        // What moves very much meets others at the file.
+        // A very long range is ordered with all accesses to the file.
         self.claim_use(arg, Resource::File(inode.1), extends || span.is_wide());
-        let known = shape.uses.fd == Some(arg) && file.is_stored() && shape.copies.is_none();
+        let known = spec.uses.fd == Some(arg) && file.is_stored() && spec.copies.is_none();
         let (before, after) = match (known, writes) {
             (false, _) => (ResourceState::Unknown, ResourceState::Unknown),
             (true, true) if file.appends() => (ResourceState::Unknown, ResourceState::Appended),
@@ -297,9 +307,9 @@ impl Claims<'_> {
         }
     }
 
-    /// Whether a read brought less than was asked for.
+    /// Returns whether a read returned less than was asked for.
     fn met_end(&self) -> bool {
-        let asked = self.shape.args.iter().find_map(|a| match a.kind {
+        let asked = self.spec.args.iter().find_map(|a| match a.kind {
             Kind::Out(abi::Len::Ret { max: Some(n), unit: 1 }, l) if l.form == abi::Form::Data => {
                 Some(self.call.args[usize::from(n)])
             }
@@ -308,9 +318,9 @@ impl Claims<'_> {
         asked.is_some_and(|asked| (self.call.ret as u64) < asked)
     }
 
-    /// The size that the call's descriptor was found to have.
+    /// Adds the claim that the call found its descriptor's file with this size.
     fn size(&mut self, found: u64, arg: u8) {
-        let fd = self.shape.uses.fd.and_then(|fd| self.bound.fds[usize::from(fd)].as_ref());
+        let fd = self.spec.uses.fd.and_then(|fd| self.operands.fds[usize::from(fd)].as_ref());
         if let Some(descriptor) = fd.filter(|d| d.file.is_stored() && self.call.succeeded()) {
             let (size, found) =
                 (Resource::Size(descriptor.file.inode.key), ResourceState::Size(found));
@@ -318,7 +328,7 @@ impl Claims<'_> {
         }
     }
 
-    /// Claims what a struct with a file's status says (stat).
+    /// Adds the claims that follow from a `struct stat` that the call returned.
     fn struct_of_file(&mut self, i: usize, layout: &Layout) {
         if !self.call.succeeded() {
             return;
@@ -330,29 +340,30 @@ impl Claims<'_> {
         let (inode, size) =
             (word(FieldKind::Ino).filter(|number| *number != 0), word(FieldKind::Size));
         if let Some(number) = inode {
-            self.claim_use(i as u8, Resource::File(number), self.shape.changes);
+            self.claim_use(i as u8, Resource::File(number), self.spec.changes);
         }
-        if let Some(size) = size.filter(|_| self.shape.effect != Effect::Seek) {
+        if let Some(size) = size.filter(|_| self.spec.effect != Effect::Seek) {
             self.size(size, i as u8);
         }
     }
 
-    /// The name in argument `i`, and the directory that it is in.
+    /// Adds the claims on the path in argument `i`, and on the directory that holds its last
+    /// component.
     fn path(&mut self, i: usize, way: PathUse) {
-        let Self { call, shape, bound, .. } = *self;
+        let Self { call, spec, operands, .. } = *self;
         let arg = i as u8;
         // A file without a name, or with another one than its descriptor was opened by.
-        let through = bound.through[i].as_ref().filter(|way| way.rest.is_empty());
+        let through = operands.through[i].as_ref().filter(|way| way.rest.is_empty());
         if let Some(descriptor) = through.and_then(|way| way.descriptor()) {
             self.claim_use(arg, Resource::File(descriptor.file.inode.key.1), true);
         }
-        let Some(path) = &bound.paths[i] else { return };
+        let Some(path) = &operands.paths[i] else { return };
         let path = lexical(path);
         let (name, parent_name) = (hash(&path), hash(parent(&path)));
         let flags = if let Role::Open(from) = way.role { call.open_flags(from) } else { 0 };
         let creates = flags & O_CREAT != 0;
         let (changes, members) = match way.role {
-            Role::Lookup => (shape.changes, false),
+            Role::Lookup => (spec.changes, false),
             Role::Open(_) => (flags & (O_CREAT | O_TRUNC) != 0, creates),
             Role::Create | Role::Remove | Role::RemoveDirectory | Role::Source | Role::Target => {
                 (true, true)
@@ -361,12 +372,12 @@ impl Claims<'_> {
         let [name_state, parent_state] = self.name_states(way.role, flags);
         self.claim(arg, Resource::Name(name), changes, name_state.0, name_state.1);
         self.claim(arg, Resource::Name(parent_name), false, parent_state.0, parent_state.1);
-        if makes_directories(shape, way.role) {
+        if makes_directories(spec, way.role) {
             self.claim_use(arg, Resource::Links(parent_name), true);
         } else if way.role == Role::Lookup {
             self.claim_use(arg, Resource::Links(name), false);
         }
-        if changes && let Some((_, opened)) = bound.opened.first() {
+        if changes && let Some((_, opened)) = operands.opened.first() {
             self.claim_use(arg, Resource::File(opened.file.inode.key.1), true);
         }
         if members {
@@ -379,7 +390,8 @@ impl Claims<'_> {
         }
     }
 
-    /// How a name was found and left, and the directory above it, by the call's result.
+    /// Returns the states in which a path, and the directory that holds it, were found and left, by
+    /// the call's result.
     fn name_states(&self, role: Role, flags: u32) -> [(ResourceState, ResourceState); 2] {
         const UNKNOWN: (ResourceState, ResourceState) =
             (ResourceState::Unknown, ResourceState::Unknown);
@@ -403,7 +415,7 @@ impl Claims<'_> {
                 };
                 [(before, after), PRESENT]
             }
-            Some(Errno::NOENT) if self.bound.paths.values().count() == 1 => {
+            Some(Errno::NOENT) if self.operands.paths.values().count() == 1 => {
                 if creates {
                     [UNKNOWN, ABSENT]
                 } else {
@@ -416,9 +428,9 @@ impl Claims<'_> {
     }
 }
 
-/// Whether it may make, remove or move a directory.
-fn makes_directories(shape: &Shape, role: Role) -> bool {
-    let has = |kind: fn(Kind) -> bool| shape.args.iter().any(|a| kind(a.kind));
+/// Returns whether the call may create, remove or rename a directory.
+fn makes_directories(spec: &CallSpec, role: Role) -> bool {
+    let has = |kind: fn(Kind) -> bool| spec.args.iter().any(|a| kind(a.kind));
     match role {
         Role::Create => has(|k| k == Kind::Mode) && !has(|k| k == Kind::Dev),
         Role::Remove => has(|k| matches!(k, Kind::Flags(_))),

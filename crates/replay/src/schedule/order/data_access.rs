@@ -22,7 +22,7 @@ pub(super) struct DataAccess<'a> {
 }
 
 impl<'a> DataAccess<'a> {
-    /// What `call` moved by its claims, if it is known where.
+    /// Returns the range and data that `call` accessed, if they are known.
     pub fn of(call: &'a Call, claims: &[Claim]) -> Option<Self> {
         claims.iter().find_map(|claim| match claim.resource {
             Resource::Bytes(span) if claim.after != ResourceState::Unknown => Some(Self {
@@ -36,14 +36,15 @@ impl<'a> DataAccess<'a> {
         })
     }
 
-    /// The range that both accessed.
+    /// Returns the range that both accessed.
     pub fn common_range(&self, other: &Self) -> Option<(u64, u64)> {
         let (mine, theirs) = (self.span, other.span);
         let (start, end) = (mine.start.max(theirs.start), mine.end.min(theirs.end));
         (mine.file == theirs.file && start < end).then_some((start, end))
     }
 
-    /// The bytes that two overlapping writes wrote, where it is not determined which came last.
+    /// Returns the range that two overlapping writes wrote differently, so that it is not
+    /// determined which came last.
     pub fn contested_range(&self, other: &Self) -> Option<(u64, u64)> {
         if self.span.file == other.span.file && (self.appends || other.appends) {
             return Some((self.span.start.min(other.span.start), u64::MAX));
@@ -51,14 +52,14 @@ impl<'a> DataAccess<'a> {
         self.common_range(other).filter(|_| self.same_bytes(other) != Some(true))
     }
 
-    /// Whether both moved the same bytes where they meet; `None` if they do not overlap, or the
-    /// bytes are not known.
+    /// Returns whether both moved the same bytes in their common range. Returns `None` if they have
+    /// none, or the bytes are not known.
     fn same_bytes(&self, other: &Self) -> Option<bool> {
         let (start, end) = self.common_range(other)?;
         Some(self.data(start, end)? == other.data(start, end)?)
     }
 
-    /// Whether this read came after that write; `None`: nothing proves it.
+    /// Returns whether this read came after that write. Returns `None` if the data do not prove it.
     pub fn observed(&self, write: &Self) -> Option<bool> {
         let (mine, theirs) = (self.span, write.span);
         let before = self.met_end && theirs.start <= mine.end && mine.end < theirs.end;
@@ -68,6 +69,7 @@ impl<'a> DataAccess<'a> {
         self.same_bytes(write)
     }
 
+    /// Returns the moved bytes from `start` to `end` of the file, if all are known.
     fn data(&self, start: u64, end: u64) -> Option<Cow<'a, [u8]>> {
         let (mut from, len) = ((start - self.span.start) as usize, (end - start) as usize);
         let mut all = Vec::new();

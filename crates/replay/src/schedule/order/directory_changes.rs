@@ -2,10 +2,10 @@
 //! names that come and go.
 
 use crate::issue::RealFd;
-use abi::{Role, Shape};
+use abi::{CallSpec, Role};
 use ahash::HashMap;
 use linux_raw_sys::general::O_CREAT;
-use model::world::{Bound, lexical, parent};
+use model::processes::{Operands, lexical, parent};
 use trace::Call;
 
 #[derive(Default)]
@@ -17,16 +17,16 @@ pub(super) struct DirectoryChanges {
 }
 
 impl DirectoryChanges {
-    /// Keeps account of what a call that returns changes; says whether the directory that it lists
-    /// changed since its listing began.
-    pub fn returned(&mut self, call: &Call, shape: &Shape, bound: &Bound<RealFd>) -> bool {
+    /// Notes what a call that returns changes in directories. Returns whether the directory that it
+    /// lists has changed since its listing began.
+    pub fn returned(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<RealFd>) -> bool {
         if !call.succeeded() {
             return false;
         }
-        if !self.listings.is_empty() && bound.paths.any() {
-            self.count_changes(call, shape, bound);
+        if !self.listings.is_empty() && operands.paths.has_any() {
+            self.count_changes(call, spec, operands);
         }
-        let listed = bound.fds[0].as_ref().filter(|_| shape.uses.lists_directory);
+        let listed = operands.fds[0].as_ref().filter(|_| spec.uses.lists_directory);
         let Some(file) = listed.map(|d| &d.file) else { return false };
         let now = self.changes.get(&file.path).copied().unwrap_or(0);
         let began = *self.listings.entry(file.id).or_insert(now);
@@ -39,9 +39,12 @@ impl DirectoryChanges {
         began != now
     }
 
-    fn count_changes(&mut self, call: &Call, shape: &Shape, bound: &Bound<RealFd>) {
-        for (i, arg) in shape.args.iter().enumerate() {
-            let (Some(way), Some(path)) = (arg.kind.path_use(), &bound.paths[i]) else { continue };
+    /// Counts the changes of the directories in which a call creates, removes or renames names.
+    fn count_changes(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<RealFd>) {
+        for (i, arg) in spec.args.iter().enumerate() {
+            let (Some(way), Some(path)) = (arg.kind.path_use(), &operands.paths[i]) else {
+                continue;
+            };
             let changes = match way.role {
                 Role::Lookup => false,
                 Role::Open(from) => call.open_flags(from) & O_CREAT != 0,
@@ -49,7 +52,7 @@ impl DirectoryChanges {
                 | Role::Remove
                 | Role::RemoveDirectory
                 | Role::Source
-                | Role::Target => shape.changes,
+                | Role::Target => spec.changes,
             };
             if changes {
                 *self.changes.entry(parent(&lexical(path)).into()).or_default() += 1;

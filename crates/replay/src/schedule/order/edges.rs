@@ -27,7 +27,8 @@ struct LastUse {
 #[derive(Default)]
 pub(super) struct LastUses(HashMap<u64, LastUse>);
 
-/// The things by which a claim meets others'. Numbers and sizes prove orders, and make none.
+/// Calls `each` with a hash of each resource by which a claim can conflict with others. Descriptor
+/// numbers and sizes prove orders, but are no reason to wait.
 fn for_each_key(claim: &Claim, mut each: impl FnMut(u64)) {
     let mut key = |resource: &dyn Fn(&mut ahash::AHasher)| {
         let mut hasher = ahash::AHasher::default();
@@ -51,8 +52,8 @@ fn for_each_key(claim: &Claim, mut each: impl FnMut(u64)) {
 }
 
 impl LastUses {
-    /// Enters the claims of call `number`, and says how many of the calls before it must be done
-    /// first on their account.
+    /// Adds the claims of call `number`. Returns the number below which all calls must be done
+    /// first because of them.
     pub fn after(&mut self, number: u64, claims: &[Claim]) -> u64 {
         let mut after = 0;
         for claim in claims {
@@ -72,8 +73,8 @@ impl LastUses {
         after
     }
 
-    /// The numbers of the calls that call `number` must wait for, unless they are below
-    /// `first_pending`.
+    /// Adds the claims of call `number`. Returns the numbers of the calls that it must wait for,
+    /// without those below `first_pending`.
     pub fn calls(&mut self, number: u64, first_pending: u64, claims: &[Claim]) -> Vec<u64> {
         let mut calls = Vec::new();
         for claim in claims {
@@ -99,7 +100,7 @@ impl LastUses {
         calls
     }
 
-    /// Drops what no call can overlap any longer: everything below `number`.
+    /// Removes the claims of calls below `number`, which no later call can overlap.
     pub fn forget_below(&mut self, number: u64) {
         if self.0.len() > MIN_RESOURCES {
             self.0.retain(|_, last| last.changed.max(last.used) > number);

@@ -2,8 +2,8 @@
 
 use super::claims::{Claim, claims, new_descriptor};
 use crate::issue::RealFd;
-use abi::{Effect, OPERATIONS, Replay, Ret, Shape};
-use model::world::{Bound, Descriptor, World};
+use abi::{CallSpec, Effect, OPERATIONS, Replay, Ret};
+use model::processes::{Descriptor, Operands, Processes};
 use std::cell::OnceCell;
 use std::sync::Arc;
 use trace::Call;
@@ -17,7 +17,7 @@ pub(crate) struct InFlight {
     /// What performs it: calls of one lane follow each other. The lane of a system call is its
     /// thread; an operation that a thread only submits has one of those that are free meanwhile.
     pub lane: u32,
-    pub bound: Bound<RealFd>,
+    pub operands: Operands<RealFd>,
     /// Other descriptors that its arguments may have meant: the numbers were closed and given out
     /// again meanwhile.
     pub alternatives: Alternatives,
@@ -43,22 +43,24 @@ const FIRST_LANE: u32 = 1 << 31;
 /// Room for the claims of most calls.
 const CLAIMS: usize = 8;
 
-/// Whether such a call can have claims: it takes a descriptor or a path, or returns a descriptor.
-fn may_have_claims(shape: &Shape) -> bool {
-    shape.uses.fd_args != 0 || shape.uses.path_args != 0 || shape.ret == Ret::Fd
+/// Returns whether such a call can have claims: it takes a descriptor or a path, or returns a
+/// descriptor.
+fn may_have_claims(spec: &CallSpec) -> bool {
+    spec.uses.fd_args != 0 || spec.uses.path_args != 0 || spec.ret == Ret::Fd
 }
 
 impl InFlight {
-    pub(super) fn shape(&self) -> Option<&'static Shape> {
-        self.call.shape()
+    /// Returns the call's specification, if the table has it.
+    pub(super) fn spec(&self) -> Option<&'static CallSpec> {
+        self.call.spec()
     }
 
-    /// What it has to do with; none of a call that the table does not know.
+    /// Returns the call's claims. Empty if the table does not have the call.
     pub(super) fn claims(&self) -> &[Claim] {
         self.claims.get_or_init(|| {
             let mut list = Vec::with_capacity(CLAIMS);
-            if let Some(shape) = self.shape() {
-                claims(&mut list, &self.call, shape, &self.bound);
+            if let Some(spec) = self.spec() {
+                claims(&mut list, &self.call, spec, &self.operands);
             }
             list
         })
@@ -77,27 +79,27 @@ pub(super) struct InFlightCalls {
 }
 
 impl InFlightCalls {
-    /// A call begins at `slot`; `dispatched`: so many were before it.
+    /// Adds a call that begins, in `slot`. `dispatched` is the number of calls dispatched before.
     #[inline]
     pub fn enter(
         &mut self,
         slot: usize,
         call: &Arc<Call>,
-        bound: Bound<RealFd>,
+        operands: Operands<RealFd>,
         dispatched: u64,
         early: bool,
     ) {
-        let shape = call.shape().filter(|s| call.returned() && s.replay == Replay::Issue);
-        let may_be_issued = shape.is_some();
-        let sets_flags = shape.is_some_and(|s| s.effect == Effect::SetStatusFlags);
-        let has_claims = call.shape().is_some_and(may_have_claims);
+        let spec = call.spec().filter(|s| call.returned() && s.replay == Replay::Issue);
+        let may_be_issued = spec.is_some();
+        let sets_flags = spec.is_some_and(|s| s.effect == Effect::SetStatusFlags);
+        let has_claims = call.spec().is_some_and(may_have_claims);
         self.may_be_issued += usize::from(may_be_issued);
         self.with_claims += usize::from(has_claims);
         self.setting_flags += usize::from(sets_flags);
         let call_in_flight = InFlight {
             call: call.clone(),
             lane: if call.nr < OPERATIONS { call.tid } else { FIRST_LANE | slot as u32 },
-            bound,
+            operands,
             alternatives: Vec::new(),
             contested: false,
             claims: OnceCell::new(),
@@ -113,6 +115,7 @@ impl InFlightCalls {
         self.calls[slot] = Some(call_in_flight);
     }
 
+    /// Removes and returns the call in `slot`.
     #[inline]
     pub fn close(&mut self, slot: usize) -> Option<InFlight> {
         let call_in_flight = self.calls.get_mut(slot)?.take()?;
@@ -122,43 +125,44 @@ impl InFlightCalls {
         Some(call_in_flight)
     }
 
-    /// Whether a call other than the one in `slot` may have claims. Most often none has: a thread
-    /// that waits for another (futex, wait) is in flight, and claims nothing.
+    /// Returns whether a call other than the one in `slot` may have claims. Mostly none has: a
+    /// thread that waits for another one (futex, wait) is in flight, and has no claims.
     pub fn others_have_claims(&self, slot: usize) -> bool {
         let own = self.get(slot).is_some_and(|call| call.has_claims);
         self.with_claims > usize::from(own)
     }
 
-    /// How many slots there are, used or free.
+    /// Returns the number of slots, used or free.
     pub fn slots(&self) -> usize {
         self.calls.len()
     }
 
+    /// Returns the call in `slot`.
     pub fn get(&self, slot: usize) -> Option<&InFlight> {
         self.calls.get(slot)?.as_ref()
     }
 
-    /// Whether there is one that may be issued.
+    /// Returns whether a call in flight may be issued.
     pub fn any_may_be_issued(&self) -> bool {
         self.may_be_issued > 0
     }
 
-    /// Whether there is one that sets an open file's status flags.
+    /// Returns whether a call in flight sets an open file's status flags.
     pub fn any_sets_flags(&self) -> bool {
         self.setting_flags > 0
     }
 
-    /// All calls in flight.
+    /// Returns all calls in flight.
     pub fn all(&self) -> impl Iterator<Item = &InFlight> {
         self.calls.iter().flatten()
     }
 
-    /// All calls in flight.
+    /// Returns all calls in flight, to change them.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut InFlight> {
         self.calls.iter_mut().flatten()
     }
 
-    /// All but the one in `slot`.
+    /// Returns all calls in flight but the one in `slot`, with their slots.
     pub fn others(&self, slot: usize) -> impl Iterator<Item = (usize, &InFlight)> {
         let others =
             if self.may_be_issued > 1 || self.calls.len() > 1 { &self.calls[..] } else { &[] };
@@ -166,36 +170,36 @@ impl InFlightCalls {
         others.filter_map(|(p, o)| Some((p, o.as_ref()?)))
     }
 
-    /// Calls that open descriptor `number` in the table of thread `tid`.
+    /// Returns the calls in flight that open descriptor `number` in the table of thread `tid`.
     pub fn givers(
         &self,
-        world: &World<RealFd>,
+        processes: &Processes<RealFd>,
         slot: usize,
         tid: u32,
         number: i32,
     ) -> impl Iterator<Item = (usize, &InFlight)> {
         let gives =
-            move |o: &InFlight| o.shape().and_then(|s| new_descriptor(&o.call, s)) == Some(number);
-        self.others(slot).filter(move |(_, o)| gives(o) && world.share_table(tid, o.call.tid))
+            move |o: &InFlight| o.spec().and_then(|s| new_descriptor(&o.call, s)) == Some(number);
+        self.others(slot).filter(move |(_, o)| gives(o) && processes.shares_table(tid, o.call.tid))
     }
 
-    /// Descriptors that came into being give calls under way another possible meaning of their
-    /// numbers.
-    pub fn reinterpret(&mut self, world: &World<RealFd>, bound: &Bound<RealFd>) {
-        if bound.opened.is_empty() || self.may_be_issued == 0 {
+    /// Adds a second possible meaning to the descriptors of calls in flight whose numbers were
+    /// opened anew by a call that returned.
+    pub fn reinterpret(&mut self, processes: &Processes<RealFd>, operands: &Operands<RealFd>) {
+        if operands.opened.is_empty() || self.may_be_issued == 0 {
             return;
         }
         for call_in_flight in self.calls.iter_mut().flatten().filter(|o| o.may_be_issued) {
-            let Some(shape) = call_in_flight.shape() else { continue };
-            for (i, arg) in shape.args.iter().enumerate() {
+            let Some(spec) = call_in_flight.spec() else { continue };
+            for (i, arg) in spec.args.iter().enumerate() {
                 let number = call_in_flight.call.args[i] as i32;
-                let mut opened = bound.opened.iter();
+                let mut opened = operands.opened.iter();
                 let Some((_, new)) =
                     opened.find(|(n, _)| arg.kind == abi::Kind::Fd && *n == number)
                 else {
                     continue;
                 };
-                let now = world.descriptor(call_in_flight.call.tid, number);
+                let now = processes.descriptor(call_in_flight.call.tid, number);
                 if now.is_some_and(|now| Arc::ptr_eq(now, new)) {
                     call_in_flight.alternatives.push((i, new.clone()));
                 }

@@ -11,60 +11,62 @@ use super::in_flight::{InFlight, InFlightCalls};
 use super::reorder::ReorderBuffer;
 use crate::issue::RealFd;
 use abi::{Effect, Ret};
-use model::world::{Moment, World};
+use model::processes::{Processes, TimelineItem};
 use trace::Call;
 use trace::record::PayloadKind;
 
-/// A call that is still in flight and must have acted before the one in `slot`, which returns now.
+/// Returns a call that is still in flight and must have acted before the one in `slot`, which
+/// returns now.
 pub(super) fn proven_predecessor(
     in_flight: &InFlightCalls,
-    world: &World<RealFd>,
+    processes: &Processes<RealFd>,
     slot: usize,
 ) -> Option<usize> {
     if !in_flight.others_have_claims(slot) {
         return None;
     }
     let this = in_flight.get(slot)?;
-    this.shape()?;
-    predecessor_by_number(in_flight, world, slot, this)
+    this.spec()?;
+    predecessor_by_number(in_flight, processes, slot, this)
         .or_else(|| predecessor_by_name(in_flight, slot, this))
         .or_else(|| predecessor_by_size(in_flight, slot, this))
         .or_else(|| predecessor_by_data(in_flight, slot, this))
 }
 
-/// It found a number taken that was free when it began: the other had given it out.
+/// Returns a call in flight that must have opened a descriptor before: this call found the number
+/// in use, and it was free when the call began.
 fn predecessor_by_number(
     in_flight: &InFlightCalls,
-    world: &World<RealFd>,
+    processes: &Processes<RealFd>,
     slot: usize,
     this: &InFlight,
 ) -> Option<usize> {
-    let closes = matches!(this.shape()?.effect, Effect::Close { .. });
+    let closes = matches!(this.spec()?.effect, Effect::Close { .. });
     let tid = this.call.tid;
     let unbound = |claim: &Claim| match claim.resource {
         Resource::Number(number) if !claim.changes => match closes {
-            true => !world.closes(tid, number),
-            false => this.bound.fds[usize::from(claim.argument)].is_none(),
+            true => !processes.is_closing(tid, number),
+            false => this.operands.fds[usize::from(claim.argument)].is_none(),
         },
         _ => false,
     };
     let claim = this.claims().iter().find(|claim| unbound(claim))?;
     let Resource::Number(number @ 0..) = claim.resource else { return None };
-    if claim.before != ResourceState::Present || world.descriptor(tid, number).is_some() {
+    if claim.before != ResourceState::Present || processes.descriptor(tid, number).is_some() {
         return None;
     }
-    let givers = in_flight.givers(world, slot, tid, number);
-    givers.min_by_key(|(_, o)| o.call.left).map(|(other, _)| other)
+    let givers = in_flight.givers(processes, slot, tid, number);
+    givers.min_by_key(|(_, o)| o.call.exited).map(|(other, _)| other)
 }
 
-/// The claims that say something of names.
+/// Returns the claims on names.
 fn name_claims(claims: &[Claim]) -> impl Iterator<Item = &Claim> {
     let named = |c: &&Claim| matches!(c.resource, Resource::Name(_));
     claims.iter().filter(move |c| named(c) && c.after != ResourceState::Unknown)
 }
 
-/// Whether the call with the claims `theirs` acted before the one with `mine`: afterwards it would
-/// have found what it did not find.
+/// Returns whether the call with the claims `theirs` must have acted before the one with `mine`, as
+/// otherwise that one would have found another state.
 fn is_after(mine: &[Claim], theirs: &[Claim]) -> bool {
     name_claims(mine).any(|mine| {
         let theirs = name_claims(theirs).find(|theirs| theirs.resource == mine.resource);
@@ -75,13 +77,14 @@ fn is_after(mine: &[Claim], theirs: &[Claim]) -> bool {
     })
 }
 
-/// Whether a call made or removed a name of which another one says something.
+/// Returns whether a call created or removed a name on which the other one has a claim.
 fn changes_a_name_of(mine: &[Claim], theirs: &[Claim]) -> bool {
     let changed = name_claims(mine).filter(|c| c.before != c.after);
     changed.into_iter().any(|c| name_claims(theirs).any(|o| o.resource == c.resource))
 }
 
-/// By names that were found or missed.
+/// Returns a call in flight that must have acted before, by names that were found present or
+/// absent.
 fn predecessor_by_name(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
     let mine = this.claims();
     name_claims(mine).next()?;
@@ -92,7 +95,7 @@ fn predecessor_by_name(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
     (!alternatives().any(|(p, third)| p != first && why(third))).then_some(first)
 }
 
-/// The size that a call found (`writes`: left) a file to have.
+/// Returns the file, and the size that a call found (or, with `writes`, left) it to have.
 fn size(claims: &[Claim], writes: bool) -> Option<((u64, u64), u64)> {
     claims.iter().find_map(|claim| match (claim.resource, claim.after) {
         (Resource::Size(file), ResourceState::Size(size)) if claim.changes == writes => {
@@ -102,9 +105,10 @@ fn size(claims: &[Claim], writes: bool) -> Option<((u64, u64), u64)> {
     })
 }
 
-/// By sizes that calls found: longer than the known size, or shorter than a write made it.
+/// Returns a call in flight that must have acted before, by sizes: this call found the file longer
+/// than the known size, or shorter than a write made it.
 fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
-    let file = &this.bound.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
+    let file = &this.operands.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
     let known = file.inode.size();
     let alternatives = |writes: bool, inode: (u64, u64)| {
         let size = move |o: &InFlight| size(o.claims(), writes).filter(|(file, _)| *file == inode);
@@ -118,7 +122,7 @@ fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
     alternatives(false, inode).find(|(_, found)| *found < end).map(|(p, _)| p)
 }
 
-/// By bytes that were read.
+/// Returns a write in flight that must have acted before, as this call read its bytes.
 fn predecessor_by_data(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
     let mine = DataAccess::of(&this.call, this.claims())?;
     let alternatives = || {
@@ -140,9 +144,9 @@ fn predecessor_by_data(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
     found.map(|(p, _)| p)
 }
 
-/// Whether the read at `other`, which did not bring the bytes of the write at `slot`, brought
-/// those of a write that has not begun yet: then it came after both.
-pub(super) fn read_saw_later_write<I: Iterator<Item = Result<Moment, E>>, E>(
+/// Returns whether the read in slot `other`, which did not return the bytes of the write in `slot`,
+/// returned those of a write that has not begun yet. Then it acted after both.
+pub(super) fn read_saw_later_write<I: Iterator<Item = Result<TimelineItem, E>>, E>(
     in_flight: &InFlightCalls,
     reorder: &mut ReorderBuffer<I>,
     slot: usize,
@@ -150,13 +154,13 @@ pub(super) fn read_saw_later_write<I: Iterator<Item = Result<Moment, E>>, E>(
 ) -> bool {
     let open = |slot: usize| in_flight.get(slot).map(|o| &o.call);
     let (Some(write), Some(read)) = (open(slot), open(other)) else { return false };
-    let changes = |call: &Call| call.shape().is_some_and(|s| s.changes && s.ret == Ret::Bytes);
+    let changes = |call: &Call| call.spec().is_some_and(|s| s.changes && s.ret == Ret::Bytes);
     let data = |call: &Call| {
         let data = |p: &&trace::Payload| p.kind == PayloadKind::Data && !p.bytes.is_empty();
         call.payloads.iter().find(data).map(|p| p.bytes.clone())
     };
     let (Some(until), Some(data_read), true, false) =
-        (read.left, data(read), changes(write), changes(read))
+        (read.exited, data(read), changes(write), changes(read))
     else {
         return false;
     };

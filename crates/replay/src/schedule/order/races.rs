@@ -7,9 +7,9 @@ use super::in_flight::{Alternatives, InFlight};
 use super::{OrderBuilder, ReturningCall};
 use crate::issue::RealFd;
 use abi::plan::RESULT;
-use abi::{Effect, Kind, Ret, Shape};
+use abi::{CallSpec, Effect, Kind, Ret};
 use linux_raw_sys::general::O_APPEND;
-use model::world::{Bound, Descriptor, OpenFile, World};
+use model::processes::{Descriptor, OpenFile, Operands, Processes};
 use rustix::io::Errno;
 use std::sync::Arc;
 use trace::Call;
@@ -17,14 +17,14 @@ use trace::Call;
 /// Inode and name.
 type NewMeaning = ((u64, u64), Box<[u8]>);
 
-/// The file behind the descriptor that a call under way gives out. One that takes any free number
-/// had not done so while its number was `taken`.
+/// Returns the file behind the descriptor that a call in flight opens. A call that takes any free
+/// number cannot have taken it while it was `taken`.
 fn new_meaning(open: &InFlight, taken: bool) -> Option<NewMeaning> {
     let copied = |old: u8| {
-        let descriptor = open.bound.fds[usize::from(old)].as_ref()?;
+        let descriptor = open.operands.fds[usize::from(old)].as_ref()?;
         Some((descriptor.file.inode.key, descriptor.file.path.clone()))
     };
-    match open.shape()?.effect {
+    match open.spec()?.effect {
         Effect::DupTo { old, .. } => copied(old),
         _ if taken => None,
         Effect::Dup { old } => copied(old),
@@ -35,37 +35,38 @@ fn new_meaning(open: &InFlight, taken: bool) -> Option<NewMeaning> {
     }
 }
 
-/// The open file whose flags a call sets or uses.
-fn file(bound: &Bound<RealFd>) -> Option<&OpenFile> {
-    bound.fds.iter().flatten().map(|d| &*d.file).find(|file| file.is_stored())
+/// Returns the open file whose flags a call sets or uses.
+fn file(operands: &Operands<RealFd>) -> Option<&OpenFile> {
+    operands.fds.iter().flatten().map(|d| &*d.file).find(|file| file.is_stored())
 }
 
-/// Whether such a call, which sets flags, changes where writes go.
-fn changes_append(call: &Call, bound: &Bound<RealFd>) -> bool {
-    call.succeeded() && (bound.status[0] ^ call.args[2] as u32) & O_APPEND != 0
+/// Returns whether a call that sets status flags changes `O_APPEND`, and thus where writes go.
+fn changes_append(call: &Call, operands: &Operands<RealFd>) -> bool {
+    call.succeeded() && (operands.status[0] ^ call.args[2] as u32) & O_APPEND != 0
 }
 
-fn writes(call: &Call, shape: &Shape) -> bool {
-    shape.uses.writes_data && call.succeeded() && call.ret > 0
+/// Returns whether the call writes data.
+fn writes(call: &Call, spec: &CallSpec) -> bool {
+    spec.uses.writes_data && call.succeeded() && call.ret > 0
 }
 
 impl OrderBuilder {
-    /// Enters what a call that returns leaves undecided. Whether it depends on something undecided
-    /// itself.
+    /// Notes what a returning call leaves undetermined. Returns whether its own result depends on
+    /// something undetermined.
     pub(super) fn note_races(
         &mut self,
-        world: &World<RealFd>,
+        processes: &Processes<RealFd>,
         leaving: &ReturningCall<'_>,
         claims: &[Claim],
     ) -> bool {
-        let ReturningCall { call, shape, in_flight_call } = *leaving;
-        let InFlight { bound, alternatives, contested, .. } = in_flight_call;
-        let writes = shape.changes && shape.ret == Ret::Bytes && call.succeeded() && call.ret > 0;
-        let mut races = !alternatives.is_empty() | self.flags_are_ambiguous(call, shape, bound);
+        let ReturningCall { call, spec, in_flight_call } = *leaving;
+        let InFlight { operands, alternatives, contested, .. } = in_flight_call;
+        let writes = spec.changes && spec.ret == Ret::Bytes && call.succeeded() && call.ret > 0;
+        let mut races = !alternatives.is_empty() | self.flags_are_ambiguous(call, spec, operands);
         if races && writes {
-            self.write_location_unknown(call, bound, alternatives);
+            self.write_location_unknown(call, operands, alternatives);
         }
-        races |= self.number_is_ambiguous(world, call, shape, bound, writes);
+        races |= self.number_is_ambiguous(processes, call, spec, operands, writes);
         if races && writes {
             return true;
         }
@@ -73,7 +74,8 @@ impl OrderBuilder {
             let of = |d: &Arc<Descriptor<RealFd>>| {
                 self.undetermined.touches(d.file.inode.key, 0, u64::MAX)
             };
-            return races || (!self.undetermined.is_empty() && bound.fds.iter().flatten().any(of));
+            return races
+                || (!self.undetermined.is_empty() && operands.fds.iter().flatten().any(of));
         };
         let span = mine.span;
         if !mine.writes {
@@ -87,21 +89,20 @@ impl OrderBuilder {
         if !self.in_flight.any_may_be_issued() {
             return races;
         }
-        races | self.note_contested_writes(&mine, bound)
+        races | self.note_contested_writes(&mine, operands)
     }
 
-    /// Into which file a call wrote is not known; where in it, only of the one whose offset and
-    /// flags were asked.
+    /// Notes that it is not known into which of several files a call wrote.
     fn write_location_unknown(
         &mut self,
         call: &Call,
-        bound: &Bound<RealFd>,
+        operands: &Operands<RealFd>,
         alternatives: &Alternatives,
     ) {
         let end = |start: u64| start.saturating_add(call.ret as u64);
-        for file in bound.fds.iter().flatten().map(|d| &d.file) {
+        for file in operands.fds.iter().flatten().map(|d| &d.file) {
             let slot =
-                bound.offset.filter(|start| end(*start) < file.inode.size() && !file.appends());
+                operands.offset.filter(|start| end(*start) < file.inode.size() && !file.appends());
             let (start, end) = (slot.unwrap_or(0), slot.map_or(u64::MAX, end));
             self.undetermined.add(file.inode.key, &file.path, start, end);
         }
@@ -110,13 +111,14 @@ impl OrderBuilder {
         }
     }
 
-    /// Whether a call under way gives a number of this call out anew: it may have done so already.
+    /// Returns whether a call in flight opens one of this call's descriptor numbers anew, and may
+    /// have done so before this call.
     fn number_is_ambiguous(
         &mut self,
-        world: &World<RealFd>,
+        processes: &Processes<RealFd>,
         call: &Call,
-        shape: &Shape,
-        bound: &Bound<RealFd>,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
         writes: bool,
     ) -> bool {
         if !self.in_flight.any_may_be_issued()
@@ -126,10 +128,10 @@ impl OrderBuilder {
             return false;
         }
         let mut open = false;
-        for (i, _) in shape.args.iter().enumerate().filter(|(_, a)| a.kind == Kind::Fd) {
-            let (number, Some(meant)) = (call.args[i] as i32, &bound.fds[i]) else { continue };
-            let taken = world.descriptor(call.tid, number).is_some();
-            let givers = self.in_flight.givers(world, usize::MAX, call.tid, number);
+        for (i, _) in spec.args.iter().enumerate().filter(|(_, a)| a.kind == Kind::Fd) {
+            let (number, Some(meant)) = (call.args[i] as i32, &operands.fds[i]) else { continue };
+            let taken = processes.descriptor(call.tid, number).is_some();
+            let givers = self.in_flight.givers(processes, usize::MAX, call.tid, number);
             for (inode, path) in givers.filter_map(|(_, o)| new_meaning(o, taken)) {
                 open = true;
                 if writes {
@@ -142,13 +144,20 @@ impl OrderBuilder {
         open
     }
 
-    /// Whether writes under way may have written the same bytes differently.
-    fn note_contested_writes(&mut self, mine: &DataAccess<'_>, bound: &Bound<RealFd>) -> bool {
-        let Some(file) = bound.fds.iter().flatten().next().map(|d| &d.file) else { return false };
+    /// Notes bytes that this write and one in flight wrote differently. Returns whether there are
+    /// any.
+    fn note_contested_writes(
+        &mut self,
+        mine: &DataAccess<'_>,
+        operands: &Operands<RealFd>,
+    ) -> bool {
+        let Some(file) = operands.fds.iter().flatten().next().map(|d| &d.file) else {
+            return false;
+        };
         let mut races = false;
         let writes = |o: &&mut InFlight| {
-            let writes = |s: &Shape| s.changes && s.ret == Ret::Bytes;
-            o.shape().is_some_and(writes) && o.call.succeeded()
+            let writes = |s: &CallSpec| s.changes && s.ret == Ret::Bytes;
+            o.spec().is_some_and(writes) && o.call.succeeded()
         };
         for open in self.in_flight.all_mut().filter(writes) {
             let other = DataAccess::of(&open.call, open.claims());
@@ -167,24 +176,29 @@ impl OrderBuilder {
         races
     }
 
-    /// Whether a call that returns found status flags that another call, still under way, sets.
-    /// Enters where writes may have gone, also for the writes under way if the call sets flags.
-    fn flags_are_ambiguous(&mut self, call: &Call, shape: &Shape, bound: &Bound<RealFd>) -> bool {
-        let sets = shape.effect == Effect::SetStatusFlags;
-        let uses = self.in_flight.any_sets_flags() && depends_on_status(shape);
+    /// Returns whether another call in flight sets the status flags that this call uses. Notes
+    /// where writes may have gone, also those of writes in flight if this call sets flags.
+    fn flags_are_ambiguous(
+        &mut self,
+        call: &Call,
+        spec: &CallSpec,
+        operands: &Operands<RealFd>,
+    ) -> bool {
+        let sets = spec.effect == Effect::SetStatusFlags;
+        let uses = self.in_flight.any_sets_flags() && depends_on_status(spec);
         let counts = self.in_flight.any_may_be_issued();
-        let Some(mine) = file(bound).filter(|_| counts && (sets || uses)) else { return false };
+        let Some(mine) = file(operands).filter(|_| counts && (sets || uses)) else { return false };
         let mut open_writes = false;
         let mut found = false;
         let same =
-            |open: &&mut InFlight| file(&open.bound).is_some_and(|other| other.id == mine.id);
+            |open: &&mut InFlight| file(&open.operands).is_some_and(|other| other.id == mine.id);
         for open in self.in_flight.all_mut().filter(same) {
             if open.sets_flags {
                 found = true;
-                open_writes |= writes(call, shape) && changes_append(&open.call, &open.bound);
+                open_writes |= writes(call, spec) && changes_append(&open.call, &open.operands);
             } else if sets
-                && changes_append(call, bound)
-                && open.shape().is_some_and(|shape| writes(&open.call, shape))
+                && changes_append(call, operands)
+                && open.spec().is_some_and(|spec| writes(&open.call, spec))
             {
                 open.contested = true;
                 open_writes = true;

@@ -1,14 +1,14 @@
-//! Reorders the moments of a trace as the results of calls prove: a call that must have acted after
+//! Reorders the items of a trace as the results of calls prove: a call that must have acted after
 //! another, still under way when it returned, returns after that one here.
 //!
 //! The reader requests this with [`ReorderBuffer::postpone`]. While a call is held, what began
 //! after its return is held too, and calls that were under way go on returning; so what comes out
 //! is a history that the recorded machine could have seen. Nothing waits for a call that is held
-//! itself, and a call waits for no more than [`LOOKAHEAD`] moments or [`BYTES`]: then it returns
+//! itself, and a call waits for no more than [`LOOKAHEAD`] items or [`BYTES`]: then it returns
 //! where it did.
 
 use ahash::HashSet;
-use model::world::Moment;
+use model::processes::TimelineItem;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trace::Call;
@@ -37,7 +37,8 @@ pub(crate) struct ReorderBuffer<I: Iterator> {
     emitted: Option<usize>,
 }
 
-impl<I: Iterator<Item = Result<Moment, E>>, E> ReorderBuffer<I> {
+impl<I: Iterator<Item = Result<TimelineItem, E>>, E> ReorderBuffer<I> {
+    /// Creates the buffer in front of `source`.
     pub fn new(source: I) -> Self {
         Self {
             source,
@@ -51,8 +52,8 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> ReorderBuffer<I> {
         }
     }
 
-    /// Holds the return of `call`, given just now, until the call at place `until` has returned.
-    /// Refused if that one is held.
+    /// Postpones the return of `call`, which was just emitted, until the call in slot `until` has
+    /// returned. Returns false if that one is postponed itself.
     pub fn postpone(&mut self, slot: usize, call: &Arc<Call>, until: usize) -> bool {
         if until == slot
             || self.postponed.iter().any(|h| h.slot == until)
@@ -65,15 +66,16 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> ReorderBuffer<I> {
         true
     }
 
-    /// Whether a call like this begins before `until`, within the limits of looking ahead.
+    /// Returns whether a call that satisfies `like` begins before the call in slot `until` returns,
+    /// as far as the buffer may look ahead.
     pub fn begins_before(&mut self, until: u64, like: impl Fn(&Call) -> bool) -> bool {
         let mut bytes = 0;
         for at in 0..LOOKAHEAD {
             if at == self.read_ahead.len() {
-                let Some(moment) = self.source.next() else { return false };
-                self.read_ahead.push_back(moment);
+                let Some(item) = self.source.next() else { return false };
+                self.read_ahead.push_back(item);
             }
-            if let Ok(Moment::Enter(_, call)) = &self.read_ahead[at] {
+            if let Ok(TimelineItem::Enter(_, call)) = &self.read_ahead[at] {
                 bytes += call.payloads.iter().map(|p| p.bytes.len()).sum::<usize>();
                 if call.entered > until || bytes > BYTES {
                     return false;
@@ -86,7 +88,7 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> ReorderBuffer<I> {
         false
     }
 
-    /// Lets those go that waited for `slot`, or all.
+    /// Emits the returns that were postponed until the one of `slot`, or all.
     fn release(&mut self, slot: Option<usize>) {
         let ready = &mut self.ready;
         self.postponed.retain(|h| {
@@ -102,16 +104,17 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> ReorderBuffer<I> {
         }
     }
 
-    fn emit(&mut self, moment: Result<Moment, E>) -> Option<Result<Moment, E>> {
-        if let Ok(Moment::Leave(slot, _)) = &moment {
+    /// Returns an item, and remembers it if it is a return.
+    fn emit(&mut self, item: Result<TimelineItem, E>) -> Option<Result<TimelineItem, E>> {
+        if let Ok(TimelineItem::Leave(slot, _)) = &item {
             self.emitted = Some(*slot);
         }
-        Some(moment)
+        Some(item)
     }
 }
 
-impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for ReorderBuffer<I> {
-    type Item = Result<Moment, E>;
+impl<I: Iterator<Item = Result<TimelineItem, E>>, E> Iterator for ReorderBuffer<I> {
+    type Item = Result<TimelineItem, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(slot) = self.emitted.take() {
@@ -119,7 +122,7 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for ReorderBuffer<I> {
         }
         loop {
             if let Some((slot, call)) = self.ready.pop_front() {
-                return self.emit(Ok(Moment::Leave(slot, call)));
+                return self.emit(Ok(TimelineItem::Leave(slot, call)));
             }
             if self.postponed.is_empty() {
                 let next = self.read_ahead.pop_front().or_else(|| self.source.next())?;
@@ -127,8 +130,8 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for ReorderBuffer<I> {
             }
             if self.scan == self.read_ahead.len() {
                 match self.source.next() {
-                    Some(moment) if self.scan < LOOKAHEAD && self.bytes < BYTES => {
-                        self.read_ahead.push_back(moment);
+                    Some(item) if self.scan < LOOKAHEAD && self.bytes < BYTES => {
+                        self.read_ahead.push_back(item);
                     }
                     other => {
                         self.read_ahead.extend(other);
@@ -138,11 +141,11 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for ReorderBuffer<I> {
                 }
             }
             match &self.read_ahead[self.scan] {
-                Ok(Moment::Leave(slot, _)) if !self.entered_behind.contains(slot) => {
-                    let moment = self.read_ahead.remove(self.scan)?;
-                    return self.emit(moment);
+                Ok(TimelineItem::Leave(slot, _)) if !self.entered_behind.contains(slot) => {
+                    let item = self.read_ahead.remove(self.scan)?;
+                    return self.emit(item);
                 }
-                Ok(Moment::Enter(slot, call)) => {
+                Ok(TimelineItem::Enter(slot, call)) => {
                     self.entered_behind.insert(*slot);
                     self.bytes += call.payloads.iter().map(|p| p.bytes.len()).sum::<usize>();
                 }
@@ -156,14 +159,14 @@ impl<I: Iterator<Item = Result<Moment, E>>, E> Iterator for ReorderBuffer<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::world::Timeline;
+    use model::processes::Timeline;
 
     fn call(seq: u64, entered: u64, left: u64) -> Result<trace::Item, ()> {
         let tid = seq as u32;
         Ok(trace::Item::Call(Call {
             seq,
             entered,
-            left: Some(left),
+            exited: Some(left),
             pid: 1,
             tid,
             nr: 0,
@@ -180,12 +183,12 @@ mod tests {
         let mut slots = std::collections::HashMap::new();
         let mut reorder = ReorderBuffer::new(Timeline::new(items.into_iter()));
         let mut order = Vec::new();
-        while let Some(moment) = reorder.next() {
-            match moment.expect("no error") {
-                Moment::Enter(slot, call) => {
+        while let Some(item) = reorder.next() {
+            match item.expect("no error") {
+                TimelineItem::Enter(slot, call) => {
                     slots.insert(call.seq, slot);
                 }
-                Moment::Leave(slot, call) => {
+                TimelineItem::Leave(slot, call) => {
                     let until = waits
                         .iter()
                         .find(|w| w.0 == call.seq && !order.contains(&w.1))

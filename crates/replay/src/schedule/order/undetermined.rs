@@ -21,6 +21,7 @@ struct Bytes {
 pub(super) struct Undetermined(HashMap<(u64, u64), Bytes>);
 
 impl Undetermined {
+    /// Returns whether no bytes are undetermined.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -36,7 +37,7 @@ impl Undetermined {
         }
     }
 
-    /// A write that nothing overlapped settles them.
+    /// Marks bytes as determined, as a write that nothing overlapped wrote them.
     pub fn settle(&mut self, inode: (u64, u64), start: u64, end: u64) {
         let Some(bytes) = self.0.get_mut(&inode) else { return };
         bytes.ranges = bytes
@@ -50,12 +51,12 @@ impl Undetermined {
         }
     }
 
-    /// Whether some of these are undecided.
+    /// Returns whether some of these bytes are undetermined.
     pub fn touches(&self, inode: (u64, u64), start: u64, end: u64) -> bool {
         self.0.get(&inode).is_some_and(|b| b.ranges.iter().any(|&(s, e)| s < end && start < e))
     }
 
-    /// The files, under the names by which they were opened.
+    /// Returns the paths of the files with undetermined bytes, as they were opened.
     pub fn into_paths(self) -> BTreeSet<Box<[u8]>> {
         self.0.into_values().flat_map(|b| b.paths).collect()
     }

@@ -42,7 +42,7 @@ fn tree() -> (tempfile::TempDir, Vec<Row>) {
 fn differences(change: impl FnOnce(PathBuf)) -> Vec<String> {
     let (dir, rows) = tree();
     change(dir.path().to_owned());
-    compare(&rows, dir.path(), CompareOptions::default(), &mut |_, _| {})
+    compare_tree(&rows, dir.path(), CompareOptions::default(), &mut |_, _| {})
         .unwrap()
         .differences
         .iter()
@@ -53,7 +53,8 @@ fn differences(change: impl FnOnce(PathBuf)) -> Vec<String> {
 #[test]
 fn a_prepared_tree_is_equal() {
     let (dir, rows) = tree();
-    let report = compare(&rows, dir.path(), CompareOptions::default(), &mut |_, _| {}).unwrap();
+    let report =
+        compare_tree(&rows, dir.path(), CompareOptions::default(), &mut |_, _| {}).unwrap();
     assert_eq!(report.differences, []);
     assert_eq!(report.compared, 8);
 }
@@ -120,7 +121,8 @@ fn a_link_is_not_followed_out() {
     let (dir, rows) = tree();
     std::fs::remove_dir_all(dir.path().join("d")).unwrap();
     symlink("/etc", dir.path().join("d")).unwrap();
-    let report = compare(&rows, dir.path(), CompareOptions::default(), &mut |_, _| {}).unwrap();
+    let report =
+        compare_tree(&rows, dir.path(), CompareOptions::default(), &mut |_, _| {}).unwrap();
     assert_eq!(report.differences[0].what, "type");
     assert!(
         report.differences.iter().skip(1).all(|d| d.what == "presence")

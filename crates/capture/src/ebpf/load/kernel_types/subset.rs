@@ -53,26 +53,26 @@ struct Subset<'a> {
 
 impl Subset<'_> {
     /// Returns the number of a type here. If it has none, it gets one and is copied later.
-    fn number(&mut self, kernels: u32) -> u32 {
-        if let Some(&ours) = self.numbers.get(&kernels) {
-            return ours;
+    fn number(&mut self, in_kernel: u32) -> u32 {
+        if let Some(&here) = self.numbers.get(&in_kernel) {
+            return here;
         }
-        self.queue.push(kernels);
-        let ours = self.queue.len() as u32;
-        self.numbers.insert(kernels, ours);
-        ours
+        self.queue.push(in_kernel);
+        let here = self.queue.len() as u32;
+        self.numbers.insert(in_kernel, here);
+        here
     }
 
     /// Returns the offset of a name here. If it is not there, it is copied.
-    fn name(&mut self, kernels: u32) -> Option<u32> {
-        if let Some(&ours) = self.names.get(&kernels) {
-            return Some(ours);
+    fn name(&mut self, in_kernel: u32) -> Option<u32> {
+        if let Some(&here) = self.names.get(&in_kernel) {
+            return Some(here);
         }
-        let ours = self.strings.len() as u32;
-        self.strings.extend_from_slice(self.from.name(kernels)?);
+        let here = self.strings.len() as u32;
+        self.strings.extend_from_slice(self.from.name(in_kernel)?);
         self.strings.push(0);
-        self.names.insert(kernels, ours);
-        Some(ours)
+        self.names.insert(in_kernel, here);
+        Some(here)
     }
 
     /// Copies a type, with names and numbers replaced by those of this BTF. Returns `None` for an
@@ -110,15 +110,15 @@ impl Subset<'_> {
 
     /// Replaces the offset of a name at `at`.
     fn rename(&mut self, at: usize) -> Option<()> {
-        let ours = self.name(number_at(&self.types, at)?)?;
-        self.put(at, ours);
+        let here = self.name(number_at(&self.types, at)?)?;
+        self.put(at, here);
         Some(())
     }
 
     /// Replaces the number of a type at `at`.
     fn renumber(&mut self, at: usize) -> Option<()> {
-        let ours = self.number(number_at(&self.types, at)?);
-        self.put(at, ours);
+        let here = self.number(number_at(&self.types, at)?);
+        self.put(at, here);
         Some(())
     }
 

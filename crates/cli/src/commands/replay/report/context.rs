@@ -5,7 +5,7 @@ use crate::commands::print::Seen;
 use crate::commands::print::line::{self, Options};
 use ::replay::Divergence;
 use abi::print::Hex;
-use model::world::{Moment, Timeline, World};
+use model::processes::{Processes, Timeline, TimelineItem};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use trace::{ReadOptions, Trace};
 
@@ -14,9 +14,10 @@ const FIRST: usize = 5;
 /// Calls before each.
 const CALLS: usize = 3;
 
-/// The calls before the first divergences on their files, by the diverging call's number. What
-/// cannot be read is left out.
-pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> {
+/// Returns the calls that preceded the first divergences on the same files, as lines, by the
+/// sequence number of the diverging call. Reads the trace once more; what cannot be read is left
+/// out.
+pub fn calls_before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> {
     let asked: Vec<&Divergence> = shown.iter().filter(|d| !d.file.is_empty()).take(FIRST).collect();
     let files: HashSet<&str> = asked.iter().map(|d| &*d.file).collect();
     let Some(last) = asked.iter().map(|d| d.seq).max() else { return HashMap::new() };
@@ -24,18 +25,18 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
         paths: false,
         values: abi::print::Options { strings: 32, elements: 8, whole: false, hex: Hex::Never },
     };
-    let mut world = World::new();
+    let mut processes = Processes::new();
     let mut open = HashMap::new();
     let mut lines: HashMap<String, VecDeque<String>> = HashMap::new();
     let mut found = HashMap::new();
-    for moment in Timeline::new(trace.read(ReadOptions { data: true })) {
-        match moment {
-            Ok(Moment::Event(event)) => drop(world.event(&event)),
-            Ok(Moment::Enter(number, call)) => {
-                let bound = world.enter(&call);
-                let seen = Seen { call: &call, bound: &bound };
+    for item in Timeline::new(trace.read(ReadOptions { data: true })) {
+        match item {
+            Ok(TimelineItem::Event(event)) => drop(processes.event(&event)),
+            Ok(TimelineItem::Enter(number, call)) => {
+                let operands = processes.enter(&call);
+                let seen = Seen { call: &call, operands: &operands };
                 let about: BTreeSet<String> = seen
-                    .paths()
+                    .all_paths()
                     .iter()
                     .map(|p| trace::text::escape(p))
                     .filter(|p| files.contains(&**p))
@@ -52,20 +53,20 @@ pub fn before(trace: &Trace, shown: &[Divergence]) -> HashMap<u64, Vec<String>> 
                         "#{} [{}] {}",
                         call.seq,
                         call.tid,
-                        line::call(&seen, &options)
+                        line::call_line(&seen, &options)
                     ));
                 }
                 if call.seq >= last {
                     break;
                 }
-                open.insert(number, bound);
+                open.insert(number, operands);
             }
-            Ok(Moment::Leave(number, call)) => {
-                if let Some(mut bound) = open.remove(&number) {
-                    world.leave(&call, &mut bound);
+            Ok(TimelineItem::Leave(number, call)) => {
+                if let Some(mut operands) = open.remove(&number) {
+                    processes.leave(&call, &mut operands);
                 }
             }
-            Ok(Moment::Lost(..)) => {}
+            Ok(TimelineItem::Unreturned(..)) => {}
             Err(_) => break,
         }
     }

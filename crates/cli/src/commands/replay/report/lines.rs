@@ -6,16 +6,17 @@
 pub const WIDTH: usize = 100;
 const INDENT: &str = "    ";
 
-/// `line` in lines of at most [`WIDTH`] columns.
-pub fn fit(line: &str) -> String {
-    if columns(line) <= WIDTH {
+/// Breaks a line about a difference into lines of at most [`WIDTH`] columns: the expected and the
+/// actual value get their own.
+pub fn fit_to_width(line: &str) -> String {
+    if count_columns(line) <= WIDTH {
         return line.to_owned();
     }
     let Some((head, values)) = line.split_once(": expected ") else { return shorten(line) };
     let mut text = shorten(&format!("{head}:"));
     let values = format!("{INDENT}expected {values}");
     match values.split_once(", got ") {
-        Some((expected, got)) if columns(&values) > WIDTH => {
+        Some((expected, got)) if count_columns(&values) > WIDTH => {
             for part in [expected, &format!("{INDENT}got      {got}")] {
                 text.push('\n');
                 text.push_str(&shorten(part));
@@ -29,9 +30,9 @@ pub fn fit(line: &str) -> String {
     text
 }
 
-/// At most [`WIDTH`] columns of `line`: its beginning and its end.
+/// Shortens a line to at most [`WIDTH`] columns by replacing its middle with `...`.
 pub fn shorten(line: &str) -> String {
-    let count = columns(line);
+    let count = count_columns(line);
     if count <= WIDTH {
         return line.to_owned();
     }
@@ -42,7 +43,8 @@ pub fn shorten(line: &str) -> String {
     format!("{head}...{end}")
 }
 
-fn columns(line: &str) -> usize {
+/// Returns the number of columns of a line: one for each character.
+fn count_columns(line: &str) -> usize {
     line.chars().count()
 }
 
@@ -53,7 +55,7 @@ mod tests {
     #[test]
     fn they_fit() {
         let short = "divergence: #7 [12] read /a: result: expected 5, got EIO";
-        assert_eq!(fit(short), short);
+        assert_eq!(fit_to_width(short), short);
         let deep = format!("/srv/{}/end of the name", "directory/".repeat(20));
         let data = "ab 03 70 a9 4d 6e b2 34 a2 c8 3c 7b 31 7c f3 80";
         let lines = [
@@ -62,9 +64,9 @@ mod tests {
             format!("state: {deep}: presence: expected nothing, got file"),
             format!("note: {}", "word ".repeat(40)),
         ];
-        let text: Vec<String> = lines.iter().map(|line| fit(line)).collect();
+        let text: Vec<String> = lines.iter().map(|line| fit_to_width(line)).collect();
         let text = text.join("\n");
-        assert!(text.lines().all(|line| columns(line) <= WIDTH), "{text}");
+        assert!(text.lines().all(|line| count_columns(line) <= WIDTH), "{text}");
         insta::assert_snapshot!(text);
     }
 }

@@ -1,6 +1,6 @@
 //! Which calls were not performed, and whether that matters.
 
-use crate::output::units::count;
+use crate::output::units::format_count;
 use std::collections::BTreeMap;
 
 /// They failed, and so changed nothing.
@@ -42,8 +42,9 @@ const ELSEWHERE: [&str; 17] = [
     "watch",
 ];
 
-/// Calls that were not performed, in groups: which, and what that means.
-pub fn lines(skipped_by: &BTreeMap<&'static str, u64>) -> Vec<String> {
+/// Returns lines about the calls that were not performed: grouped by what that means for the
+/// result, with a count for each reason.
+pub fn skipped_lines(skipped_by: &BTreeMap<&'static str, u64>) -> Vec<String> {
     let group = |why: &str| match why {
         why if ELSEWHERE.contains(&why) => 0,
         why if FAILED.contains(&why) => 1,
@@ -60,8 +61,9 @@ pub fn lines(skipped_by: &BTreeMap<&'static str, u64>) -> Vec<String> {
     let line = |(number, means): (usize, &&str)| {
         let of: Vec<_> = skipped_by.iter().filter(|(why, _)| group(why) == number).collect();
         let all: u64 = of.iter().map(|(_, n)| **n).sum();
-        let list: Vec<String> = of.iter().map(|(why, n)| format!("{} {why}", count(**n))).collect();
-        (all > 0).then(|| format!("{} {means}: {}", count(all), list.join(", ")))
+        let list: Vec<String> =
+            of.iter().map(|(why, n)| format!("{} {why}", format_count(**n))).collect();
+        (all > 0).then(|| format!("{} {means}: {}", format_count(all), list.join(", ")))
     };
     means.iter().enumerate().filter_map(line).collect()
 }
@@ -79,7 +81,7 @@ mod tests {
             ("unknown descriptor", 3),
             ("file not chosen", 4),
         ]);
-        insta::assert_snapshot!(lines(&by).join("\n"), @"
+        insta::assert_snapshot!(skipped_lines(&by).join("\n"), @"
         1,210 no effect on stored files: 210 descriptor without stored state, 1,000 memory
         2 failed when recorded, and changed nothing: 2 refused from outside the file system
         4 left out on request: 4 file not chosen

@@ -68,8 +68,8 @@ pub(crate) struct Parents {
 }
 
 impl Births {
-    /// Takes a line about thread `tid`; returns the index of the thread.
-    pub fn line(&mut self, tid: u32, line: u64) -> usize {
+    /// Notes a line about thread `tid`. Returns the index of the thread.
+    pub fn observe_line(&mut self, tid: u32, line: u64) -> usize {
         *self.living.entry(tid).or_insert_with(|| {
             self.lives.push(ThreadLife {
                 tid,
@@ -81,13 +81,13 @@ impl Births {
         })
     }
 
-    /// The thread ended.
+    /// Notes that the thread ended, so that its id may be used again.
     pub fn thread_ended(&mut self, tid: u32) {
         self.living.remove(&tid);
         self.begun.remove(&tid);
     }
 
-    /// The thread that called execve has taken the number of its process's first one.
+    /// Notes that the thread called execve(2) and has taken the id of its process's first thread.
     pub fn superseded(&mut self, tid: u32, by: u32) {
         self.begun.remove(&tid);
         if let Some(life) = self.living.remove(&by) {
@@ -95,17 +95,17 @@ impl Births {
         }
     }
 
-    /// The thread called unshare(2) or setns(2) with these flags: later children may be in a new
-    /// pid namespace.
-    pub fn namespace(&mut self, tid: u32, flags: u64) {
+    /// Notes that the thread called unshare(2) or setns(2) with these flags, so that later children
+    /// may be in a new pid namespace.
+    pub fn add_namespace(&mut self, tid: u32, flags: u64) {
         if let Some(life) = self.living.get(&tid).filter(|_| flags & u64::from(CLONE_NEWPID) != 0) {
             self.lives[*life].children_elsewhere = true;
         }
     }
 
-    /// The thread enters a call that starts another one.
-    pub fn begins(&mut self, tid: u32, line: u64, time: u64, flags: u64) {
-        let life = self.line(tid, line);
+    /// Notes that the thread enters a call that starts another one.
+    pub fn begin_fork(&mut self, tid: u32, line: u64, time: u64, flags: u64) {
+        let life = self.observe_line(tid, line);
         let elsewhere = flags & u64::from(CLONE_NEWPID) != 0 || self.lives[life].children_elsewhere;
         self.begun.insert(tid, self.fork_calls.len());
         self.fork_calls.push(ForkCall {
@@ -122,8 +122,16 @@ impl Births {
         });
     }
 
-    /// That call returns.
-    pub fn ends(&mut self, tid: u32, line: u64, result: i64, translated: Option<u32>, flags: u64) {
+    /// Notes that this call returns. `translated` is the child's id in strace's pid namespace, if
+    /// the line shows it.
+    pub fn end_fork(
+        &mut self,
+        tid: u32,
+        line: u64,
+        result: i64,
+        translated: Option<u32>,
+        flags: u64,
+    ) {
         let Some(fork_call) = self.begun.remove(&tid) else { return };
         let fork_call = &mut self.fork_calls[fork_call];
         fork_call.flags |= flags;
@@ -141,12 +149,12 @@ impl Births {
         }
     }
 
-    /// The first thread of the log.
-    pub fn first(&self) -> Option<u32> {
+    /// Returns the first thread of the log.
+    pub fn first_thread(&self) -> Option<u32> {
         self.lives.first().map(|l| l.tid)
     }
 
-    /// Sets the thread of lines that name none.
+    /// Sets the thread of lines that have no thread id.
     pub fn set_main_thread(&mut self, main: u32) {
         let unnamed = |tid: &mut u32| {
             if *tid == 0 {
@@ -158,10 +166,10 @@ impl Births {
     }
 
     /// Finds the call that started each thread.
-    pub fn parents(mut self) -> Parents {
+    pub fn find_parents(mut self) -> Parents {
         let mut found = vec![None; self.lives.len()];
-        self.by_number(&mut found);
-        let (orphans, ambiguous) = self.by_order(&mut found);
+        self.match_by_id(&mut found);
+        let (orphans, ambiguous) = self.match_by_order(&mut found);
         let mut made = Parents { ambiguous, steps: self.steps.get(), ..Parents::default() };
         for (life, fork_call) in self.lives.iter().zip(found) {
             let Some(fork_call) = fork_call.map(|m: usize| &self.fork_calls[m]) else { continue };
@@ -172,12 +180,13 @@ impl Births {
         made
     }
 
-    fn step(&self) {
+    /// Returns the distance between ids of threads that are started one after the other.
+    fn id_step(&self) {
         self.steps.set(self.steps.get() + 1);
     }
 
-    /// Finds the parents of threads whose id a call returned.
-    fn by_number(&mut self, found: &mut [Option<usize>]) {
+    /// Finds the parents of the threads whose id a call returned.
+    fn match_by_id(&mut self, found: &mut [Option<usize>]) {
         let mut calls: HashMap<u32, VecDeque<usize>> = HashMap::default();
         for (i, m) in self.fork_calls.iter().enumerate().filter(|(_, m)| !m.used) {
             let number = m.translated.or(u32::try_from(m.result).ok());
@@ -190,19 +199,19 @@ impl Births {
         let (mut seen, mut strays) = (0, 0u64);
         for (life, made_by) in found.iter_mut().enumerate() {
             let ThreadLife { tid, first, .. } = self.lives[life];
-            self.step();
+            self.id_step();
             while let Some(m) = self.fork_calls.get(seen).filter(|m| m.begins < first) {
                 let number = m.translated.or(u32::try_from(m.result).ok());
                 let known = number.is_some_and(|n| tids.contains(&n))
                     && (m.translated.is_some() || !self.lives[m.life].elsewhere);
                 strays += u64::from(!m.used && !known);
                 seen += 1;
-                self.step();
+                self.id_step();
             }
             let mut last = None;
             if let Some(calls) = calls.get_mut(&tid) {
                 while calls.front().is_some_and(|c| self.fork_calls[*c].begins < first) {
-                    self.step();
+                    self.id_step();
                     // In another namespace, the id means another thread.
                     last = calls
                         .pop_front()
@@ -227,9 +236,9 @@ impl Births {
         }
     }
 
-    /// Finds the parents of the others by the order of their ids. Returns the threads without a
-    /// parent, and how many may have another parent.
-    fn by_order(&self, found: &mut [Option<usize>]) -> (Vec<usize>, u64) {
+    /// Finds the parents of the other threads by the order of their ids. Returns the threads
+    /// without a parent, and how many may have another parent.
+    fn match_by_order(&self, found: &mut [Option<usize>]) -> (Vec<usize>, u64) {
         let mut calls: Vec<usize> =
             (0..self.fork_calls.len()).filter(|m| !self.fork_calls[*m].used).collect();
         let mut lives: Vec<usize> = (1..found.len()).filter(|l| found[*l].is_none()).collect();
@@ -237,7 +246,7 @@ impl Births {
             calls.sort_by_key(|c| (self.fork_calls[*c].ends, self.fork_calls[*c].begins));
             let mut numbers = lives.clone();
             numbers.sort_by_key(|l| self.lives[*l].tid);
-            let pairs = || calls.iter().zip(&numbers).inspect(|_| self.step());
+            let pairs = || calls.iter().zip(&numbers).inspect(|_| self.id_step());
             if pairs().all(|(c, l)| self.fork_calls[*c].begins < self.lives[*l].first) {
                 let open = calls.windows(2).filter(|pair| {
                     let (a, b) = (&self.fork_calls[pair[0]], &self.fork_calls[pair[1]]);
@@ -265,7 +274,7 @@ impl Births {
                     waiting.push_back(call);
                 }
             }
-            self.step();
+            self.id_step();
             let Some(call) = waiting.pop_front() else { return true };
             ambiguous += u64::from(parents.len() > 1);
             if let Some(n) = parents.get_mut(&self.fork_calls[call].parent) {

@@ -24,37 +24,38 @@ pub(crate) struct FirstPass {
 }
 
 impl FirstPass {
-    /// Takes a line.
-    pub fn line(&mut self, line: Line<'_>, time: u64, number: u64) {
+    /// Notes what a line says about threads and working directories. `number` is the number of the
+    /// line.
+    pub fn observe_line(&mut self, line: Line<'_>, time: u64, number: u64) {
         if matches!(line.body, Body::Message | Body::Unknown) {
             return;
         }
         self.began.get_or_insert(time);
         self.timed |= line.when != When::Never;
         let tid = line.tid.unwrap_or(0);
-        self.births.line(tid, number);
+        self.births.observe_line(tid, number);
         match line.body {
             Body::Begin(name, args) => {
-                self.directory(tid, args);
-                self.moves(tid, name);
+                self.observe_directory(tid, args);
+                self.observe_chdir(tid, name);
                 if is_fork(name) {
-                    self.births.begins(tid, number, time, flags(name, args));
+                    self.births.begin_fork(tid, number, time, parse_flags(name, args));
                 }
             }
             Body::Call(name, args, after) => {
-                self.directory(tid, args);
-                self.moves(tid, name);
+                self.observe_directory(tid, args);
+                self.observe_chdir(tid, name);
                 if is_fork(name) {
-                    let flags = flags(name, args);
-                    self.births.begins(tid, number, time, flags);
-                    self.end(tid, number, after, flags);
-                } else if makes_namespaces(name) && value::result(after) == Some(0) {
-                    self.births.namespace(tid, flags(name, args));
+                    let flags = parse_flags(name, args);
+                    self.births.begin_fork(tid, number, time, flags);
+                    self.end_fork(tid, number, after, flags);
+                } else if makes_namespaces(name) && value::parse_result(after) == Some(0) {
+                    self.births.add_namespace(tid, parse_flags(name, args));
                 }
             }
             Body::Resume(name, args, after) => {
                 if is_fork(name) {
-                    self.end(tid, number, after, flags(name, args));
+                    self.end_fork(tid, number, after, parse_flags(name, args));
                 }
             }
             Body::Exited(_) | Body::Killed(..) => self.births.thread_ended(tid),
@@ -63,71 +64,76 @@ impl FirstPass {
         }
     }
 
-    fn end(&mut self, tid: u32, number: u64, after: &str, flags: u64) {
-        let result = value::result(after).unwrap_or(0);
-        self.births.ends(tid, number, result, value::translated(after), flags);
+    /// Notes the return of a call that started a thread, from the text after its arguments.
+    fn end_fork(&mut self, tid: u32, number: u64, after: &str, flags: u64) {
+        let result = value::parse_result(after).unwrap_or(0);
+        self.births.end_fork(tid, number, result, value::parse_translated_id(after), flags);
     }
 
-    fn directory(&mut self, tid: u32, args: &str) {
+    /// Notes the thread's first working directory, if the call's arguments show it.
+    fn observe_directory(&mut self, tid: u32, args: &str) {
         // Only the first counts: later ones may follow a chdir(2).
         let at_all = |args: &str| args.contains("AT_FDCWD") || args.contains("-100");
         if self.directories.contains_key(&tid) || !at_all(args) {
             return;
         }
         let at_cwd = |part: &str| {
-            value::number(part, None) == Some(i64::from(abi::AT_FDCWD).cast_unsigned())
+            value::parse_number(part, None) == Some(i64::from(abi::AT_FDCWD).cast_unsigned())
         };
         let found = value::split(args)
             .iter()
             .filter(|part| at_cwd(part))
-            .find_map(|part| value::path(part).map(|(path, _)| path));
+            .find_map(|part| value::parse_path(part).map(|(path, _)| path));
         if let Some(path) = found.filter(|p| p.starts_with(b"/")) {
             self.directories.insert(tid, path);
         }
     }
 
-    /// After a chdir(2), the working directory is not the first one.
-    fn moves(&mut self, tid: u32, name: &str) {
-        let moves = |row: &abi::Row| matches!(row.shape.effect, Effect::Chdir | Effect::Fchdir);
+    /// Notes that a chdir(2) makes the working directory unknown, unless an earlier line has shown
+    /// it.
+    fn observe_chdir(&mut self, tid: u32, name: &str) {
+        let moves = |row: &abi::Row| matches!(row.spec.effect, Effect::Chdir | Effect::Fchdir);
         if abi::by_name(name).is_some_and(moves) {
             self.directories.entry(tid).or_default();
         }
     }
 
-    /// The first working directory of a thread, if the log shows it.
+    /// Returns the first working directory of a thread, if the log shows it.
     pub fn directory_of(&self, tid: u32) -> Option<&Vec<u8>> {
         self.directories.get(&tid).filter(|path| !path.is_empty())
     }
 
-    /// The first thread of the log, which lines without a thread id are about.
-    pub fn main(&mut self) -> u32 {
-        let main = self.births.first().filter(|tid| *tid != 0).unwrap_or(1);
+    /// Returns the first thread of the log, which lines without a thread id are about.
+    pub fn main_thread(&mut self) -> u32 {
+        let main = self.births.first_thread().filter(|tid| *tid != 0).unwrap_or(1);
         self.births.set_main_thread(main);
         main
     }
 }
 
-/// Whether the call takes flags of clone(2), among them those of new namespaces.
+/// Returns whether the call takes flags of clone(2), among them those of new namespaces.
 fn makes_namespaces(name: &str) -> bool {
-    abi::by_name(name).is_some_and(|row| row.shape.args.iter().any(has_clone_flags))
+    abi::by_name(name).is_some_and(|row| row.spec.args.iter().any(has_clone_flags))
 }
 
+/// Returns whether the argument is a set of flags of clone(2).
 fn has_clone_flags(arg: &abi::Arg) -> bool {
     matches!(arg.kind, abi::Kind::Flags(set) if set.name == CLONE.name)
 }
 
-/// The flags of clone(2) in the arguments of a call that takes them, as names or as a number.
-fn flags(name: &str, args: &str) -> u64 {
+/// Returns the flags of clone(2) in the arguments of a call that takes them, as names or as a
+/// number.
+fn parse_flags(name: &str, args: &str) -> u64 {
     let Some(row) = abi::by_name(name) else { return 0 };
     let parts = value::split(args);
     let field = |part: &str| {
         let inside = part.trim_start_matches('{');
         let value = inside.strip_prefix("flags=")?;
-        Some(value::words(value.split([',', '}']).next().unwrap_or_default(), Some(&CLONE)))
+        Some(value::sum_known(value.split([',', '}']).next().unwrap_or_default(), Some(&CLONE)))
     };
     let named = parts.iter().find_map(|part| field(part));
     named.unwrap_or_else(|| {
-        let at = row.shape.args.iter().position(has_clone_flags);
-        at.and_then(|at| parts.get(at)).map_or(0, |part| value::words(part, Some(&CLONE)))
+        let at = row.spec.args.iter().position(has_clone_flags);
+        at.and_then(|at| parts.get(at)).map_or(0, |part| value::sum_known(part, Some(&CLONE)))
     })
 }

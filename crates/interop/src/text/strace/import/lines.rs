@@ -35,42 +35,44 @@ impl Lines {
     /// if one cannot be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let mut this = Self { files: Vec::new(), next: BinaryHeap::new(), bytes: 0 };
-        for (path, tid) in family(path) {
+        for (path, tid) in sibling_files(path) {
             this.bytes += path.metadata().map_or(0, |m| m.len());
             let lines = lines::Lines::open(&path)?;
             this.files.push(Source { lines, tid, clock: 0, days: 0, next: String::new() });
-            this.fill(this.files.len() - 1)?;
+            this.read_next(this.files.len() - 1)?;
         }
         Ok(this)
     }
 
-    fn fill(&mut self, file: usize) -> Result<(), Error> {
-        if let Some(time) = self.files[file].fill()? {
+    /// Reads the next line of a file, and queues the file by the line's time.
+    fn read_next(&mut self, file: usize) -> Result<(), Error> {
+        if let Some(time) = self.files[file].read_next()? {
             self.next.push(Reverse((time, file)));
         }
         Ok(())
     }
 
-    /// Calls `each` with every line, its time and its number.
-    pub fn each(
+    /// Calls `each` with every line, its time and its number, in the order of time.
+    pub fn for_each_line(
         &mut self,
         each: &mut dyn FnMut(Line<'_>, u64, u64) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut number = 0;
         while let Some(Reverse((time, file))) = self.next.pop() {
             let source = &self.files[file];
-            let mut line = Line::read(&source.next);
+            let mut line = Line::parse(&source.next);
             line.tid = line.tid.or(source.tid);
             number += 1;
             each(line, time, number)?;
-            self.fill(file)?;
+            self.read_next(file)?;
         }
         Ok(())
     }
 }
 
-/// The file itself, or all files of `strace -ff -o NAME` (`NAME.PID`) if it is one of them.
-fn family(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
+/// Returns the file itself, or all files of `strace -ff -o NAME` (`NAME.PID`) if it is one of them,
+/// each with its thread.
+fn sibling_files(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
     let number =
         |p: &Path| p.extension().and_then(|e| e.to_str()).and_then(|e| e.parse::<u32>().ok());
     let (Some(_), Some(parent)) = (number(path), path.parent()) else {
@@ -88,9 +90,9 @@ fn family(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
 
 impl Source {
     /// Reads the next line, and returns its time.
-    fn fill(&mut self) -> Result<Option<u64>, Error> {
-        let Some(text) = self.lines.next()? else { return Ok(None) };
-        let time = match line::time(&text) {
+    fn read_next(&mut self) -> Result<Option<u64>, Error> {
+        let Some(text) = self.lines.next_line()? else { return Ok(None) };
+        let time = match line::parse_time(&text) {
             When::Epoch(t) => t,
             When::Day(t) => {
                 let t = t.saturating_add(self.days);

@@ -7,7 +7,7 @@ use crate::text::strace::line::{Body, Line};
 use crate::text::strace::value::{self, Parsed};
 use crate::{Error, Outcome};
 use ::import::{Import, ImportedCall};
-use abi::{Effect, Kind, Replay, Row, Shape};
+use abi::{CallSpec, Effect, Kind, Replay, Row};
 use ahash::HashMap;
 use linux_raw_sys::errno::{EBADF, EFAULT};
 use linux_raw_sys::general::O_RDWR;
@@ -38,6 +38,8 @@ pub(crate) struct StraceImport {
 }
 
 impl StraceImport {
+    /// Starts the second pass. `main` is the thread of lines without a thread id; `first` and
+    /// `births` are what the first pass found.
     pub fn new(import: Import, main: u32, first: FirstPass, births: Parents) -> Self {
         Self {
             import,
@@ -51,21 +53,22 @@ impl StraceImport {
         }
     }
 
-    fn left_out(&mut self, what: &str) {
-        self.import.left_out(what, 1);
+    /// Counts a call or line that is not imported.
+    fn count_left_out(&mut self, what: &str) {
+        self.import.count_left_out(what, 1);
     }
 
-    /// Takes a line; `number` counts lines from 1.
-    pub fn line(&mut self, line: Line<'_>, time: u64, number: u64) -> Result<(), Error> {
+    /// Imports a line. `number` counts lines from 1.
+    pub fn import_line(&mut self, line: Line<'_>, time: u64, number: u64) -> Result<(), Error> {
         // Lines without a number are about the only one that is left.
         let only = || self.alive.first().copied().filter(|_| self.alive.len() == 1);
         let tid = line.tid.or_else(only).unwrap_or(self.main);
         if self.births.orphans.contains(&number) {
             let directory = self.first.directory_of(tid).cloned();
-            self.import.existing_thread(tid, time, directory.as_deref())?;
+            self.import.add_existing_thread(tid, time, directory.as_deref())?;
         }
         for (child, fork) in self.births.at.remove(&number).unwrap_or_default() {
-            self.import.fork(child, fork)?;
+            self.import.add_fork(child, fork)?;
         }
         let begun = |name: &str, args: &str| PendingCall {
             tid,
@@ -74,35 +77,37 @@ impl StraceImport {
             args: args.to_owned(),
         };
         match line.body {
-            Body::Call(name, args, after) => self.call(begun(name, args), after, None),
+            Body::Call(name, args, after) => self.import_call(begun(name, args), after, None),
             Body::Begin(name, args) => {
                 self.alive.insert(tid);
                 let before = self.open.insert(tid, begun(name, args));
-                self.broken(before, "starts of calls without a return")
+                self.add_broken(before, "starts of calls without a return")
             }
             Body::Resume(name, args, after) => match self.open.remove(&tid) {
                 Some(mut begun) if begun.name == name => {
-                    join(&mut begun.args, args);
-                    self.call(begun, after, Some(time))
+                    join_arguments(&mut begun.args, args);
+                    self.import_call(begun, after, Some(time))
                 }
                 before => {
-                    self.left_out("returns of calls without a start");
-                    self.broken(before, "starts of calls without a return")
+                    self.count_left_out("returns of calls without a start");
+                    self.add_broken(before, "starts of calls without a return")
                 }
             },
-            Body::Signal(name) => match value::signal(name) {
-                Some(signal) => Ok(self.import.signal(tid, time, signal)?),
+            Body::Signal(name) => match value::signal_by_name(name) {
+                Some(signal) => Ok(self.import.add_signal(tid, time, signal)?),
                 None => {
-                    self.left_out("signals with an unknown name");
+                    self.count_left_out("signals with an unknown name");
                     Ok(())
                 }
             },
-            Body::Exited(status) => self.gone(tid, time, u64::from(status & 0xff) << 8),
-            Body::Killed(name, dumped) => match value::signal(name) {
-                Some(signal) => self.gone(tid, time, signal | if dumped { DUMPED } else { 0 }),
+            Body::Exited(status) => self.end_thread(tid, time, u64::from(status & 0xff) << 8),
+            Body::Killed(name, dumped) => match value::signal_by_name(name) {
+                Some(signal) => {
+                    self.end_thread(tid, time, signal | if dumped { DUMPED } else { 0 })
+                }
                 None => {
-                    self.left_out("ends by signals with an unknown name");
-                    self.gone(tid, time, 0x7f)
+                    self.count_left_out("ends by signals with an unknown name");
+                    self.end_thread(tid, time, 0x7f)
                 }
             },
             Body::Superseded(by) => {
@@ -112,57 +117,72 @@ impl StraceImport {
                     self.open.insert(tid, execve);
                 }
                 self.alive.remove(&by);
-                self.unreturned(ended)
+                self.add_unreturned(ended)
             }
             Body::Message => Ok(()),
             Body::Unknown => {
-                self.left_out("lines that are not calls");
+                self.count_left_out("lines that are not calls");
                 Ok(())
             }
         }
     }
 
-    /// Adds a call whose return is missing, and counts it.
-    fn broken(&mut self, begun: Option<PendingCall>, why: &str) -> Result<(), Error> {
+    /// Adds a call whose return is missing, and counts it for the reason `why`.
+    fn add_broken(&mut self, begun: Option<PendingCall>, why: &str) -> Result<(), Error> {
         if begun.is_some() {
-            self.left_out(why);
+            self.count_left_out(why);
         }
-        self.unreturned(begun)
+        self.add_unreturned(begun)
     }
 
     /// Adds a call that did not return.
-    fn unreturned(&mut self, begun: Option<PendingCall>) -> Result<(), Error> {
-        begun.map_or(Ok(()), |begun| self.call(begun, "?", None))
+    fn add_unreturned(&mut self, begun: Option<PendingCall>) -> Result<(), Error> {
+        begun.map_or(Ok(()), |begun| self.import_call(begun, "?", None))
     }
 
-    fn gone(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
+    /// Adds the end of a thread, with its wait status. A call under way did not return.
+    fn end_thread(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
         let ended = self.open.remove(&tid);
-        self.unreturned(ended)?;
+        self.add_unreturned(ended)?;
         self.alive.remove(&tid);
-        Ok(self.import.exit(tid, time, status)?)
+        Ok(self.import.add_exit(tid, time, status)?)
     }
 
-    fn call(&mut self, begun: PendingCall, after: &str, resumed: Option<u64>) -> Result<(), Error> {
+    /// Imports a call whose line is whole. `after` is the text behind its arguments; `resumed` is
+    /// the time of the line that resumes an unfinished call.
+    fn import_call(
+        &mut self,
+        begun: PendingCall,
+        after: &str,
+        resumed: Option<u64>,
+    ) -> Result<(), Error> {
         let PendingCall { tid, entered, name, args } = begun;
         self.alive.insert(tid);
-        let Some(mut imported) = row(&name).map(|row| ImportedCall::of(row, tid, entered)) else {
-            self.left_out(&format!("calls of {name}, which is not in the table of system calls"));
+        let Some(mut imported) =
+            table_row(&name).map(|row| ImportedCall::from_row(row, tid, entered))
+        else {
+            self.count_left_out(&format!(
+                "calls of {name}, which is not in the table of system calls"
+            ));
             return Ok(());
         };
-        if let Some(ret) = value::result(after) {
-            imported.returned(value::spent(after, entered).or(resumed).unwrap_or(entered), ret);
+        if let Some(ret) = value::parse_result(after) {
+            imported.set_returned(
+                value::parse_return_time(after, entered).or(resumed).unwrap_or(entered),
+                ret,
+            );
         }
         let parts = value::split(&args);
-        let parts: Vec<(usize, &str)> = placed(&imported, &parts);
+        let parts: Vec<(usize, &str)> = assign_arguments(&imported, &parts);
         // The value of one argument may decide what the others are.
-        if let Some((i, text)) = choosing(imported.row, &parts) {
-            let kind = imported.row.shape.args[i].kind;
+        if let Some((i, text)) = selecting_argument(imported.row, &parts) {
+            let kind = imported.row.spec.args[i].kind;
             value::parse(&mut imported, i, kind, text);
         }
-        let shape = imported.row.shape(&imported.call.args);
+        let spec = imported.row.spec(&imported.call.args);
         let (mut cut, mut unknown, mut abbreviated) = (false, false, false);
         for &(i, text) in &parts {
-            let Some(arg) = shape.args.get(i) else { continue };
+            let Some(arg) = spec.args.get(i) else { continue };
             match value::parse(&mut imported, i, arg.kind, text) {
                 Parsed::Whole => {}
                 Parsed::Cut => cut = true,
@@ -172,39 +192,42 @@ impl StraceImport {
         }
         self.cut += u64::from(cut);
         if unknown {
-            self.left_out(&format!("unknown words in arguments of {name}"));
+            self.count_left_out(&format!("unknown words in arguments of {name}"));
         }
-        self.abbreviated += u64::from(abbreviated && shape.replay == Replay::Issue);
+        self.abbreviated += u64::from(abbreviated && spec.replay == Replay::Issue);
         for &(i, text) in &parts {
-            self.descriptor_open_at_start(&imported, shape, i, text)?;
+            self.add_open_descriptor(&imported, spec, i, text)?;
         }
-        if matches!(shape.effect, Effect::Exit | Effect::ExitGroup) {
-            imported.call.left = None;
+        if matches!(spec.effect, Effect::Exit | Effect::ExitGroup) {
+            imported.call.exited = None;
             imported.call.flags |= trace::record::NO_EXIT;
             self.alive.remove(&tid);
         }
-        Ok(self.import.call(imported)?)
+        Ok(self.import.add_call(imported)?)
     }
 
-    /// Adds a descriptor that `-y` shows and no call opened: it was open when the recording began.
-    fn descriptor_open_at_start(
+    /// Adds a descriptor that `-y` shows and no call opened, as it was open when the recording
+    /// began.
+    fn add_open_descriptor(
         &mut self,
         imported: &ImportedCall,
-        shape: &Shape,
+        spec: &CallSpec,
         arg: usize,
         text: &str,
     ) -> Result<(), Error> {
-        let is_fd = shape.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
+        let is_fd = spec.args.get(arg).is_some_and(|a| matches!(a.kind, Kind::Fd | Kind::DirFd));
         let fd = imported.call.args.get(arg).map_or(-1, |v| *v as i32);
         // strace prints a path even if the call fails as the descriptor is closed.
         if !is_fd || fd < 0 || imported.call.errno() == Some(EBADF.cast_signed()) {
             return Ok(());
         }
         let (tid, time) = (imported.call.tid, imported.call.entered);
-        match value::path(text).filter(|(path, _)| path.starts_with(b"/")) {
-            Some((path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
-                true => Ok(self.import.unlinked_descriptor(tid, time, fd, &path, O_RDWR)?),
-                false => Ok(self.import.descriptor(tid, time, fd, &path, O_RDWR)?),
+        match value::parse_path(text).filter(|(path, _)| path.starts_with(b"/")) {
+            Some((parse_path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
+                true => {
+                    Ok(self.import.add_unlinked_descriptor(tid, time, fd, &parse_path, O_RDWR)?)
+                }
+                false => Ok(self.import.add_open_descriptor(tid, time, fd, &parse_path, O_RDWR)?),
             },
             _ => Ok(()),
         }
@@ -215,12 +238,12 @@ impl StraceImport {
         let mut open: Vec<PendingCall> = std::mem::take(&mut self.open).into_values().collect();
         open.sort_by_key(|begun| (begun.entered, begun.tid));
         for begun in open {
-            self.unreturned(Some(begun))?;
+            self.add_unreturned(Some(begun))?;
         }
         let Self { mut import, births, cut, abbreviated, .. } = self;
         let mut count = |n: u64, what: &str| {
             if n > 0 {
-                import.left_out(what, n);
+                import.count_left_out(what, n);
             }
         };
         count(cut, "ends of strings that strace cut (a larger -s keeps them)");
@@ -238,14 +261,14 @@ impl StraceImport {
     }
 }
 
-/// The row of a call, by its name or by the number of one that strace does not know.
-fn row(name: &str) -> Option<&'static Row> {
+/// Returns the row of a call, by its name or by the number of one that strace does not know.
+fn table_row(name: &str) -> Option<&'static Row> {
     let number = || u32::from_str_radix(name.strip_prefix("syscall_0x")?, 16).ok();
     abi::by_name(name).or_else(|| abi::by_number(number()?))
 }
 
-/// Joins the arguments of an unfinished call and those of the line that resumes it.
-fn join(begun: &mut String, rest: &str) {
+/// Joins the arguments of an unfinished call with those of the line that resumes it.
+fn join_arguments(begun: &mut String, rest: &str) {
     let list = !begun.is_empty() && !begun.ends_with(',') && !rest.is_empty();
     if list && !rest.starts_with([',', '=']) {
         begun.push(',');
@@ -254,13 +277,13 @@ fn join(begun: &mut String, rest: &str) {
     begun.push_str(rest);
 }
 
-/// The arguments with their indices. strace prints the two halves of an offset as one, and the
-/// arguments of clone(2) by name.
-fn placed<'t>(
+/// Returns the arguments with their indices. strace prints the two halves of an offset as one, and
+/// the arguments of clone(2) by name.
+fn assign_arguments<'t>(
     imported: &ImportedCall,
     parts: &'t [std::borrow::Cow<'_, str>],
 ) -> Vec<(usize, &'t str)> {
-    let args = imported.row.shape.args;
+    let args = imported.row.spec.args;
     let joined = parts.len() < args.len();
     let mut places = (0..usize::MAX)
         .filter(|i| !joined || !args.get(*i).is_some_and(|a| a.kind == Kind::PosHigh));
@@ -268,18 +291,18 @@ fn placed<'t>(
         .iter()
         .filter_map(|text| {
             let place = places.next()?;
-            named(&imported.row.shape, text).or(Some((place, &**text)))
+            argument_by_name(&imported.row.spec, text).or(Some((place, &**text)))
         })
         .collect()
 }
 
-/// The argument whose value decides what the others are.
-fn choosing<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str)> {
+/// Returns the argument whose value decides what the others mean.
+fn selecting_argument<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str)> {
     let by = usize::from(row.selector);
     parts.iter().copied().find(|(i, _)| *i == by && !row.variants.is_empty())
 }
 
-/// Whether the kernel read or wrote the memory that the argument points to.
+/// Returns whether the kernel read or wrote the memory that the argument points to.
 fn was_copied(imported: &ImportedCall, kind: Kind) -> bool {
     let out = matches!(kind, Kind::Out(..) | Kind::OutIov { .. });
     let in_ = matches!(
@@ -294,12 +317,12 @@ fn was_copied(imported: &ImportedCall, kind: Kind) -> bool {
     in_ && imported.call.errno() != Some(EFAULT.cast_signed()) || out && imported.call.succeeded()
 }
 
-/// `name=value`, as strace prints the arguments of clone(2): the index goes by the name.
-fn named<'t>(shape: &Shape, text: &'t str) -> Option<(usize, &'t str)> {
+/// Parses `name=value`, as strace prints the arguments of clone(2). The name determines the index.
+fn argument_by_name<'t>(spec: &CallSpec, text: &'t str) -> Option<(usize, &'t str)> {
     let (name, value) = text.split_once('=').filter(|(name, _)| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
     })?;
-    let known = shape.args.iter().position(|a| {
+    let known = spec.args.iter().position(|a| {
         a.name == name
             || a.name.ends_with(name)
             || a.name.starts_with(name)

@@ -35,7 +35,7 @@ pub(crate) fn split(text: &str) -> Vec<Cow<'_, str>> {
             Token::Other if b == b',' && deep == 0 => {
                 parts.push(std::mem::replace(&mut part, Part::new(text)).finish());
             }
-            Token::Comment => part.trim(),
+            Token::Comment => part.trim_end(),
             _ => part.add(from, end),
         }
     }
@@ -59,6 +59,7 @@ impl<'a> Part<'a> {
         Self { text, from: 0, end: 0, own: None }
     }
 
+    /// Appends a part of the text. Parts that follow each other are not copied.
     fn add(&mut self, from: usize, end: usize) {
         let more = self.text.get(from..end);
         match (&mut self.own, more) {
@@ -74,8 +75,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Drops the blanks at the end.
-    fn trim(&mut self) {
+    /// Removes the blanks at the end.
+    fn trim_end(&mut self) {
         match &mut self.own {
             Some(own) => own.truncate(own.trim_end().len()),
             None => {
@@ -85,6 +86,7 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Returns the collected text without blanks around it.
     fn finish(self) -> Cow<'a, str> {
         match self.own {
             Some(own) => Cow::Owned(own.trim().to_owned()),

@@ -1,84 +1,90 @@
 //! Parses what a pointer leads to.
 
-use super::text::string;
-use super::words::{number, signal};
+use super::text::parse_string;
+use super::words::{parse_number, signal_by_name};
 use crate::text::strace::lexer::split::split;
 use abi::{FieldKind, Form, Layout};
 use linux_raw_sys::general::*;
 
-/// The bytes that a pointer leads to; `None` if strace left some of them out.
-pub(crate) fn pointed(layout: &Layout, text: &str) -> Option<Vec<u8>> {
+/// Returns the bytes that a pointer leads to. Returns `None` if strace left some of them out.
+pub(crate) fn parse_pointee(layout: &Layout, text: &str) -> Option<Vec<u8>> {
     match layout.form {
-        Form::Text | Form::Opaque => string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes),
+        Form::Text | Form::Opaque => {
+            parse_string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes)
+        }
         Form::Fds => {
             let parts = split(text.strip_prefix('[')?.strip_suffix(']')?);
             parts
                 .iter()
-                .map(|p| number(p, None).map(|v| (v as u32).to_le_bytes()))
+                .map(|p| parse_number(p, None).map(|v| (v as u32).to_le_bytes()))
                 .collect::<Option<Vec<_>>>()
                 .map(|b| b.concat())
         }
         Form::Struct if layout.fields.len() == 1 && layout.fields[0].name.is_empty() => {
             let field = &layout.fields[0];
             let value = match field.kind {
-                FieldKind::Flags(set) => number(text, Some(set)),
-                _ => number(inside(text, '[', ']').unwrap_or(text), None),
+                FieldKind::Flags(set) => parse_number(text, Some(set)),
+                _ => parse_number(strip_brackets(text, '[', ']').unwrap_or(text), None),
             }?;
             Some(value.to_le_bytes()[..usize::from(field.size)].to_vec())
         }
-        Form::Struct => structure(layout, text),
+        Form::Struct => parse_struct(layout, text),
         Form::Array => {
             let parts = split(text.strip_prefix('[')?.strip_suffix(']')?);
             parts
                 .iter()
-                .map(|p| structure(layout, p))
+                .map(|p| parse_struct(layout, p))
                 .collect::<Option<Vec<_>>>()
                 .map(|b| b.concat())
         }
         Form::Sockaddr | Form::SocketName => {
             let fields = split(text.strip_prefix('{')?.strip_suffix('}')?);
             let path = fields.iter().find_map(|f| f.strip_prefix("sun_path="))?;
-            let (path, cut) = string(path)?;
+            let (path, cut) = parse_string(path)?;
             (!cut && !fields.is_empty()).then(|| [&1u16.to_le_bytes()[..], &path, &[0]].concat())
         }
-        Form::Dirents64 => entries(text),
-        Form::Host | Form::Names => string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes),
+        Form::Dirents64 => parse_dirents(text),
+        Form::Host | Form::Names => {
+            parse_string(text).filter(|(_, cut)| !cut).map(|(bytes, _)| bytes)
+        }
         Form::Data | Form::Dirents | Form::BitSet => None,
     }
 }
 
-fn inside(text: &str, open: char, close: char) -> Option<&str> {
+/// Returns the text between two brackets.
+fn strip_brackets(text: &str, open: char, close: char) -> Option<&str> {
     text.strip_prefix(open)?.strip_suffix(close)
 }
 
-fn structure(layout: &Layout, text: &str) -> Option<Vec<u8>> {
+/// Returns the bytes of a struct. Returns `None` if a field is unknown.
+fn parse_struct(layout: &Layout, text: &str) -> Option<Vec<u8>> {
     // `UTIME_NOW` stands for a whole struct.
-    if let Some(v) = number(text, None).filter(|_| text.starts_with("UTIME_")) {
+    if let Some(v) = parse_number(text, None).filter(|_| text.starts_with("UTIME_")) {
         return Some([0u64.to_le_bytes(), v.to_le_bytes()].concat());
     }
     let mut bytes = vec![0; layout.size as usize];
-    fields(layout, "", text, &mut bytes)?;
+    parse_fields(layout, "", text, &mut bytes)?;
     Some(bytes)
 }
 
-/// Writes the fields of `text` into `bytes`. `prefix`: the name of the struct within the struct,
-/// and a dot.
-fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option<()> {
-    for part in split(inside(text, '{', '}')?) {
+/// Writes the fields that `text` names into `bytes`. `prefix` is the path of the struct within the
+/// outer struct, with a dot at its end.
+fn parse_fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option<()> {
+    for part in split(strip_brackets(text, '{', '}')?) {
         let (name, value) = part.split_once('=')?;
         let name = format!("{prefix}{name}");
         let known = layout.fields.iter().find(|f| f.name == name || f.name == format!("{name}_"));
         let Some(field) = known else {
             let within = format!("{name}.");
             if layout.fields.iter().any(|f| f.name.starts_with(&within)) {
-                fields(layout, &within, value, bytes)?;
+                parse_fields(layout, &within, value, bytes)?;
             }
             continue;
         };
         let (at, width) = (field.at as usize, usize::from(field.size));
         let place = bytes.get_mut(at..at + width)?;
         if field.kind == FieldKind::Text {
-            let (text, cut) = string(value)?;
+            let (text, cut) = parse_string(value)?;
             let end = text.len().min(width);
             place[..end].copy_from_slice(&text[..end]);
             if cut {
@@ -88,8 +94,10 @@ fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option
         }
         let set = if let FieldKind::Flags(set) = field.kind { Some(set) } else { None };
         let value = match field.kind {
-            FieldKind::Flags(set) if set.name == "SIG" && value.starts_with("SIG") => signal(value),
-            _ => number(value, set).or_else(|| pair(value)),
+            FieldKind::Flags(set) if set.name == "SIG" && value.starts_with("SIG") => {
+                signal_by_name(value)
+            }
+            _ => parse_number(value, set).or_else(|| parse_fsid(value)),
         }?;
         let width = width.min(8);
         place[..width].copy_from_slice(&value.to_le_bytes()[..width]);
@@ -97,23 +105,23 @@ fn fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option
     Some(())
 }
 
-/// `{val=[0x1, 0x2]}`, as strace prints the id of a file system.
-fn pair(text: &str) -> Option<u64> {
-    let words = inside(inside(text, '{', '}')?.strip_prefix("val=")?, '[', ']')?;
+/// Parses `{val=[0x1, 0x2]}`, as strace prints the id of a file system.
+fn parse_fsid(text: &str) -> Option<u64> {
+    let words = strip_brackets(strip_brackets(text, '{', '}')?.strip_prefix("val=")?, '[', ']')?;
     let (low, high) = words.split_once(", ")?;
-    Some(number(low, None)? & 0xffff_ffff | number(high, None)? << 32)
+    Some(parse_number(low, None)? & 0xffff_ffff | parse_number(high, None)? << 32)
 }
 
-/// The entries of a directory, in the format of getdents64(2).
-fn entries(text: &str) -> Option<Vec<u8>> {
+/// Returns the entries of a directory, in the format of getdents64(2).
+fn parse_dirents(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    for part in split(inside(text, '[', ']')?) {
-        let fields = split(inside(&part, '{', '}')?);
+    for part in split(strip_brackets(text, '[', ']')?) {
+        let fields = split(strip_brackets(&part, '{', '}')?);
         let field =
             |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
-        let word = |name: &str| number(field(name)?, None);
+        let word = |name: &str| parse_number(field(name)?, None);
         let len = usize::try_from(word("d_reclen")?).ok().filter(|len| *len < 1 << 16)?;
-        let (name, _) = string(field("d_name")?).filter(|(_, cut)| !cut)?;
+        let (name, _) = parse_string(field("d_name")?).filter(|(_, cut)| !cut)?;
         let kind = TYPES.iter().find(|(word, _)| Some(*word) == field("d_type"));
         let kind = kind.map(|(_, kind)| *kind).or_else(|| word("d_type")?.try_into().ok())?;
         let from = bytes.len();

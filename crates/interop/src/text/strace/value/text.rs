@@ -2,8 +2,8 @@
 
 use crate::text::strace::lexer::{Token, Tokens, quote_end};
 
-/// A string in quotes: its bytes, and whether it was cut.
-pub(crate) fn string(text: &str) -> Option<(Vec<u8>, bool)> {
+/// Parses a string in quotes. Returns its bytes, and whether it was cut.
+pub(crate) fn parse_string(text: &str) -> Option<(Vec<u8>, bool)> {
     let bytes = text.strip_prefix('@').unwrap_or(text).as_bytes();
     if bytes.first() != Some(&b'"') {
         return None;
@@ -13,6 +13,7 @@ pub(crate) fn string(text: &str) -> Option<(Vec<u8>, bool)> {
     Some((unescape(inside.strip_suffix(b"\"").unwrap_or(inside)), bytes[end..].starts_with(b"...")))
 }
 
+/// Replaces the escapes of C in a string by the bytes that they stand for.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -59,9 +60,9 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The path in `3</path>`, `4</dev/null<char 1:3>>` and `AT_FDCWD</path>`, and whether it is
+/// Returns the path in `3</path>`, `4</dev/null<char 1:3>>` or `AT_FDCWD</path>`, and whether it is
 /// followed by `(deleted)`.
-pub(crate) fn path(text: &str) -> Option<(Vec<u8>, bool)> {
+pub(crate) fn parse_path(text: &str) -> Option<(Vec<u8>, bool)> {
     let (_, from, end) = Tokens::new(text).find(|(sign, ..)| *sign == Token::Named)?;
     let name = text[from + 1..end - 1].split('<').next()?;
     Some((unescape(name.as_bytes()), text[end..].starts_with("(deleted)")))

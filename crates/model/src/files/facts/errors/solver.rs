@@ -7,7 +7,7 @@
 
 use super::unexplained::{End, Path, UnexplainedError};
 use super::{ELOOP, ENOENT, ENOTDIR, Facts};
-use crate::files::names::{Names, Place, Slot};
+use crate::files::names::{DirEntry, EntryState, Names};
 use crate::files::node::{NodeId, Observed};
 use crate::files::row::FileType;
 use ahash::HashMap;
@@ -72,7 +72,7 @@ struct Solver<'a> {
 }
 
 impl Facts {
-    /// Explains all errors that are in doubt, at the end.
+    /// Explains all errors that are still in doubt, when all calls are known.
     pub fn explain_errors(&mut self) {
         self.names.learn_replaced();
         let mut unexplained_errors: Vec<(UnexplainedError, usize)> =
@@ -93,6 +93,8 @@ impl Facts {
 }
 
 impl Solver<'_> {
+    /// Searches for explanations of all errors that contradict neither each other nor what is
+    /// known.
     fn solve(&mut self) {
         let all = 0..self.unexplained_errors.len();
         // An error that nothing explains is left alone.
@@ -119,7 +121,7 @@ impl Solver<'_> {
         }
     }
 
-    /// Takes an explanation for true. The errors that it may decide.
+    /// Assumes an explanation. Returns the errors that it may decide.
     fn assign(&mut self, explanation: &[(Var, InitialState)]) -> VecDeque<usize> {
         let mut touched = VecDeque::new();
         for &(var, is) in explanation {
@@ -131,7 +133,8 @@ impl Solver<'_> {
         touched
     }
 
-    /// Takes what follows. Whether each of these errors still has an explanation.
+    /// Assumes what follows necessarily for these errors. Returns false if one of them has no
+    /// explanation left.
     fn propagate(&mut self, mut unexplained_errors: VecDeque<usize>) -> bool {
         let mut all = true;
         while let Some(doubt) = unexplained_errors.pop_front() {
@@ -147,8 +150,8 @@ impl Solver<'_> {
         all
     }
 
-    /// The explanations of an error that are possible still, the simplest first. An empty one is
-    /// true already.
+    /// Returns the explanations of an error that are still possible, the simplest first. An empty
+    /// one means that it is explained already.
     fn explanations(&mut self, number: usize) -> Explanations {
         let doubt = self.unexplained_errors[number].clone();
         let mut explanations = match &doubt.paths[..] {
@@ -162,6 +165,7 @@ impl Solver<'_> {
         Some(explanations)
     }
 
+    /// Returns the possible explanations of the error of a call with one path.
     fn explain_one_path(
         &mut self,
         number: usize,
@@ -193,8 +197,9 @@ impl Solver<'_> {
         Some(stopped)
     }
 
-    /// A rename failed with ENOTDIR: a path leads through what is no directory; or what is none was
-    /// to get or had a name with a slash; or a directory was to replace what is none.
+    /// Returns the possible explanations of an ENOTDIR of a rename: a path leads through a file
+    /// that is no directory; a file was to get, or had, a name with a slash at its end; or a
+    /// directory was to replace a file.
     fn explain_two_paths(&mut self, number: usize, from: &Path, to: &Path) -> Explanations {
         let PathOutcome { mut stopped, arrived } =
             self.path_outcome(number, from, true, &[InitialState::Leaf])?;
@@ -214,7 +219,7 @@ impl Solver<'_> {
         Some(stopped)
     }
 
-    /// What a call finds that does not follow the last name of a path.
+    /// Returns what a call finds at the last name of a path if it does not follow links there.
     fn of_the_name(&self, last: Last, path: &Path) -> Last {
         match last {
             Last::Var(Var::Node(id))
@@ -226,8 +231,9 @@ impl Solver<'_> {
         }
     }
 
-    /// How far a path may have paths in the tree as it was at first. `apart`: the call looks the
-    /// last name up in its directory, if it is no dot.
+    /// Returns how far a path can lead in the initial tree, with the assumptions that this needs.
+    /// `apart` is whether the call looks the last name up in its directory, if it is neither `.`
+    /// nor `..`.
     fn path_outcome(
         &mut self,
         number: usize,
@@ -274,7 +280,8 @@ impl Solver<'_> {
         Some(PathOutcome { stopped, arrived: None })
     }
 
-    /// `before`, and the name is this besides: one explanation, if it is possible.
+    /// Adds to the assumptions `before` that the name `last` was this initially. Returns no
+    /// explanation if that is impossible.
     fn with(
         &mut self,
         before: &[(Var, InitialState)],
@@ -303,7 +310,8 @@ impl Solver<'_> {
         if known { vec![before.to_vec()] } else { Vec::new() }
     }
 
-    /// Whether a name may be this, if nothing is known of it but that a file stood there.
+    /// Returns whether a name can have been this initially, if it is only known that a file existed
+    /// there.
     fn may_be(&self, var: Var, is: InitialState) -> bool {
         let Var::Node(id) = var else { return true };
         match is {
@@ -316,6 +324,7 @@ impl Solver<'_> {
         }
     }
 
+    /// Returns what is known, or assumed, of the initial state of a name.
     fn knowledge(&mut self, var: Var) -> Knowledge {
         if let Some(is) = self.found.get(&var) {
             return Knowledge::InitialState(*is);
@@ -338,7 +347,8 @@ impl Solver<'_> {
         }
     }
 
-    /// A name in a directory as it was at first; `None`: nothing is known of it.
+    /// Returns a name in a directory of the initial tree. Returns `None` if nothing can be known of
+    /// it.
     fn child(&mut self, dir: Var, name: &[u8]) -> Option<Var> {
         if name == b".." {
             return None;
@@ -363,7 +373,7 @@ impl Solver<'_> {
         Some(Var::Name(number))
     }
 
-    /// Puts what was found into the tree.
+    /// Applies the explanations that were found to the tree.
     fn apply(mut self) {
         let mut files: Vec<Option<NodeId>> = vec![None; self.names_of.len()];
         for var in std::mem::take(&mut self.assigned) {
@@ -386,19 +396,20 @@ impl Solver<'_> {
                 Var::Name(number) => files[number],
             };
             let Some(dir) = dir else { continue };
-            let place = Place { dir, name, slot: Slot::Unknown };
+            let dir_entry = DirEntry { dir, name, state: EntryState::Unknown };
             let seen = match is {
                 InitialState::Directory => Observed::kind(FileType::Directory),
                 InitialState::Leaf => Observed::leaf(),
                 InitialState::Nowhere => Observed::kind(FileType::Link),
-                InitialState::Circle => {
-                    Observed { target: Some(place.name.to_vec()), ..Observed::kind(FileType::Link) }
-                }
+                InitialState::Circle => Observed {
+                    target: Some(dir_entry.name.to_vec()),
+                    ..Observed::kind(FileType::Link)
+                },
                 InitialState::Nothing => continue,
             };
-            let id = match self.names.node(dir).entries.contains_key(&place.name) {
-                true => self.names.add_initial(&place, &seen),
-                false => self.names.note_exists(&place, &seen),
+            let id = match self.names.node(dir).entries.contains_key(&dir_entry.name) {
+                true => self.names.add_initial(&dir_entry, &seen),
+                false => self.names.note_exists(&dir_entry, &seen),
             };
             let node = self.names.node_mut(id);
             if *is == InitialState::Leaf {
@@ -409,6 +420,7 @@ impl Solver<'_> {
     }
 }
 
+/// Returns the outcome of a path that leads to a file of this initial state.
 fn arrived(is: InitialState) -> PathOutcome {
     PathOutcome { stopped: Vec::new(), arrived: Some((Vec::new(), Last::InitialState(is))) }
 }

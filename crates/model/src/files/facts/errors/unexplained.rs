@@ -6,7 +6,7 @@
 //! no more than [`MOST`]: the first ones.
 
 use super::{ELOOP, ENOENT, ENOTDIR, Facts, PathArg};
-use crate::files::names::{Place, Slot, Walk};
+use crate::files::names::{DirEntry, EntryState, Walk};
 use crate::files::node::NodeId;
 use crate::files::row::FileType;
 use abi::Role;
@@ -55,7 +55,7 @@ pub struct UnexplainedError {
 }
 
 impl Facts {
-    /// Keeps an error in mind.
+    /// Keeps an error, to explain it when all calls are known.
     pub(in crate::files::facts) fn keep_unexplained(&mut self, errno: i32, paths: &[PathArg]) {
         let Some(first) = paths.first() else { return };
         let wanted = match (errno, paths.len()) {
@@ -78,35 +78,41 @@ impl Facts {
         }
     }
 
-    /// `None`: what is known explains the error, or nothing will.
+    /// Returns the part of a path that the error may come from. Returns `None` if what is known
+    /// explains the error, or nothing can.
     fn reached(&self, paths: &PathArg) -> Option<Path> {
-        let known =
-            |place: &Place| if let Slot::Node(node) = place.slot { Some(node) } else { None };
+        let known = |dir_entry: &DirEntry| {
+            if let EntryState::Node(node) = dir_entry.state { Some(node) } else { None }
+        };
         let leaf = |node: NodeId| {
             self.names.node(node).leaf
                 || !matches!(self.names.node(node).kind, FileType::Unknown | FileType::Directory)
         };
         let mut dot = false;
         let end = match &paths.walk {
-            Walk::Stopped(Place { slot: Slot::Node(node), .. }, _) if leaf(*node) => return None,
-            Walk::Stopped(place, rest) => {
+            Walk::Stopped(DirEntry { state: EntryState::Node(node), .. }, _) if leaf(*node) => {
+                return None;
+            }
+            Walk::Stopped(dir_entry, rest) => {
                 dot = rest.last().is_some_and(|name| &**name == b".");
                 let rest = rest.iter().filter(|name| &***name != b".");
-                let names: Vec<_> = std::iter::once(&place.name).chain(rest).cloned().collect();
+                let names: Vec<_> = std::iter::once(&dir_entry.name).chain(rest).cloned().collect();
                 if names.len() > LONG {
                     return None;
                 }
-                End::From(place.dir, names, known(place))
+                End::From(dir_entry.dir, names, known(dir_entry))
             }
-            Walk::Place(Place { slot: Slot::Node(node), .. }) if leaf(*node) => End::Leaf,
-            Walk::Place(Place { slot: Slot::Node(node), .. })
+            Walk::Entry(DirEntry { state: EntryState::Node(node), .. }) if leaf(*node) => End::Leaf,
+            Walk::Entry(DirEntry { state: EntryState::Node(node), .. })
                 if self.names.node(*node).kind == FileType::Directory
                     && !self.names.may_be_behind_a_link(*node) =>
             {
                 End::Directory
             }
-            Walk::Place(Place { slot: Slot::Absent, .. }) => End::Absent,
-            Walk::Place(place) => End::From(place.dir, vec![place.name.clone()], known(place)),
+            Walk::Entry(DirEntry { state: EntryState::Absent, .. }) => End::Absent,
+            Walk::Entry(dir_entry) => {
+                End::From(dir_entry.dir, vec![dir_entry.name.clone()], known(dir_entry))
+            }
             Walk::At(_) => End::Directory,
             Walk::Virtual | Walk::Blocked => return None,
         };

@@ -3,12 +3,13 @@
 use super::*;
 
 impl Facts {
-    /// Whether the inode number of a file that is found belonged to one that others removed, which
-    /// is told then. `proven`: both names are those of the files themselves.
+    /// Returns whether the inode number of a found file belonged to a file that unrecorded
+    /// processes have removed, and adds that change. `proven` is whether both names are those of
+    /// the files themselves, not of links.
     pub(super) fn was_recycled(
         &mut self,
         call: &Call,
-        place: &Place,
+        dir_entry: &DirEntry,
         seen: &Observed,
         other: NodeId,
         proven: bool,
@@ -20,46 +21,49 @@ impl Facts {
         let doubtful = self.names.doubtful.contains(&(dir, name.clone()));
         let one = seen.links == Some(1) && node.kind == FileType::Regular;
         if !one
-            || !(proven || differs || dir == place.dir && name != place.name)
+            || !(proven || differs || dir == dir_entry.dir && name != dir_entry.name)
             || doubtful
-            || self.outside.overlapping.of_name(call, &name)
+            || self.outside.overlapping.may_have_changed_name(call, &name)
         {
             return false;
         }
         let after = node.last;
         let Some(path) = self.names.path_in(dir, &name) else { return false };
-        let slot = Slot::Node(other);
-        self.names.detach(&Place { dir, name, slot }, other);
+        let state = EntryState::Node(other);
+        self.names.detach(&DirEntry { dir, name, state }, other);
         self.add_change(Change { after, ..change(call, path, ChangeKind::Removed) }, None);
         true
     }
 
-    /// A name of which no call had looked at the file leads to one with a number that belonged to
-    /// another file, under another name. If it has one link, the other file is gone: others removed
-    /// it, and its number was given again. Nothing else is told than what the names themselves
-    /// prove: a symbolic link to the other file, and a directory that is reached in two ways, show
-    /// the same number.
+    /// Returns the file whose inode number the file at this name has now, if it was removed: no
+    /// call had looked at the name before, and the file has one link, so its number was given
+    /// again.
+    ///
+    /// Nothing else follows from equal numbers: a symbolic link to the other file, and a directory
+    /// that is reached in two ways, show the same number.
     pub(super) fn inode_was_reused(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         follow: bool,
-        place: &Place,
+        dir_entry: &DirEntry,
     ) -> Option<NodeId> {
-        let opened = call.identity(RESULT).filter(|_| shape.ret == Ret::Fd);
+        let opened = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd);
         let seen = match &opened {
             Some((identity, _)) => observed_in(identity),
-            None => stat_result(call, shape)?,
+            None => stat_result(call, spec)?,
         };
         let other = self.names.named(seen.id?)?;
-        let listed = match place.slot {
-            Slot::Node(node) if node == other || self.names.node(node).id.is_some() => return None,
-            slot => matches!(slot, Slot::Node(_)),
+        let listed = match dir_entry.state {
+            EntryState::Node(node) if node == other || self.names.node(node).id.is_some() => {
+                return None;
+            }
+            state => matches!(state, EntryState::Node(_)),
         };
         if seen.links != Some(1) {
             return None;
         }
-        let path = self.names.path_in(place.dir, &place.name)?;
+        let path = self.names.path_in(dir_entry.dir, &dir_entry.name)?;
         // No link of any directory led there.
         let straight = match &opened {
             Some((_, real)) => *real == path,
@@ -73,10 +77,10 @@ impl Facts {
         // While the program has the other file open, its number is not free: it was renamed.
         let held = |(file, n): &(Weak<OpenFile>, NodeId)| *n == other && file.strong_count() > 0;
         if !proven
-            || !self.names.is_apart(other, place.dir, straight)
+            || !self.names.is_apart(other, dir_entry.dir, straight)
             || self.open.values().any(held)
-            || self.outside.overlapping.of_name(call, &place.name)
-            || !self.was_recycled(call, place, &seen, other, true)
+            || self.outside.overlapping.may_have_changed_name(call, &dir_entry.name)
+            || !self.was_recycled(call, dir_entry, &seen, other, true)
         {
             return None;
         }
@@ -84,7 +88,7 @@ impl Facts {
         if listed {
             return None;
         }
-        let node = self.names.appear(place, &seen);
+        let node = self.names.appear(dir_entry, &seen);
         self.add_change(change(call, path, ChangeKind::Made), Some(node));
         Some(node)
     }

@@ -3,10 +3,10 @@
 //! When calls overlap, it is unknown which one acted first. So a state that no earlier call
 //! explains is put down to an unrecorded process only if no overlapping call can have made it.
 
-use abi::{Effect, Kind, PathUse, Role, Shape, argument_indices};
+use abi::{CallSpec, Effect, Kind, PathUse, Role, argument_indices};
 use ahash::HashMap;
 use linux_raw_sys::general::{O_CREAT, O_TRUNC};
-use processes::Bound;
+use processes::Operands;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trace::call::Call;
@@ -17,8 +17,8 @@ const MOST: usize = 256;
 /// A call that changes files.
 pub struct OverlappingCall {
     call: Arc<Call>,
-    shape: &'static Shape,
-    /// The open files behind its descriptors, by their numbers in the world.
+    spec: &'static CallSpec,
+    /// The open files behind its descriptors, by their numbers in [`processes::Processes`].
     files: [Option<u64>; 6],
 }
 
@@ -47,9 +47,9 @@ struct Closing {
 }
 
 impl Closing {
-    /// The call, if it closes what its process has open.
-    fn of(call: &Call) -> Option<Self> {
-        let fd = match call.shape()?.effect {
+    /// Returns the call if it closes all that its process has open.
+    fn closing_of(call: &Call) -> Option<Self> {
+        let fd = match call.spec()?.effect {
             Effect::Close { fd } | Effect::DupTo { new: fd, .. } => {
                 Some(call.args[usize::from(fd)])
             }
@@ -59,19 +59,19 @@ impl Closing {
         Some(Self { pid: call.pid, fd })
     }
 
-    /// What may take a descriptor from a call of which the kernel did not tell what file it was
-    /// about.
-    fn that_take_from(call: &Call, shape: &Shape) -> impl Iterator<Item = Self> {
+    /// Returns the kinds of calls that can have taken a descriptor away from this call, if the
+    /// kernel did not show which file it used.
+    fn closing_calls_of(call: &Call, spec: &CallSpec) -> impl Iterator<Item = Self> {
         let (pid, args) = (call.pid, call.args);
-        let fds = argument_indices(shape.uses.fd_args).filter(move |_| call.fd_snapshot.mode == 0);
+        let fds = argument_indices(spec.uses.fd_args).filter(move |_| call.fd_snapshot.mode == 0);
         let several =
-            argument_indices(shape.uses.fd_args).next().filter(|_| call.fd_snapshot.mode == 0);
+            argument_indices(spec.uses.fd_args).next().filter(|_| call.fd_snapshot.mode == 0);
         let which = fds.map(move |i| Some(args[i])).chain(several.map(|_| None));
         which.map(move |fd| Self { pid, fd })
     }
 }
 
-/// One more, or one less, of a kind.
+/// Counts one call more, or one less, of a kind.
 fn count(of: &mut HashMap<Closing, usize>, what: Closing, more: bool) {
     let n = of.entry(what).or_default();
     *n = if more { *n + 1 } else { n.saturating_sub(1) };
@@ -81,50 +81,52 @@ fn count(of: &mut HashMap<Closing, usize>, what: Closing, more: bool) {
 }
 
 impl OverlappingCalls {
-    /// A call begins; `number` names it until it ends.
-    pub fn enter<T>(&mut self, number: usize, call: &Arc<Call>, bound: &Bound<T>) {
-        let Some(shape) = call.shape().filter(|shape| changes(call, shape)) else { return };
-        let files = std::array::from_fn(|i| bound.fds[i].as_ref().map(|d| d.file.id));
-        for closing in Closing::that_take_from(call, shape) {
+    /// Notes that a call begins; `number` identifies it until it returns.
+    pub fn enter<T>(&mut self, number: usize, call: &Arc<Call>, operands: &Operands<T>) {
+        let Some(spec) = call.spec().filter(|spec| changes(call, spec)) else { return };
+        let files = std::array::from_fn(|i| operands.fds[i].as_ref().map(|d| d.file.id));
+        for closing in Closing::closing_calls_of(call, spec) {
             count(&mut self.exposed, closing, true);
         }
-        self.open.insert(number, OverlappingCall { call: call.clone(), shape, files });
+        self.open.insert(number, OverlappingCall { call: call.clone(), spec, files });
     }
 
-    /// A call begins. Whether a call that changes files overlaps one that closes its descriptor:
-    /// the number may have meant another file by then, and which one was changed is unknown.
+    /// Notes that a call begins. Returns whether a call that changes files overlaps one that closes
+    /// its descriptor: the number may then refer to another file, so that it is unknown which one
+    /// was changed.
     pub fn lose_track(&mut self, number: usize, call: &Call) -> bool {
-        if let Some(closing) = Closing::of(call) {
+        if let Some(closing) = Closing::closing_of(call) {
             let lost = self.exposed.contains_key(&closing);
             count(&mut self.closed, closing, true);
             self.closing.insert(number, closing);
             return lost;
         }
-        call.shape().filter(|shape| changes(call, shape)).is_some_and(|shape| {
-            Closing::that_take_from(call, shape).any(|closing| self.closed.contains_key(&closing))
+        call.spec().filter(|spec| changes(call, spec)).is_some_and(|spec| {
+            Closing::closing_calls_of(call, spec).any(|closing| self.closed.contains_key(&closing))
         })
     }
 
-    /// A call is over; what it does is compared with the others.
+    /// Removes and returns a call that is over, which is then compared with the others.
     pub fn leave(&mut self, number: usize) -> Option<OverlappingCall> {
         if let Some(closing) = self.closing.remove(&number) {
             count(&mut self.closed, closing, false);
         }
         let overlapping = self.open.remove(&number)?;
-        for closing in Closing::that_take_from(&overlapping.call, overlapping.shape) {
+        for closing in Closing::closing_calls_of(&overlapping.call, overlapping.spec) {
             count(&mut self.exposed, closing, false);
         }
         Some(overlapping)
     }
 
-    /// It has been dealt with. `alone`: no other call is under way.
+    /// Keeps a call that has been compared, while others overlap it. `alone` is whether no other
+    /// call is under way.
     pub fn left(&mut self, overlapping: Option<OverlappingCall>, alone: bool) {
         if alone {
             self.done.clear();
             return;
         }
         let Some(overlapping) = overlapping else { return };
-        self.done.push_back((overlapping.call.left.unwrap_or(u64::MAX), overlapping));
+        self.done.push_back((overlapping.call.exited.unwrap_or(u64::MAX), overlapping));
         if self.done.len() > MOST
             && let Some((left, _)) = self.done.pop_front()
         {
@@ -132,8 +134,8 @@ impl OverlappingCalls {
         }
     }
 
-    /// Whether a call that overlapped this one can have done something.
-    fn any(&self, call: &Call, can: impl Fn(&OverlappingCall) -> bool) -> bool {
+    /// Returns whether a call that overlapped this one satisfies `can`.
+    fn any_overlaps(&self, call: &Call, can: impl Fn(&OverlappingCall) -> bool) -> bool {
         if self.open.is_empty() && self.done.is_empty() {
             return call.entered <= self.forgotten;
         }
@@ -142,10 +144,10 @@ impl OverlappingCalls {
             || self.done.iter().any(|(left, overlapping)| *left >= call.entered && can(overlapping))
     }
 
-    /// Whether an overlapping call can have made, removed or replaced something called `name`, or
-    /// moved a directory above it.
-    pub fn of_name(&self, call: &Call, name: &[u8]) -> bool {
-        self.any(call, |other| {
+    /// Returns whether an overlapping call can have created, removed or replaced something called
+    /// `name`, or moved a directory above it.
+    pub fn may_have_changed_name(&self, call: &Call, name: &[u8]) -> bool {
+        self.any_overlaps(call, |other| {
             other.paths().any(|(arg, used)| {
                 let last = other.call.path(arg).map(last);
                 matches!(used.role, Role::Source | Role::Target)
@@ -154,43 +156,45 @@ impl OverlappingCalls {
         })
     }
 
-    /// Whether an overlapping call can have changed the content of a file. `is` tells whether an
-    /// open file leads to it, as far as that is known.
-    pub fn of_content(&self, call: &Call, is: impl Fn(u64) -> Option<bool>) -> bool {
-        self.any(call, |other| {
-            let by_path = other.shape.effect == Effect::Truncate && other.paths().next().is_some();
+    /// Returns whether an overlapping call can have changed the content of a file. `is` returns
+    /// whether an open file refers to that file, as far as it is known.
+    pub fn may_have_changed_content(&self, call: &Call, is: impl Fn(u64) -> Option<bool>) -> bool {
+        self.any_overlaps(call, |other| {
+            let by_path = other.spec.effect == Effect::Truncate && other.paths().next().is_some();
             let empties = other.paths().any(|(_, used)| {
                 matches!(used.role, Role::Open(from) if other.call.open_flags(from) & O_TRUNC != 0)
             });
             by_path
                 || empties
-                || argument_indices(other.shape.uses.fd_args)
-                    .filter(|i| !matches!(other.shape.args[*i].kind, Kind::DirFd))
+                || argument_indices(other.spec.uses.fd_args)
+                    .filter(|i| !matches!(other.spec.args[*i].kind, Kind::DirFd))
                     .any(|i| other.files[i].is_none_or(|file| is(file).unwrap_or(true)))
         })
     }
 }
 
 impl OverlappingCall {
+    /// Returns the path arguments of the call, with how it uses them.
     fn paths(&self) -> impl Iterator<Item = (u8, PathUse)> + '_ {
-        let args = self.shape.args.iter().enumerate();
+        let args = self.spec.args.iter().enumerate();
         args.filter_map(|(i, a)| Some((i as u8, a.kind.path_use()?)))
     }
 }
 
-/// Whether a call changes files, as far as its arguments tell.
-fn changes(call: &Call, shape: &Shape) -> bool {
+/// Returns whether a call changes files, as far as its arguments show.
+fn changes(call: &Call, spec: &CallSpec) -> bool {
     let opens = |from| call.open_flags(from) & (O_CREAT | O_TRUNC) != 0;
-    shape.changes
-        || shape.uses.writes_data
-        || shape.copies.is_some()
-        || shape.args.iter().filter_map(|a| a.kind.path_use()).any(|used| match used.role {
+    spec.changes
+        || spec.uses.writes_data
+        || spec.copies.is_some()
+        || spec.args.iter().filter_map(|a| a.kind.path_use()).any(|used| match used.role {
             Role::Lookup => false,
             Role::Open(from) => opens(from),
             _ => true,
         })
 }
 
+/// Returns the last component of a path.
 fn last(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|&b| b != b'/').map_or(0, |at| at + 1);
     path[..end].rsplit(|&b| b == b'/').next().unwrap_or_default()

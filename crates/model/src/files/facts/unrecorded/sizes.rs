@@ -5,31 +5,31 @@ use crate::files::row::State;
 use trace::record::CREATED;
 
 impl Facts {
-    /// Sizes that no recorded call explains.
+    /// Adds changes of size that no recorded call explains.
     pub(in crate::files::facts) fn sizes(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) {
         if !call.succeeded() {
             return;
         }
-        if let Some((node, size)) = self.size_seen(call, shape, context, paths) {
+        if let Some((node, size)) = self.size_seen(call, spec, context, paths) {
             self.size_is(call, node, size, true);
         }
-        let Some(fd) = shape.uses.fd.filter(|_| shape.ret == Ret::Bytes && call.ret >= 0) else {
+        let Some(fd) = spec.uses.fd.filter(|_| spec.ret == Ret::Bytes && call.ret >= 0) else {
             return;
         };
-        let (from, offset) = match shape.copies {
+        let (from, offset) = match spec.copies {
             Some(copies) => (
                 copies.from.fd,
                 call.copy_offset(copies.from.at).or_else(|| {
                     context.fds[usize::from(copies.from.fd)].as_ref().and_then(|fd| fd.offset)
                 }),
             ),
-            None if shape.uses.moves_data && !shape.uses.writes_data => {
+            None if spec.uses.moves_data && !spec.uses.writes_data => {
                 (fd, context.fds[usize::from(fd)].as_ref().and_then(|fd| fd.offset))
             }
             None => return,
@@ -41,19 +41,22 @@ impl Facts {
         }
     }
 
-    /// The size of a file that a call tells.
+    /// Returns the file whose size a call shows, and the size.
     fn size_seen(
         &mut self,
         call: &Call,
-        shape: &Shape,
+        spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) -> Option<(NodeId, u64)> {
-        if let [PathArg { used, walk: Walk::Place(Place { slot: Slot::Node(node), .. }), .. }] =
-            paths
+        if let [
+            PathArg {
+                used, walk: Walk::Entry(DirEntry { state: EntryState::Node(node), .. }), ..
+            },
+        ] = paths
         {
             let seen = match used.role {
-                Role::Lookup => stat_result(call, shape)?,
+                Role::Lookup => stat_result(call, spec)?,
                 Role::Open(from) if u64::from(call.open_flags(from)) & O_TRUNC == 0 => {
                     let (identity, _) = call.identity(RESULT)?;
                     // It made the file: an overlapping call has removed the one before.
@@ -68,19 +71,20 @@ impl Facts {
             let other = self.names.node(*node).id.zip(seen.id).is_some_and(|(a, b)| a != b);
             return if other { None } else { Some((*node, seen.attributes.size?)) };
         }
-        let size = stat_result(call, shape).filter(|_| paths.is_empty())?.attributes.size?;
-        let fd = shape.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd))?;
+        let size = stat_result(call, spec).filter(|_| paths.is_empty())?.attributes.size?;
+        let fd = spec.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd))?;
         Some((self.fd(context, fd as u8)?, size))
     }
 
-    /// A file has this size, or (unless `exact`) at least this one.
+    /// Notes that a file has this size or, unless `exact`, at least this one. Adds a change if no
+    /// recorded call explains it.
     fn size_is(&mut self, call: &Call, id: NodeId, size: u64, exact: bool) {
         let id = self.names.follow_merges(id);
         let open = &self.open;
         let overlapping = self
             .outside
             .overlapping
-            .of_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
+            .may_have_changed_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
         let known = self.names.is_known_as(id);
         let node = self.names.node_mut(id);
         if !known || node.kind != FileType::Regular || node.is_virtual || node.uncertain.is_some() {
@@ -117,7 +121,7 @@ impl Facts {
     }
 }
 
-/// Only the size is another one.
+/// Returns the state of a change in which only the size differs.
 fn resized(size: u64) -> State {
     State { size: Some(size), ..State::of(FileType::Regular) }
 }

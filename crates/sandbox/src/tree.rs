@@ -19,7 +19,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Opens `root`.
+    /// Opens the tree below `root`.
     pub fn open(root: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
@@ -28,13 +28,13 @@ impl Tree {
         })
     }
 
-    /// The root's descriptor.
+    /// Returns the descriptor of the root.
     pub fn root(&self) -> &OwnedFd {
         &self.root
     }
 
-    /// The directory that holds `path`, and the name in it. `path` is absolute, as in the manifest;
-    /// the root has no name.
+    /// Returns the directory that holds the last component of `path`, and that component. `path` is
+    /// absolute, as in the manifest. Fails for the root, which has no name.
     pub fn parent<'a>(&mut self, path: &'a [u8]) -> io::Result<(&OwnedFd, &'a OsStr)> {
         let slash = path.iter().rposition(|&b| b == b'/').ok_or(io::ErrorKind::InvalidInput)?;
         let (dir, name) = (&path[..slash], &path[slash + 1..]);
@@ -54,6 +54,7 @@ impl Tree {
         }
     }
 
+    /// Opens the directory at this path, in pieces that are short enough for the kernel.
     fn descend(&self, dir: &[u8]) -> io::Result<OwnedFd> {
         let mut at: Option<OwnedFd> = None;
         let mut rest = dir;
@@ -76,7 +77,7 @@ impl Tree {
         at.ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
-    /// Opens what stands under `path` itself, never what a link there leads to.
+    /// Opens the file at `path` itself, never what a link there leads to.
     pub fn get(&mut self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
         if path == b"/" {
             return below(&self.root, OsStr::new("."), flags);
@@ -86,6 +87,7 @@ impl Tree {
     }
 }
 
+/// Opens a name, or a relative path, below `dir` without following links.
 fn below(dir: &OwnedFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     // openat2(2) refuses flags that mean nothing together.

@@ -5,6 +5,7 @@
 //! Root needs no user namespace. An ordinary user gets one, with the recorded user's number mapped
 //! to their own, which the kernel grants only to a process without other threads:
 //! [`enter_user_namespace`] is called before any is started.
+#![deny(unsafe_code)]
 
 mod root;
 mod tree;
@@ -13,14 +14,12 @@ mod unshare;
 
 pub use root::Root;
 pub use tree::Tree;
-pub(crate) use unshare::unshare;
+pub use unshare::unshare_directory;
 
-use crate::Error;
 use landlock::{
     ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
 };
 use linux_raw_sys::general::{S_ISGID, S_ISUID};
-use model::world::Credentials;
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -35,18 +34,19 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
+use unshare::unshare;
 
 /// Set-user-ID and set-group-ID.
-pub(crate) const SET_ID: u32 = S_ISUID | S_ISGID;
+pub const SET_ID: u32 = S_ISUID | S_ISGID;
 /// The attribute that gives a program capabilities.
-pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+pub const CAPABILITY: &[u8] = b"security.capability";
 
 /// How often unshare(2) is tried again, a millisecond apart, while ended threads still count.
 const PATIENCE: usize = 10_000;
 
 /// What the sandbox allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Privileges {
+pub struct Privileges {
     /// We can act as any user, and own files as anyone.
     pub any_user: bool,
     /// We can act as any user, and the traced program was not root.
@@ -55,19 +55,27 @@ pub(crate) struct Privileges {
     pub capabilities: bool,
 }
 
+/// Why the sandbox cannot be set up: what failed, and with which error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub &'static str, #[source] pub io::Error);
+
+/// Returns a function that makes an error of an errno. `what` is what failed.
 fn refused(what: &'static str) -> impl Fn(Errno) -> Error {
-    move |e| Error::Sandbox(what, e.into())
+    move |e| Error(what, e.into())
 }
 
-/// Whether this process may make mount namespaces as it is: tried by a thread that then ends.
+/// Returns whether this process may create mount namespaces as it is. That is tried in a thread
+/// that then ends.
 fn may_unshare() -> bool {
     std::thread::spawn(|| unshare(UnshareFlags::NEWNS).is_ok()).join().unwrap_or(false)
 }
 
-/// The first half, in the calling thread of a process without other threads: what it takes to make
-/// a mount namespace. `recorded`: the user of the traced program.
-pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Privileges, Error> {
-    let was_root = recorded.is_none_or(|c| c.euid == 0);
+/// Enters a user namespace if this process may not create mount namespaces otherwise. This is the
+/// first half of the sandbox. The calling thread must be the only one of the process. `recorded` is
+/// the effective user and group of the traced program.
+pub fn enter_user_namespace(recorded: Option<(u32, u32)>) -> Result<Privileges, Error> {
+    let was_root = recorded.is_none_or(|(uid, _)| uid == 0);
     if geteuid().is_root() && may_unshare() {
         return Ok(Privileges { any_user: true, other_users: !was_root, capabilities: was_root });
     }
@@ -87,11 +95,9 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pri
         namespaces (sysctl kernel.unprivileged_userns_clone, \
         kernel.apparmor_restrict_unprivileged_userns)",
     ))?;
-    let (inner_uid, inner_gid) =
-        recorded.map_or((uid.as_raw(), gid.as_raw()), |c| (c.euid, c.egid));
+    let (inner_uid, inner_gid) = recorded.unwrap_or((uid.as_raw(), gid.as_raw()));
     let write = |path: &str, text: String| {
-        std::fs::write(path, text)
-            .map_err(|e| Error::Sandbox("cannot map the user namespace's IDs", e))
+        std::fs::write(path, text).map_err(|e| Error("cannot map the user namespace's IDs", e))
     };
     write("/proc/self/setgroups", "deny".into())?;
     write("/proc/self/uid_map", format!("{inner_uid} {} 1", uid.as_raw()))?;
@@ -99,15 +105,16 @@ pub(crate) fn enter_user_namespace(recorded: Option<&Credentials>) -> Result<Pri
     Ok(Privileges { any_user: false, other_users: false, capabilities: was_root })
 }
 
-/// The second half, in the thread that starts all others: `root` becomes `/`. No name leads there:
-/// the new namespace takes the working directory along, and that is mounted upon itself.
-pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
+/// Makes `root` the root directory of the calling thread, which then starts all others. This is the
+/// second half of the sandbox. `root` is not reached by name: the new namespace takes the working
+/// directory along, and that is mounted upon itself.
+pub fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     unshare(UnshareFlags::FS).map_err(refused("cannot unshare the working directory"))?;
     fchdir(root).map_err(refused("cannot enter the root"))?;
     unshare(UnshareFlags::NEWNS).map_err(refused("cannot create a mount namespace"))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(refused("cannot make mounts private"))?;
-    let bound = bind(c".").map_err(|e| Error::Sandbox("cannot bind-mount the root", e.into()))?;
+    let bound = bind(c".").map_err(|e| Error("cannot bind-mount the root", e.into()))?;
     fchdir(&bound).map_err(refused("cannot enter the root"))?;
     // Belt and braces: no call that makes devices or runs programs is issued. A namespace may not
     // be allowed to change the flags of its mounts.
@@ -124,7 +131,7 @@ pub(crate) fn enter(root: BorrowedFd<'_>) -> Result<(), Error> {
     set_no_new_privs(true).map_err(refused("cannot set no_new_privs"))
 }
 
-/// Mounts a directory upon itself: its descriptor in the new mount.
+/// Mounts a directory upon itself. Returns a descriptor of it in the new mount.
 fn bind(path: &CStr) -> rustix::io::Result<OwnedFd> {
     let tree =
         open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
@@ -132,17 +139,15 @@ fn bind(path: &CStr) -> rustix::io::Result<OwnedFd> {
     Ok(tree)
 }
 
-/// Landlock around the calling thread, which has entered a root. What `source` reads stays readable
-/// through its descriptor. The kernel looks for what allows a call from its file upwards; so it
-/// need not go far in directories that are `busy`, all of which are below the root. Returns notes
-/// for the report.
-pub(crate) fn confine(
-    source: Option<BorrowedFd<'_>>,
-    busy: &[&[u8]],
-) -> Result<Vec<String>, Error> {
-    landlock(source, busy).map_err(|e| Error::Sandbox("cannot apply Landlock rules", e))
+/// Confines the calling thread, which has entered a root, with Landlock. Files below `source` stay
+/// readable through its descriptor. The kernel searches for rules from a file upwards; to shorten
+/// the search, the directories in `busy`, which are below the root, get rules of their own. Returns
+/// notes for the report.
+pub fn confine(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> Result<Vec<String>, Error> {
+    landlock(source, busy).map_err(|e| Error("cannot apply Landlock rules", e))
 }
 
+/// Creates the Landlock rules and applies them to the calling thread. Returns notes for the report.
 fn landlock(source: Option<BorrowedFd<'_>>, busy: &[&[u8]]) -> io::Result<Vec<String>> {
     let abi = ABI::V5;
     let all = AccessFs::from_all(abi);

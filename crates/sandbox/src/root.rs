@@ -32,18 +32,19 @@ pub struct Root {
 }
 
 impl Root {
-    /// The directory `path`, which must exist.
+    /// Opens the directory `path`, which must exist.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::of(&walk(path, false)?, path)
     }
 
-    /// The directory `path`. What is missing of it is made, the last part for its owner alone.
+    /// Opens the directory `path`. Missing directories on the way are created, the last one for its
+    /// owner alone.
     pub fn make(path: &Path) -> io::Result<Self> {
         Self::of(&walk(path, true)?, path)
     }
 
-    /// A new directory in the new directory `path`, which only its owner can enter: whatever modes
-    /// the replay sets, other users cannot enter it. `path` must not exist.
+    /// Creates the directory `path`, which must not exist and which only its owner can enter, and
+    /// the root in it. Whatever modes a replay sets in the root, other users cannot enter it.
     pub fn fresh(path: &Path) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let above = match path.parent() {
@@ -54,7 +55,8 @@ impl Root {
         Self::of(&make(&outer, OsStr::new("root"), Mode::RWXU)?, &path.join("root"))
     }
 
-    /// `named`: how it was named, in case it lies too deep for a path (`PATH_MAX`).
+    /// Creates the root of an open directory. `named` is the path by which it was opened, in case
+    /// it is too deep for a path of its own (`PATH_MAX`).
     fn of(dir: &OwnedFd, named: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = openat(dir, ".", flags, Mode::empty())?;
@@ -67,29 +69,29 @@ impl Root {
         Ok(Self { secluded: is_secluded(&dir)?, path, dir: Arc::new(dir) })
     }
 
-    /// Where it was when it was opened: for messages.
+    /// Returns the path of the directory when it was opened, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether only root or the own user can enter a directory above: then no mode that is set
-    /// inside is of use to others.
+    /// Returns whether only root or this user can enter a directory above it, so that modes inside
+    /// are of no use to others.
     pub fn is_secluded(&self) -> bool {
         self.secluded
     }
 
-    /// Its mode, if only its owner can enter it.
-    pub(crate) fn closed(&self) -> io::Result<Option<Mode>> {
+    /// Returns the mode of the root, if only its owner can enter it.
+    pub fn closed(&self) -> io::Result<Option<Mode>> {
         let mode = fstat(&self.dir)?.st_mode & 0o7777;
         Ok((mode & 0o077 == 0).then_some(Mode::from_raw_mode(mode)))
     }
 
-    /// Gives it this mode back.
-    pub(crate) fn close(&self, mode: Mode) -> io::Result<()> {
+    /// Sets the mode of the root.
+    pub fn close(&self, mode: Mode) -> io::Result<()> {
         Ok(fchmod(&self.dir, mode)?)
     }
 
-    /// Whether nothing is in it.
+    /// Returns whether the root is empty.
     pub fn is_empty(&self) -> io::Result<bool> {
         for entry in Dir::read_from(&self.dir)? {
             if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
@@ -106,18 +108,19 @@ impl AsFd for Root {
     }
 }
 
+/// Returns whether this user owns the file.
 fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
-/// Whether names in this directory are made by root and us alone, or at least not changed by
-/// others.
+/// Returns whether only root and this user can create names in this directory, or at least others
+/// cannot change these names.
 fn is_trusted(stat: &Stat) -> bool {
     is_ours(stat) && (stat.st_mode & 0o002 == 0 || stat.st_mode & 0o1000 != 0)
 }
 
-/// Resolves `path`, and creates what is missing if `create` is set. A symbolic link is followed
-/// only where no other user can have made it.
+/// Resolves `path`, and creates missing directories if `create` is set. A symbolic link is followed
+/// only if no other user can have created it.
 fn walk(path: &Path, create: bool) -> io::Result<OwnedFd> {
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {
         path.split(|b| *b == b'/')
@@ -180,13 +183,13 @@ fn refused(name: &OsStr, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 
-/// Makes a directory and opens it, not through a link that came there in between.
+/// Creates a directory and opens it, never through a link that replaced it in between.
 fn make(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<OwnedFd> {
     mkdirat(dir, name, mode)?;
     Ok(openat(dir, name, SEARCH, Mode::empty())?)
 }
 
-/// Whether a directory above `dir` is closed to others.
+/// Returns whether a directory above `dir` is closed to other users.
 fn is_secluded(dir: &OwnedFd) -> io::Result<bool> {
     let mut below = fstat(dir)?;
     let mut at = openat(dir, "..", SEARCH, Mode::empty());
