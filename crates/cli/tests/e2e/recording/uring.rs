@@ -28,8 +28,20 @@ fn operations(place: &Place, how: &str) -> (Vec<Call>, usize) {
 fn each_entry_has_a_row() {
     let place = Place::watched_by(Watch::Ebpf);
     for how in [
-        "basic", "wide", "polled", "deferred", "unordered", "names", "registered", "links",
-        "cancelled", "selected", "overflowing", "silent", "child", "leaving",
+        "basic",
+        "wide",
+        "polled",
+        "deferred",
+        "unordered",
+        "names",
+        "registered",
+        "links",
+        "cancelled",
+        "selected",
+        "overflowing",
+        "silent",
+        "child",
+        "leaving",
     ] {
         for name in std::fs::read_dir(place.work()).unwrap() {
             let path = name.unwrap().path();
