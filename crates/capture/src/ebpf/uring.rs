@@ -7,7 +7,7 @@ use super::skel::types::common_state;
 use super::skel::uring::types::operation;
 use crate::Error;
 use crate::records::{RecordSize, RecordWriter, monotonic_ns};
-use crate::threads::scheduling::use_greatest_weight;
+use crate::threads::scheduling::use_realtime_policy;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +27,8 @@ const SKIP_SUCCESS: u8 = 1 << 6;
 pub(super) struct UringThread {
     stop: OwnedFd,
     thread: JoinHandle<Result<Vec<operation>, Error>>,
+    /// `struct common_state`, shared with the probe.
+    common: Arc<Mapped>,
 }
 
 impl UringThread {
@@ -40,25 +42,31 @@ impl UringThread {
         let stop = eventfd(0, EventfdFlags::CLOEXEC)
             .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
         let stopped = stop.try_clone().map_err(Error::refused("duplicate a descriptor"))?;
-        let common = Arc::clone(common);
+        let shared = Arc::clone(common);
         let thread = std::thread::Builder::new()
             .name("uring".to_owned())
-            .spawn(move || run(&loader, &common, &stopped, at_once))
+            .spawn(move || run(&loader, &shared, &stopped, at_once))
             .map_err(Error::refused("start a thread"))?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, thread, common: Arc::clone(common) })
     }
 
     /// Detaches the programs, and writes a record of each operation that has not completed. Returns
-    /// why operations were not recorded, if the kernel did not accept the programs.
+    /// why operations were not recorded, if a ring was used whose operations were not.
     pub fn finish(self, out: &mut RecordWriter) -> Option<String> {
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         let ended = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let is_lacking =
+            self.common.word(offset_of!(common_state, uring_late)).load(Ordering::Acquire) != 0;
         match ended {
             Ok(operations) => {
                 write_records(&operations, out);
-                None
+                is_lacking.then(|| {
+                    "a ring of io_uring was used before its operations could be recorded: the \
+                     machine was too busy"
+                        .to_owned()
+                })
             }
-            Err(e) => Some(format!("operations of io_uring are not recorded: {e}")),
+            Err(e) => is_lacking.then(|| format!("operations of io_uring are not recorded: {e}")),
         }
     }
 }
@@ -78,9 +86,7 @@ fn run(
         PollFd::from_borrowed_fd(loader.alarms().as_fd(), PollFlags::IN),
     ];
     if !at_once {
-        // With the normal policy: the kernel would let a real-time thread wait for the CPU of the
-        // thread that waits for it, though another CPU is idle.
-        use_greatest_weight();
+        use_realtime_policy();
         while poll(&mut wake, None).is_err() {}
         if wake[0].revents().contains(PollFlags::IN) {
             return Ok(Vec::new());

@@ -84,7 +84,14 @@ enum what {
 };
 enum when { ENTRY, EXIT, EXIT_ALWAYS };
 enum from { FIXED, ARG, RET, DEREF, HEAD, BITS };
-enum { NONE = 255, OWN = 254, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252, RING = 251 };
+enum {
+	NONE = 255,
+	OWN = 254,
+	RESULT = 254,
+	WORKING_DIRECTORY = 253,
+	ROOT_DIRECTORY = 252,
+	RING = 251
+};
 enum { DATA = 1, CLAMP = 2, RECEIVED = 4 };
 
 struct step {
@@ -152,8 +159,9 @@ struct common_state {
 		     those that were refused */
 	u64 waiting;	  /* CPUs that wait for room in their rings, */
 	u64 cpus;	  /* of so many that user space may run on */
-	u64 uring_count;	  /* rings of io_uring that came into scope */
-	u64 uring_state;	  /* enum uring_state */
+	u64 uring_count;  /* rings of io_uring that came into scope */
+	u64 uring_state;  /* enum uring_state */
+	u64 uring_late;	  /* a ring was used before that was decided */
 	u64 file_wait_ns; /* nanoseconds to wait for that after a call; 0: whoever serves them has
 			 no other CPU, so that it is no use */
 };

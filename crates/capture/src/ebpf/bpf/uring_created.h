@@ -9,29 +9,27 @@ struct {
 	__uint(max_entries, 4096);
 } uring_alarms SEC(".maps");
 
-static long is_uring_decided(u32 i, void *until)
-{
-	struct common_state *c = common_state();
-	return !c || *(volatile u64 *)&c->uring_state != URING_ABSENT ||
-	       bpf_ktime_get_ns() >= *(u64 *)until;
-}
-
 /*
- * Whether operations of rings are recorded. The first ring waits until user space has loaded the
- * programs for that, but for no more than five seconds: it keeps its CPU meanwhile.
+ * Whether operations of rings are recorded, or will be. The thread that creates the first ring
+ * waits until user space has loaded the programs for that: for a short time here, and before each
+ * of its next calls (`await`). Between two waits other threads get its CPU.
  */
-static __always_inline bool is_uring_recorded(void)
+static __always_inline bool is_uring_recorded(struct thread *t)
 {
 	struct common_state *c = common_state();
-	u64 until = bpf_ktime_get_ns() + 5000000000;
 	if (!c)
 		return false;
 	if (c->uring_state == URING_ABSENT) {
-		bpf_ringbuf_output(&uring_alarms, &until, sizeof(until), BPF_RB_FORCE_WAKEUP);
-		for (int i = 0; i < 32; i++)
-			bpf_loop(1 << 23, is_uring_decided, &until, 0);
+		u64 wanted = 1;
+		bpf_ringbuf_output(&uring_alarms, &wanted, sizeof(wanted), BPF_RB_FORCE_WAKEUP);
+		t->ticket = UNTIL_URING;
+		t->waits = 40;
+		await(t, true);
 	}
-	return *(volatile u64 *)&c->uring_state == URING_ATTACHED;
+	if (*(volatile u64 *)&c->uring_state != URING_IMPOSSIBLE)
+		return true;
+	c->uring_late = 1;
+	return false;
 }
 
 SEC("tp_btf/io_uring_create")
@@ -42,9 +40,9 @@ int BPF_PROG(on_ring_created, int fd, void *ring)
 	u64 key = (u64)ring;
 	/* A ring that had this address is gone. */
 	bpf_map_delete_elem(&uring_scope, &key);
-	if (!t || t->launching || watching != WATCHING || !is_uring_recorded())
+	if (!t || t->launching || watching != WATCHING || !is_uring_recorded(t))
 		return 0;
-	u32 number = add_ring(key);
+	u32 number = add_ring(key, false);
 	struct scratch *s = scratch();
 	if (!s || !number || t->phase != IN)
 		return 0;
