@@ -127,6 +127,10 @@ fn told(found: &Found, wanted: bool, summary: &mut Summary) -> Vec<&'static str>
         let note = format!("the final state of {} files could not be read", found.unreadable);
         summary.notes.push(note);
     }
+    if found.names_with_nul > 0 {
+        let names = found.names_with_nul;
+        summary.notes.push(format!("{names} names with a NUL are left out: no file can have one"));
+    }
     tables.extend(found.copied_bytes.map(|_| "snapshot.parquet"));
     tables
 }
