@@ -262,6 +262,9 @@ impl Names {
     /// Returns what is at `name` on the live file system, if it has not changed since the recording
     /// began. Not for names below a directory that was moved, as they may have been elsewhere.
     fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
+        if self.no_file_system {
+            return None;
+        }
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path[..path.len() - name.len()]) {
             None
@@ -273,6 +276,9 @@ impl Names {
     /// Returns what is at `name` on the live file system, if it is older than the recording and
     /// probably was there.
     fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
+        if self.no_file_system {
+            return None;
+        }
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path) { None } else { self.live.older(&path) }
     }
@@ -418,7 +424,9 @@ impl Names {
             self.node_mut(node).stood.push((dir_entry.dir, dir_entry.name.clone()));
         }
         if self.node(node).names.len() == 1 && !self.mounts.is_empty() {
-            let path = self.path(node);
+            // The path of a name takes time in proportion to its depth.
+            let may_be_mount = self.mounts.keys().any(|point| point.ends_with(&dir_entry.name));
+            let path = if may_be_mount { self.path(node) } else { None };
             let inherited = self.node(dir_entry.dir).is_virtual;
             self.node_mut(node).is_virtual =
                 path.and_then(|p| self.mounts.get(&p).copied()).unwrap_or(inherited);

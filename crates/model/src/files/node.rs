@@ -203,7 +203,8 @@ impl Node {
     /// Guesses the type, if neither a call nor an earlier guess shows it.
     pub fn guess(&mut self, kind: FileType) {
         if self.likely_kind() == FileType::Unknown {
-            self.guess = kind;
+            let is_leaf = kind == FileType::Directory && self.leaf;
+            self.guess = if is_leaf { FileType::Regular } else { kind };
         }
     }
 

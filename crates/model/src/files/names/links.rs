@@ -176,7 +176,7 @@ impl Names {
         }
     }
 
-    /// Gives the file that a link leads to a name in the initial tree.
+    /// Gives a name in the initial tree to the file that a link leads to.
     fn place_target(&mut self, link: NodeId, node: NodeId) {
         let Some((dir, _)) = self.node(link).stood.first().cloned() else { return };
         if self.node(node).presumed && self.node(node).first_names() == 0 {

@@ -94,6 +94,13 @@ fn a_link_through_a_file_is_no_file() {
 #[test]
 fn what_a_directory_replaced_was_one() {
     holds(&[mkdir("d")], &[open("d", 0o302), rename("a", "d")]);
+    holds(&[mkdir("b")], &[stat("a/b/.", false), rename("b", "a/b")]);
+    holds(&[mkdir("d")], &[Op::Truncate("d".into(), 0), rename("a", "d")]);
+}
+
+#[test]
+fn what_a_directory_cannot_replace_is_none() {
+    holds(&[open("d", CREATE)], &[rename("a", "d"), symlink("a", "d")]);
 }
 
 #[test]
