@@ -53,10 +53,10 @@ static __always_inline void await(struct thread *t, bool after)
 	if (c->file_wait_ns)
 		bpf_loop(1 << 22, is_served, &w, 0);
 	t->waits--;
-	bool served = is_ticket_served(c, t->ticket);
-	if (c->file_wait_ns && t->waits && !served)
+	bool served = is_ticket_served(c, t->ticket), is_uring = t->ticket == UNTIL_URING;
+	if (!served && t->waits && (c->file_wait_ns || is_uring))
 		return;
-	if (t->ticket == UNTIL_URING && !served)
+	if (!served && is_uring)
 		c->uring_late = 1;
 	t->ticket = 0;
 }

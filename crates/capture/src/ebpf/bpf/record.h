@@ -167,7 +167,8 @@ struct common_state {
 };
 
 /* Whether uring.bpf.c is there: it is loaded when it is needed. */
-enum uring_state { URING_ABSENT, URING_ATTACHED, URING_IMPOSSIBLE };
+/* URING_LOADING: all threads in scope have been stopped meanwhile. */
+enum uring_state { URING_ABSENT, URING_ATTACHED, URING_IMPOSSIBLE, URING_LOADING };
 
 /* A call that has begun and not ended. */
 struct under_way {

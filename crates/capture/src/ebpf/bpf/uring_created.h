@@ -11,8 +11,9 @@ struct {
 
 /*
  * Whether operations of rings are recorded, or will be. The thread that creates the first ring
- * waits until user space has loaded the programs for that: for a short time here, and before each
- * of its next calls (`await`). Between two waits other threads get its CPU.
+ * waits until user space has stopped it, to load the programs for that: for a short time here, and
+ * before each of its next calls (`await`). It must not wait for the loading, which may itself have
+ * to wait until no program of ours runs.
  */
 static __always_inline bool is_uring_recorded(struct thread *t)
 {
