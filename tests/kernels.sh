@@ -25,6 +25,9 @@ rm -rf "${root:?}/${program#/}"
 gcc -O1 -pthread -o "$place/calls" "$top/tests/tracees/calls.c"
 take "$place/calls"
 mv "$root$place/calls" "$root/calls"
+gcc -O1 -o "$place/rings" "$top/tests/tracees/rings.c"
+take "$place/rings"
+mv "$root$place/rings" "$root/rings"
 cp /bin/busybox "$root/bin/busybox"
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
@@ -67,6 +70,9 @@ for engine in ebpf ptrace; do
     prove sqlite $engine /usr/bin/sqlite3 t.db "$sql"
     prove calls $engine /calls
     prove large $engine /usr/bin/dd if=/dev/zero of=big bs=3000001 count=5
+done
+for how in basic polled names registered links cancelled overflowing silent; do
+    prove "rings $how" ebpf /rings $how
 done
 [ $failed = 0 ] && echo SUITE PASSED || echo SUITE FAILED
 poweroff -f
