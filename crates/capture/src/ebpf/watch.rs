@@ -6,9 +6,9 @@ use super::file_data::FileReaders;
 use super::libbpf_error::refused;
 use super::load::{Probe, Scope, load};
 use super::mapped::Mapped;
+use super::on_demand::OnDemandThread;
 use super::rings::{Consumers, LowWaterMark};
 use super::skel::types::common_state;
-use super::uring::UringThread;
 use crate::command::launch;
 use crate::inspect::open_files::OpenFiles;
 use crate::inspect::procfs;
@@ -57,8 +57,8 @@ struct Watch<'o> {
     consumers: Consumers,
     /// The threads that read files for the probe.
     files: FileReaders,
-    /// The thread that has operations of io_uring recorded.
-    uring: UringThread,
+    /// The threads that have operations of io_uring and libaio recorded.
+    on_demand: [OnDemandThread; 2],
     throttle: Option<Throttle>,
     /// The thread that seals ahead.
     sealing: Option<SealAheadThread>,
@@ -246,10 +246,14 @@ impl<'o> Watch<'o> {
         // wait for another thread if there is only one CPU.
         let rings_may_exist = target.are_running
             || rustix::thread::sched_getaffinity(None).is_ok_and(|cpus| cpus.count() == 1);
-        let uring = UringThread::start(&mut probe, &common, rings_may_exist)?;
+        let (uring, aio) = probe.take_loaders();
+        let on_demand = [
+            OnDemandThread::start(uring, &common, rings_may_exist)?,
+            OnDemandThread::start(aio, &common, rings_may_exist)?,
+        ];
         let handlers = Handlers::install();
         Ok(Self {
-            uring,
+            on_demand,
             probe,
             common,
             consumers,
@@ -369,7 +373,7 @@ impl<'o> Watch<'o> {
         self.throttle.map(Throttle::finish);
         drop(self.probe);
         let mut out = self.out;
-        let _ = self.uring.finish(&mut out);
+        let _ = self.on_demand.map(|thread| thread.finish(&mut out));
         self.consumers.finish();
         self.files.finish();
         drop(self.handlers);
@@ -388,8 +392,8 @@ impl<'o> Watch<'o> {
             calls_under_way::write_records(&self.probe, &mut self.out);
         }
         self.probe.detach();
-        let no_operations = self.uring.finish(&mut self.out);
-        if detached || no_operations.is_none() {
+        let missing = self.on_demand.map(|thread| thread.finish(&mut self.out));
+        if detached || missing.iter().any(Option::is_none) {
             // When this returns, a probe that was running has put its record into a ring.
             let _best = membarrier(MembarrierCommand::Global);
         }
@@ -428,7 +432,7 @@ impl<'o> Watch<'o> {
             delay: Duration::from_nanos(consumed.held) + stopped,
             detached,
             journal_error,
-            missing: no_operations.into_iter().collect(),
+            missing: missing.into_iter().flatten().collect(),
         }
     }
 }
