@@ -22,9 +22,8 @@ def execute(argv, cwd, stdin=None):
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             said.seek(0)
-            sys.exit(
-                f"{' '.join(argv)} ended with {process.returncode}: {said.read().decode(errors='replace')[-2000:]}"
-            )
+            end = said.read().decode(errors="replace")[-2000:]
+            sys.exit(f"{' '.join(argv)} ended with {process.returncode}: {end}")
     return took, usage.ru_maxrss / 1024
 
 
@@ -32,19 +31,17 @@ def inserts(path):
     """10,000 inserts into SQLite, in transactions of 100."""
     with open(path, "w") as out:
         out.write(
-            "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value REAL);\nCREATE INDEX by_name ON t(name);\n"
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value REAL);\n"
+            "CREATE INDEX by_name ON t(name);\n"
         )
         for i in range(10_000):
             begin, commit = ("BEGIN;" if i % 100 == 0 else ""), ("COMMIT;" if i % 100 == 99 else "")
-            out.write(
-                f"{begin}INSERT INTO t(name, value) VALUES('name {i * 7919 % 10_007}', {i}.5);{commit}\n"
-            )
+            row = f"'name {i * 7919 % 10_007}', {i}.5"
+            out.write(f"{begin}INSERT INTO t(name, value) VALUES({row});{commit}\n")
         out.write("VACUUM;\n")
 
 
 def holds(what, ratio, limit, wanted=None):
     """Prints whether a number keeps its limit."""
-    print(
-        f"  {'holds' if ratio <= limit else 'DOES NOT HOLD'}: {what}: {ratio:.3f}, {wanted or f'at most {limit}'}",
-        flush=True,
-    )
+    outcome = "holds" if ratio <= limit else "DOES NOT HOLD"
+    print(f"  {outcome}: {what}: {ratio:.3f}, {wanted or f'at most {limit}'}", flush=True)

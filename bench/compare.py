@@ -99,9 +99,8 @@ def compare(title, argv, tools, runs, stdin=None, pinned=False, calls=None):
         for tool, of in times.items()
     }
     bare = medians["untraced"][0]
-    print(
-        f"\n{title}, {'all on one CPU' if pinned else 'not pinned'}, medians of {runs} alternating runs"
-    )
+    where = "all on one CPU" if pinned else "not pinned"
+    print(f"\n{title}, {where}, medians of {runs} alternating runs")
     per_call = "  us a call" if calls else ""
     print(f"  {'':32}{'program':>10}{'times':>8}{'spread':>16}{'in all':>10}{per_call}")
     for tool, (program, in_all) in medians.items():
@@ -174,44 +173,14 @@ def memory(calls):
     print("\nmemory, most resident at any time")
     with tempfile.TemporaryDirectory(dir=HERE) as place:
         trace = os.path.join(place, "t.ra")
-        _, most = execute(
-            [
-                OURS,
-                "-q",
-                "record",
-                "--engine",
-                "ptrace",
-                "-o",
-                trace,
-                "--",
-                os.path.join(HERE, "preads"),
-                "data",
-                "300000",
-            ],
-            place,
-        )
+        ptrace = [OURS, "-q", "record", "--engine", "ptrace", "-o"]
+        preads = [os.path.join(HERE, "preads"), "data", "300000"]
+        _, most = execute([*ptrace, trace, "--", *preads], place)
         holds("recording and sealing 300,000 preads of 4 KiB, MiB", most, 256)
         shutil.rmtree(trace)
         size = 512 << 20
-        _, most = execute(
-            [
-                OURS,
-                "-q",
-                "record",
-                "--engine",
-                "ptrace",
-                "-o",
-                trace,
-                "--",
-                "/usr/bin/dd",
-                "if=/dev/zero",
-                "of=big",
-                "bs=64M",
-                "count=8",
-                "status=none",
-            ],
-            place,
-        )
+        dd = ["/usr/bin/dd", "if=/dev/zero", "of=big", "bs=64M", "count=8", "status=none"]
+        _, most = execute([*ptrace, trace, "--", *dd], place)
         holds(f"recording and sealing {size >> 20} MiB in writes of 64 MiB, MiB", most, 256)
         shutil.rmtree(trace)
         os.remove(os.path.join(place, "big"))
@@ -234,8 +203,9 @@ def memory(calls):
         with open(os.path.join(place, "report")) as said:
             report = json.load(said)
         holds(f"replaying {calls:,} calls ({took:.1f} s), MiB", usage.ru_maxrss / 1024, 512)
+        status, issued = os.waitstatus_to_exitcode(status), report["issued"]
         print(
-            f"  replay: status {os.waitstatus_to_exitcode(status)}, {report['issued']:,} issued, {report['divergences']} divergences"
+            f"  replay: status {status}, {issued:,} issued, {report['divergences']} divergences"
         )
 
 
@@ -253,8 +223,10 @@ def main():
     options = parser.parse_args()
     build()
     host = os.uname()
+    strace = subprocess.run(["strace", "-V"], capture_output=True, text=True).stdout
     print(
-        f"{host.sysname} {host.release}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.2f}; {subprocess.run(['strace', '-V'], capture_output=True, text=True).stdout.splitlines()[0]}"
+        f"{host.sysname} {host.release}, {os.cpu_count()} CPUs, "
+        f"load {os.getloadavg()[0]:.2f}; {strace.splitlines()[0]}"
     )
     if options.only in (None, "costs"):
         costs(options.runs)

@@ -57,7 +57,8 @@ def medians(place, ways, runs):
         seconds, memory = statistics.median(t for t, _ in of), max(m for _, m in of)
         mib = size(ways[name][2]) / 2**20
         print(
-            f"  {name:34}{mib:8.0f} MiB{seconds:8.2f} s{mib / seconds:8.0f} MiB/s{memory:8.0f} MiB of memory"
+            f"  {name:34}{mib:8.0f} MiB{seconds:8.2f} s{mib / seconds:8.0f} MiB/s"
+            f"{memory:8.0f} MiB of memory"
         )
     return {name: statistics.median(t for t, _ in of) for name, of in times.items()}
 

@@ -12,12 +12,14 @@ enum { SIZE = 1 << 20 };
 static int fd;
 static long n, size = 4096;
 
-static void *work(void *failed) {
+static void *work(void *failed)
+{
 	char *buf = malloc(size);
 	long blocks = SIZE / size;
 	for (long i = 0; i < n; i++) {
 		long block = i * 7 % blocks;
-		if (pread(fd, buf, size, block * size) != size || buf[1] != (char)(block * size / 4096)) {
+		if (pread(fd, buf, size, block * size) != size ||
+		    buf[1] != (char)(block * size / 4096)) {
 			*(int *)failed = 1;
 			break;
 		}
@@ -26,12 +28,14 @@ static void *work(void *failed) {
 	return NULL;
 }
 
-static void *sleeps(void *nothing) {
+static void *sleeps(void *nothing)
+{
 	pause();
 	return nothing;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	static char page[4096];
 	pthread_t other[64];
 	int failed = 0;

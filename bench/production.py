@@ -80,7 +80,8 @@ def table(title, argv, runs, tools=(EBPF,), stdin=None, calls=None, limit=None, 
     for tool, took in medians.items():
         rate = f"{calls / took:13,.0f} calls/s" if calls else ""
         print(
-            f"  {tool:32}{took:8.3f} s{took / bare:8.2f} times{min(times[tool]):9.3f}-{max(times[tool]):.3f}{rate}",
+            f"  {tool:32}{took:8.3f} s{took / bare:8.2f} times"
+            f"{min(times[tool]):9.3f}-{max(times[tool]):.3f}{rate}",
             flush=True,
         )
     if limit:
@@ -100,10 +101,12 @@ def sources(place):
     for i in range(16):
         with open(f"{place}/f{i}.c", "w") as out:
             out.write(
-                "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <pthread.h>\n"
+                "#include <stdio.h>\n#include <stdlib.h>\n"
+                "#include <string.h>\n#include <pthread.h>\n"
             )
             out.writelines(
-                f"int f{i}_{k}(int x) {{ char b[64]; return snprintf(b, sizeof b, \"%d\", x * {k}) + (int)strlen(b); }}\n"
+                f"int f{i}_{k}(int x) {{ char b[64]; "
+                f'return snprintf(b, sizeof b, "%d", x * {k}) + (int)strlen(b); }}\n'
                 for k in range(60)
             )
     with open(f"{place}/Makefile", "w") as out:
@@ -132,8 +135,13 @@ def cluster(place):
     """A PostgreSQL with pgbench's tables."""
     os.chmod(place, 0o777)
     make = """B=$(echo /usr/lib/postgresql/*/bin); $B/initdb -D data -A trust >/dev/null
-printf "listen_addresses = ''\\nport = 54777\\nunix_socket_directories = '$PWD'\\n" >> data/postgresql.conf
-$B/pg_ctl -D data -l log -w start >/dev/null; $B/pgbench -h $PWD -p 54777 -i -s 2 postgres >/dev/null 2>&1; $B/pg_ctl -D data -w stop >/dev/null"""
+{
+    printf "listen_addresses = ''\\nport = 54777\\n"
+    printf "unix_socket_directories = '$PWD'\\n"
+} >> data/postgresql.conf
+$B/pg_ctl -D data -l log -w start >/dev/null
+$B/pgbench -h $PWD -p 54777 -i -s 2 postgres >/dev/null 2>&1
+$B/pg_ctl -D data -w stop >/dev/null"""
     subprocess.run([*POSTGRES, make], cwd=place, check=True)
 
 
@@ -168,7 +176,8 @@ def outside(runs):
                     recorder.wait()
     bare, watched = statistics.median(times[False]), statistics.median(times[True])
     print(
-        f"\n(h) a program outside the scope, medians of {runs} alternating runs: {bare:.0f} ns a call alone, {watched:.0f} while another program is recorded"
+        f"\n(h) a program outside the scope, medians of {runs} alternating runs: "
+        f"{bare:.0f} ns a call alone, {watched:.0f} while another program is recorded"
     )
     holds("microseconds a call that others pay", (watched - bare) / 1000, 0.25)
 

@@ -72,7 +72,8 @@ def loop(title, argv, calls, runs, limits, where=HERE, ways=WAYS, beside=None):
     for name, of in times.items():
         took = statistics.median(of)
         print(
-            f"  {name:56}{took:8.3f} s{took / bare:8.2f} times{calls / took:13,.0f} calls/s{(took - bare) / calls * 1e9:8.0f} ns a call beyond the program"
+            f"  {name:56}{took:8.3f} s{took / bare:8.2f} times{calls / took:13,.0f} calls/s"
+            f"{(took - bare) / calls * 1e9:8.0f} ns a call beyond the program"
         )
     for name, _, limit in ways:
         holds(name, statistics.median(times[name]) / bare, limits.get(name, limit))
@@ -80,7 +81,10 @@ def loop(title, argv, calls, runs, limits, where=HERE, ways=WAYS, beside=None):
 
 def paces(runs):
     """How late calls begin."""
-    program = "import os, time\nf = os.open('f', os.O_CREAT | os.O_RDWR)\nfor i in range(300): os.write(f, b'x' * 100); time.sleep(0.003)\n"
+    program = (
+        "import os, time\nf = os.open('f', os.O_CREAT | os.O_RDWR)\n"
+        "for i in range(300): os.write(f, b'x' * 100); time.sleep(0.003)\n"
+    )
     with tempfile.TemporaryDirectory(dir=HERE) as place:
         trace = os.path.join(place, "t.ra")
         execute([OURS, "-q", "record", "-o", trace, "--", "/usr/bin/python3", "-c", program], place)

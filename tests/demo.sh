@@ -7,7 +7,13 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/reanimator-demo.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 
-step() { printf '\n\033[1m%s\033[0m\n' "$*" | if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi; }
+step() {
+    if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+        printf '\n\033[1m%s\033[0m\n' "$*"
+    else
+        printf '\n%s\n' "$*"
+    fi
+}
 run() {
     step "\$ reanimator $*"
     "$ra" "$@"
@@ -15,14 +21,19 @@ run() {
 
 # 500 transactions of one insert with a rollback journal, 9,500 inserts in transactions of 100 with
 # a write-ahead log, then queries, updates and a vacuum.
-awk 'BEGIN {
-    print "create table account(id integer primary key, owner text not null, cents integer not null, note blob);"
+awk 'function insert(i) {
+    printf "insert into account values(%d, \047owner-%d\047, ", i, i % 97
+    printf "%d, randomblob(%d));\n", i * 37 % 10007, i % 400
+}
+BEGIN {
+    print "create table account(id integer primary key, owner text not null,"
+    print "    cents integer not null, note blob);"
     print "create index by_owner on account(owner);"
-    for (i = 1; i <= 500; i++) printf "insert into account values(%d, \047owner-%d\047, %d, randomblob(%d));\n", i, i % 97, i * 37 % 10007, i % 400
+    for (i = 1; i <= 500; i++) insert(i)
     print "pragma journal_mode = wal;"
     for (i = 501; i <= 10000; i++) {
         if (i % 100 == 1) print "begin;"
-        printf "insert into account values(%d, \047owner-%d\047, %d, randomblob(%d));\n", i, i % 97, i * 37 % 10007, i % 400
+        insert(i)
         if (i % 100 == 0) print "commit;"
     }
     print "update account set cents = cents + 100 where owner = \047owner-42\047;"

@@ -29,7 +29,10 @@ cp /bin/busybox "$root/bin/busybox"
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
-mount -t proc none /proc; mount -t sysfs none /sys; mount -t tmpfs none /tmp; mount -t devtmpfs none /dev 2>/dev/null
+mount -t proc none /proc
+mount -t sysfs none /sys
+mount -t tmpfs none /tmp
+mount -t devtmpfs none /dev 2>/dev/null
 mkdir -p /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
 ip link set lo up 2>/dev/null
 export PATH=/bin:/usr/bin
@@ -43,12 +46,25 @@ prove() { # NAME ENGINE COMMAND..
     verdict=$(/reanimator -q info --json t.ra | grep -o '"verdict": *"[a-z]*"')
     report=$(/reanimator -q replay --json --root root t.ra 2>&1)
     different=$(echo "$report" | grep -cE '"(divergences|different)": *[1-9]')
-    case "$verdict$different" in *'"complete"0') word=ok ;; *) word=FAILED; failed=1; echo "$said"; echo "$report" | head -40 ;; esac
+    case "$verdict$different" in
+    *'"complete"0') word=ok ;;
+    *)
+        word=FAILED
+        failed=1
+        echo "$said"
+        echo "$report" | head -40
+        ;;
+    esac
     echo "CHECK $word: $name, $engine"
 }
+script='for i in 1 2 3 4 5 6 7 8 9; do echo $i > f$i; cat f$i | tr 1 2 > g$i; mv g$i h$i; done
+    mkdir d; mv h1 d; rm f2; ls -l'
+sql="create table t(a, b); insert into t values(1, 'x'); insert into t select a + 1, b || b from t;
+    insert into t select a + 2, b || b from t; update t set a = a + 1; vacuum;
+    select count(*) from t;"
 for engine in ebpf ptrace; do
-    prove script $engine /bin/sh -c 'for i in 1 2 3 4 5 6 7 8 9; do echo $i > f$i; cat f$i | tr 1 2 > g$i; mv g$i h$i; done; mkdir d; mv h1 d; rm f2; ls -l'
-    prove sqlite $engine /usr/bin/sqlite3 t.db "create table t(a, b); insert into t values(1, 'x'); insert into t select a + 1, b || b from t; insert into t select a + 2, b || b from t; update t set a = a + 1; vacuum; select count(*) from t;"
+    prove script $engine /bin/sh -c "$script"
+    prove sqlite $engine /usr/bin/sqlite3 t.db "$sql"
     prove calls $engine /calls
     prove large $engine /usr/bin/dd if=/dev/zero of=big bs=3000001 count=5
 done
@@ -64,10 +80,15 @@ for package in $kernels; do
     apt-cache show "$package" >/dev/null 2>&1 || apt-get update -qq
     real=$(apt-cache depends "$package" | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -1)
     if [ ! -e "$place/$real" ]; then
-        (cd "$place" && apt-get download -qq "$real" && dpkg -x "$real"_*.deb "$real.new" && rm "$real"_*.deb && mv "$real.new" "$real")
+        (
+            cd "$place" && apt-get download -qq "$real" &&
+                dpkg -x "$real"_*.deb "$real.new" && rm "$real"_*.deb &&
+                mv "$real.new" "$real"
+        )
     fi
     echo "== $real"
-    timeout 420 qemu-system-x86_64 -m 3072 -smp 2 -nographic -no-reboot -kernel "$place/$real"/boot/vmlinuz-* -initrd "$place/initramfs.gz" \
+    timeout 420 qemu-system-x86_64 -m 3072 -smp 2 -nographic -no-reboot \
+        -kernel "$place/$real"/boot/vmlinuz-* -initrd "$place/initramfs.gz" \
         -append "console=ttyS0 quiet panic=-1 rdinit=/init" >"$place/$real.log" 2>&1 </dev/null || true
     grep -aE "CHECK|SUITE|record: eBPF|kernel  " "$place/$real.log" || tail -20 "$place/$real.log"
     grep -aq "SUITE PASSED" "$place/$real.log" || bad=1

@@ -3,7 +3,7 @@
 //! is outside of the root as it is. libFuzzer sees the coverage of recovery alone.
 #![no_main]
 
-use reanimator_fuzz::{allow_caught_panics, put_right_frames, scratch, unpack, write};
+use reanimator_fuzz::{allow_caught_panics, recover, scratch};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -16,13 +16,7 @@ const SCRIPT: &str = "mount -t tmpfs -o size=64m none \"$1\" || exit 99
 
 libfuzzer_sys::fuzz_target!(init: allow_caught_panics(), |input: &[u8]| {
     let dir = scratch();
-    let path = dir.path().join("t.ra");
-    let mut files = unpack(input, &path);
-    for (_, journal) in files.iter_mut().filter(|(name, _)| name.starts_with("journal/")) {
-        put_right_frames(journal);
-    }
-    write(&files, &path);
-    if model::recover(&path, &mut |_, _| {}).is_ok_and(|recovered| recovered) {
+    if let Some(path) = recover(input, dir.path()) {
         replay(dir.path(), &path);
     }
 });

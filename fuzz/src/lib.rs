@@ -7,12 +7,13 @@
 
 mod sums;
 
-pub use sums::{put_right_frames, put_right_hashes};
+pub use sums::put_right_hashes;
 
 use interop::Importer;
 use model::Tables;
 use std::fs;
 use std::path::{Path, PathBuf};
+use sums::put_right_frames;
 use trace::{Error, Item, ReadOptions, Trace};
 
 /// libFuzzer's hook ends the process at each panic. The reader of Parquet files is known to panic,
@@ -48,6 +49,19 @@ pub fn unpack(input: &[u8], dir: &Path) -> Vec<(String, Vec<u8>)> {
     }
     write(&files, dir);
     files
+}
+
+/// Writes the files of an input, a trace whose recorder was killed, into `dir`, puts the lengths
+/// and checksums of the journals' frames right, and recovers the trace. Returns its path if it was
+/// recovered.
+pub fn recover(input: &[u8], dir: &Path) -> Option<PathBuf> {
+    let path = dir.join("t.ra");
+    let mut files = unpack(input, &path);
+    for (_, journal) in files.iter_mut().filter(|(name, _)| name.starts_with("journal/")) {
+        put_right_frames(journal);
+    }
+    write(&files, &path);
+    model::recover(&path, &mut |_, _| {}).is_ok_and(|recovered| recovered).then_some(path)
 }
 
 /// Writes files below `dir`; one that cannot be there (a file is in the place of its directory) is

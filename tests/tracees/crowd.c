@@ -16,34 +16,44 @@
 enum { PROCESSES = 200, AT_ONCE = 20, BLOCK = 256 };
 static int shared, wrong;
 
-struct work { int process, thread; };
+struct work {
+	int process, thread;
+};
 
-static void must(int ok) {
+static void must(int ok)
+{
 	if (!ok)
 		wrong = 1;
 }
 
 /* A block of the shared file for each thread, and a file of its own. */
-static void *work(void *arg) {
+static void *work(void *arg)
+{
 	struct work *w = arg;
 	char block[BLOCK], back[BLOCK], name[64];
 	off_t at = (off_t)(w->process * 4 + w->thread) * BLOCK;
 	memset(block, 'a' + (w->process + w->thread) % 26, sizeof block);
 	must(pwrite(shared, block, sizeof block, at) == sizeof block);
-	must(pread(shared, back, sizeof back, at) == sizeof back && !memcmp(block, back, sizeof back));
+	must(pread(shared, back, sizeof back, at) == sizeof back &&
+	     !memcmp(block, back, sizeof back));
 	snprintf(name, sizeof name, "d%d/f%d.%d", w->process % 7, w->process, w->thread);
 	int fd = open(name, O_CREAT | O_EXCL | O_RDWR, 0644);
-	must(fd >= 0 && write(fd, block, sizeof block) == sizeof block && lseek(fd, 10, SEEK_SET) == 10 && read(fd, back, 100) == 100);
+	must(fd >= 0 && write(fd, block, sizeof block) == sizeof block &&
+	     lseek(fd, 10, SEEK_SET) == 10 && read(fd, back, 100) == 100);
 	must(!close(fd));
 	if (w->thread)
 		must(!unlink(name));
 	return NULL;
 }
 
-static void pass(int to, int fd) {
-	char byte = 'x', control[CMSG_SPACE(sizeof fd)] = { 0 };
-	struct iovec v = { &byte, 1 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+static void pass(int to, int fd)
+{
+	char byte = 'x', control[CMSG_SPACE(sizeof fd)] = {0};
+	struct iovec v = {&byte, 1};
+	struct msghdr m = {.msg_iov = &v,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = sizeof control};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
@@ -52,25 +62,30 @@ static void pass(int to, int fd) {
 	must(sendmsg(to, &m, 0) == 1);
 }
 
-static int passed(int from) {
+static int passed(int from)
+{
 	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec v = { &byte, 1 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct iovec v = {&byte, 1};
+	struct msghdr m = {.msg_iov = &v,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = sizeof control};
 	int fd = -1;
 	must(recvmsg(from, &m, 0) == 1);
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fd);
 	return fd;
 }
 
-static int child(int process, int to) {
+static int child(int process, int to)
+{
 	pthread_t threads[3];
 	struct work of[3];
 	int more = process % 2 ? 2 : 1;
 	for (int i = 0; i < more; i++) {
-		of[i] = (struct work){ process, i + 1 };
+		of[i] = (struct work){process, i + 1};
 		must(!pthread_create(&threads[i], NULL, work, &of[i]));
 	}
-	work(&(struct work){ process, 0 });
+	work(&(struct work){process, 0});
 	for (int i = 0; i < more; i++)
 		pthread_join(threads[i], NULL);
 	char name[64];
@@ -81,7 +96,8 @@ static int child(int process, int to) {
 	return wrong;
 }
 
-int main(void) {
+int main(void)
+{
 	int pair[2];
 	char name[16];
 	for (int i = 0; i < 7; i++) {
@@ -99,7 +115,9 @@ int main(void) {
 			char text[64] = "";
 			struct stat s;
 			int fd = passed(pair[0]), status;
-			must(fd >= 0 && !fstat(fd, &s) && pread(fd, text, sizeof text, 0) == s.st_size && !strncmp(text, "passed.", 7));
+			must(fd >= 0 && !fstat(fd, &s) &&
+			     pread(fd, text, sizeof text, 0) == s.st_size &&
+			     !strncmp(text, "passed.", 7));
 			must(pwrite(fd, "P", 1, 0) == 1 && !close(fd));
 			must(wait(&status) > 0 && status == 0);
 		}

@@ -10,29 +10,34 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void note(const char *text) {
+static void note(const char *text)
+{
 	int fd = open("note", O_CREAT | O_WRONLY | O_APPEND, 0644);
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
 		_exit(99);
 	close(fd);
 }
 
-static void *exec_from_thread(void *arg) {
+static void *exec_from_thread(void *arg)
+{
 	execl("/bin/sh", "sh", "-c", "echo by a thread > executed; exit 5", (char *)NULL);
 	return arg;
 }
-static void *exit_from_thread(void *arg) {
+static void *exit_from_thread(void *arg)
+{
 	note("the thread ends it\n");
 	exit(6);
 	return arg;
 }
-static void *outlive(void *arg) {
+static void *outlive(void *arg)
+{
 	usleep(100000);
 	note("the last thread\n");
 	return arg;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	const char *how = argc > 1 ? argv[1] : "";
 	pthread_t t;
 	int status, p[2];
@@ -81,7 +86,8 @@ int main(int argc, char **argv) {
 			note("child goes on\n");
 			_exit(read(p[0], &c, 1) == 1 ? 3 : 98);
 		}
-		if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status) || WSTOPSIG(status) != SIGSTOP)
+		if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status) ||
+		    WSTOPSIG(status) != SIGSTOP)
 			return 92;
 		printf("child stopped by %d\n", WSTOPSIG(status));
 		if (waitpid(child, &status, WNOHANG | WUNTRACED) != 0)

@@ -67,28 +67,31 @@ static char page[8192] __attribute__((aligned(4096))), buf[4096];
 static const sigset_t none, usr1 = {{1ul << (SIGUSR1 - 1)}};
 static int word;
 
-static void handler(int signal) {
+static void handler(int signal)
+{
 	(void)signal;
 }
 
 /* Calls with these numbers fail with EPERM from now on. */
-static void refuse(const int *numbers, unsigned n) {
-	struct sock_filter code[128] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-		offsetof(struct seccomp_data, nr))};
+static void refuse(const int *numbers, unsigned n)
+{
+	struct sock_filter code[128] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
 	for (unsigned i = 0; i < n; i++)
 		code[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, numbers[i],
-			n - i, 0);
+							   n - i, 0);
 	code[n + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	code[n + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
 	struct sock_fprog program = {n + 3, code};
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || call(seccomp, SECCOMP_SET_MODE_FILTER, 0,
-		&program)) {
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    call(seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)) {
 		perror("seccomp");
 		exit(1);
 	}
 }
 
-static void files(void) {
+static void files(void)
+{
 	struct stat st;
 	int fd = call(open, "file", O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0640);
 	call(write, fd, "some bytes\n", 11), call(stat, "file", &st), call(fstat, fd, &st);
@@ -99,21 +102,28 @@ static void files(void) {
 	call(utimes, "file", (struct timeval[]){{1, 2}, {3, 4}});
 	call(futimesat, AT, "file", (struct timeval[]){{5, 6}, {7, 8}});
 	call(utimensat, AT, "file", (struct timespec[]){{0, UTIME_NOW}, {0, UTIME_OMIT}},
-		AT_SYMLINK_NOFOLLOW);
+	     AT_SYMLINK_NOFOLLOW);
 	call(mknod, "node", S_IFIFO | 0622, 0), call(mkdirat, AT, "below", 0755);
 	call(faccessat, AT, "file", X_OK), call(uselib, "file"), call(ustat, 0x102, buf);
 	call(sysfs, 3), call(lsetxattr, "file", "user.x", "\1\2val", 5, XATTR_CREATE);
 	call(llistxattr, "file", buf, 100), call(fremovexattr, fd, "user.x");
 	call(lremovexattr, "file", "user.none"), call(ioctl, fd, FIONREAD, &word);
 	call(ioctl, fd, TCGETS, buf), call(syncfs, fd);
-	struct { unsigned bytes; int type; char handle[128]; } h = {sizeof h.handle, 0, ""};
+	struct {
+		unsigned bytes;
+		int type;
+		char handle[128];
+	} h = {sizeof h.handle, 0, ""};
 	call(name_to_handle_at, AT, "file", &h, &word, AT_SYMLINK_FOLLOW);
 	call(open_by_handle_at, fd, &h, O_RDONLY | O_PATH);
 	int d = call(open, ".", O_RDONLY | O_DIRECTORY);
 	call(getdents, d, buf, 10), call(close, d), call(unlink, "linked");
 	syscall(451, fd, (uint64_t[]){0, 4096}, buf, 0);
 	syscall(452, AT, "file", 0600, AT_SYMLINK_NOFOLLOW);
-	struct { uint64_t value; uint32_t size, flags; } x = {(uintptr_t)"at", 2, XATTR_CREATE};
+	struct {
+		uint64_t value;
+		uint32_t size, flags;
+	} x = {(uintptr_t)"at", 2, XATTR_CREATE};
 	syscall(463, AT, "file", AT_SYMLINK_NOFOLLOW, "user.y", &x, sizeof x);
 	x.value = (uintptr_t)buf, x.size = 100, x.flags = 0;
 	syscall(464, AT, "file", 0, "user.y", &x, sizeof x), syscall(465, AT, "file", 0, buf, 100);
@@ -121,7 +131,8 @@ static void files(void) {
 	syscall(469, AT, "file", buf, 24, 0), call(close, fd);
 }
 
-static void pipes(void) {
+static void pipes(void)
+{
 	int p[2], q[2];
 	char one[1] = "x";
 	struct iovec v[2] = {{page, 5}, {page + 10, 7}};
@@ -137,7 +148,7 @@ static void pipes(void) {
 	FD_SET(q[1], &out);
 	call(select, q[1] + 1, &in, &out, NULL, &(struct timeval){1, 0});
 	call(pselect6, q[1] + 1, NULL, &out, NULL, &(struct timespec){1, 0},
-		(void *[]){(void *)&usr1, (void *)8});
+	     (void *[]){(void *)&usr1, (void *)8});
 	int e = call(eventfd, 1), e2 = call(eventfd2, 2, EFD_SEMAPHORE | EFD_CLOEXEC);
 	int s = call(signalfd, -1, &usr1, 8), s4 = call(signalfd4, -1, &usr1, 8, SFD_NONBLOCK);
 	int ep = call(epoll_create, 7), ep1 = call(epoll_create1, EPOLL_CLOEXEC);
@@ -156,7 +167,7 @@ static void pipes(void) {
 	call(inotify_rm_watch, i, w);
 	int f = call(fanotify_init, FAN_CLASS_NOTIF | FAN_NONBLOCK, O_RDONLY | O_LARGEFILE);
 	call(fanotify_mark, f, FAN_MARK_ADD | FAN_MARK_DONT_FOLLOW,
-		(uint64_t)(FAN_OPEN | FAN_CLOSE), AT, "below");
+	     (uint64_t)(FAN_OPEN | FAN_CLOSE), AT, "below");
 	int m = call(memfd_secret, O_CLOEXEC), u = call(userfaultfd, O_NONBLOCK | O_CLOEXEC);
 	call(write, q[1], one, 1);
 	int all[] = {p[0], p[1], q[0], q[1], e, e2, s, s4, ep, ep1, t, i, i1, f, m, u};
@@ -164,12 +175,13 @@ static void pipes(void) {
 		call(close, all[n]);
 }
 
-static void network(void) {
+static void network(void)
+{
 	struct sockaddr_un name = {AF_UNIX, "a socket"};
 	struct sockaddr_storage from;
 	socklen_t len = sizeof from, size = sizeof word;
-	int l = call(socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), c = call(socket, AF_UNIX,
-		SOCK_STREAM, 0);
+	int l = call(socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    c = call(socket, AF_UNIX, SOCK_STREAM, 0);
 	call(bind, l, &name, sizeof name), call(listen, l, 5), call(connect, c, &name, sizeof name);
 	int a = call(accept, l, &from, &len);
 	int c2 = call(socket, AF_UNIX, SOCK_STREAM, 0);
@@ -184,7 +196,7 @@ static void network(void) {
 	len = sizeof from, call(recvfrom, a, buf, 100, MSG_PEEK, &from, &len);
 	struct iovec v[2] = {{page, 5}, {page + 10, 7}};
 	struct mmsghdr m[2] = {{.msg_hdr = {.msg_iov = v, .msg_iovlen = 2}},
-		{.msg_hdr = {.msg_iov = v, .msg_iovlen = 1}}};
+			       {.msg_hdr = {.msg_iov = v, .msg_iovlen = 1}}};
 	call(sendmmsg, c, m, 2, MSG_NOSIGNAL), call(recvmmsg, a, m, 2, MSG_DONTWAIT, NULL);
 	call(sendmsg, c, &m[0].msg_hdr, 0), call(recvmsg, a, &m[0].msg_hdr, MSG_DONTWAIT);
 	call(shutdown, c, SHUT_WR);
@@ -196,9 +208,10 @@ static void network(void) {
 	call(unlink, "a socket");
 }
 
-static void memory(void) {
+static void memory(void)
+{
 	char *m = mmap(NULL, 16384, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	call(mremap, m, 16384, 8192, MREMAP_MAYMOVE, 0);
 	call(msync, m, 4096, MS_SYNC | MS_INVALIDATE), call(mincore, m, 4096, buf);
 	call(madvise, m, 4096, MADV_DONTNEED), call(mprotect, m, 4096, PROT_NONE);
@@ -226,7 +239,8 @@ static void memory(void) {
 	call(close, self), call(munmap, m, 8192), call(userfaultfd, ~0u);
 }
 
-static void clocks(void) {
+static void clocks(void)
+{
 	struct timeval tv;
 	struct timespec ts = {0, 1};
 	struct itimerval it = {{0, 0}, {1000, 5}};
@@ -246,7 +260,8 @@ static void clocks(void) {
 	call(adjtimex, memset(buf, 0, 208)), call(clock_adjtime, CLOCK_REALTIME, buf);
 }
 
-static void signals(void) {
+static void signals(void)
+{
 	struct sigaction act = {.sa_handler = handler, .sa_flags = SA_RESTART | SA_NODEFER};
 	siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
 	sigaction(SIGUSR1, &act, NULL);
@@ -264,7 +279,8 @@ static void signals(void) {
 	call(restart_syscall);
 }
 
-static void attributes(void) {
+static void attributes(void)
+{
 	struct rlimit limit;
 	unsigned mask = 1;
 	call(sched_yield), call(uname, buf), call(sysinfo, buf), call(getppid), call(getpgrp),
@@ -296,7 +312,10 @@ static void attributes(void) {
 	call(gettid), call(getrandom, buf, 3, GRND_NONBLOCK),
 		call(futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 	call(futex, &word, FUTEX_WAIT, ~word, &(struct timespec){1, 0}, NULL, 0);
-	struct { uint64_t value, address; uint32_t flags, zero; } w = {~0u, (uintptr_t)&word, 2, 0};
+	struct {
+		uint64_t value, address;
+		uint32_t flags, zero;
+	} w = {~0u, (uintptr_t)&word, 2, 0};
 	call(futex_waitv, &w, 1, 0, NULL, CLOCK_MONOTONIC);
 	syscall(454, &word, 1, 1, 2), syscall(455, &word, ~0u, 1, 2, NULL, CLOCK_MONOTONIC),
 		syscall(456, &w, 0, 0, 0);
@@ -311,13 +330,16 @@ static void attributes(void) {
 		call(vserver), syscall(336);
 }
 
-static void rings(void) {
+static void rings(void)
+{
 	aio_context_t context = 0;
 	struct io_event events[2];
 	char bytes[20];
 	int fd = open("file", O_RDONLY);
-	struct iocb one = {.aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = fd,
-		.aio_buf = (uintptr_t)bytes, .aio_nbytes = 5};
+	struct iocb one = {.aio_lio_opcode = IOCB_CMD_PREAD,
+			   .aio_fildes = fd,
+			   .aio_buf = (uintptr_t)bytes,
+			   .aio_nbytes = 5};
 	call(io_setup, 4, &context), call(io_submit, context, 1, (struct iocb *[]){&one});
 	call(io_getevents, context, 1, 2, events, NULL);
 	call(io_pgetevents, context, 0, 2, events, &(struct timespec){0, 0}, NULL);
@@ -330,10 +352,14 @@ static void rings(void) {
 	call(close, ring), call(close, fd);
 }
 
-static void messages(void) {
-	struct { long type; char text[4]; } m = {3, "msg"};
-	int s = call(shmget, IPC_PRIVATE, 4096, IPC_CREAT | 0600), q = call(msgget, IPC_PRIVATE,
-		0600);
+static void messages(void)
+{
+	struct {
+		long type;
+		char text[4];
+	} m = {3, "msg"};
+	int s = call(shmget, IPC_PRIVATE, 4096, IPC_CREAT | 0600),
+	    q = call(msgget, IPC_PRIVATE, 0600);
 	void *at = (void *)call(shmat, s, NULL, SHM_RDONLY);
 	call(shmctl, s, IPC_RMID, NULL), call(shmdt, at);
 	call(msgsnd, q, &m, 4, IPC_NOWAIT), call(msgrcv, q, &m, 4, 0, IPC_NOWAIT | MSG_NOERROR),
@@ -351,7 +377,8 @@ static void messages(void) {
 		call(mq_unlink, "every");
 }
 
-static void births(void) {
+static void births(void)
+{
 	siginfo_t info;
 	struct clone_args args = {.flags = CLONE_FS, .exit_signal = SIGCHLD};
 	if (call(fork) == 0)
@@ -367,23 +394,23 @@ static void births(void) {
 	if (call(fork) == 0)
 		syscall(335); /* uretprobe is for the kernel's own code: it ends in SIGILL */
 	call(wait4, -1, &word, 0, NULL);
-	call(execveat, AT, "none", (char *[]){"none", "an argument", NULL}, (char *[]){"A=b",
-		NULL}, AT_SYMLINK_NOFOLLOW);
+	call(execveat, AT, "none", (char *[]){"none", "an argument", NULL}, (char *[]){"A=b", NULL},
+	     AT_SYMLINK_NOFOLLOW);
 	call(execve, "none", (char *[]){"none", NULL}, (char *[]){NULL});
 }
 
 /* All of these are refused. */
-static void refused(int own) {
-	static const int numbers[] = {SYS_pause, SYS_ptrace, SYS_vhangup, SYS_pivot_root,
-		SYS_chroot, SYS_acct, SYS_settimeofday, SYS_mount,
-		SYS_umount2, SYS_swapon, SYS_swapoff, SYS_reboot, SYS_sethostname, SYS_setdomainname,
-			SYS_iopl, SYS_ioperm, SYS_init_module,
+static void refused(int own)
+{
+	static const int numbers[] = {
+		SYS_pause, SYS_ptrace, SYS_vhangup, SYS_pivot_root, SYS_chroot, SYS_acct,
+		SYS_settimeofday, SYS_mount, SYS_umount2, SYS_swapon, SYS_swapoff, SYS_reboot,
+		SYS_sethostname, SYS_setdomainname, SYS_iopl, SYS_ioperm, SYS_init_module,
 		SYS_delete_module, SYS_quotactl, SYS_clock_settime, SYS_kexec_load,
-			SYS_kexec_file_load, SYS_finit_module, SYS_add_key,
-		SYS_request_key, SYS_keyctl, SYS_setns, SYS_unshare, SYS_setgroups,
-			SYS_perf_event_open, SYS_bpf, SYS_open_tree, SYS_move_mount,
-		SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_mount_setattr, 443,
-			SYS_landlock_create_ruleset, SYS_landlock_add_rule,
+		SYS_kexec_file_load, SYS_finit_module, SYS_add_key, SYS_request_key, SYS_keyctl,
+		SYS_setns, SYS_unshare, SYS_setgroups, SYS_perf_event_open, SYS_bpf, SYS_open_tree,
+		SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick,
+		SYS_mount_setattr, 443, SYS_landlock_create_ruleset, SYS_landlock_add_rule,
 		SYS_landlock_restrict_self, 467, SYS_vfork,
 		/* Those that another program could see, without a name space of our own. */
 		SYS_shmget, SYS_msgget, SYS_semget, SYS_mq_open, SYS_mq_unlink};
@@ -408,11 +435,12 @@ static void refused(int own) {
 		call(request_key, "user", "described", "info", -2), call(keyctl, 0, -2, 0, 0, 0);
 	call(setns, 1, CLONE_NEWNS), call(unshare, CLONE_NEWNS | CLONE_FS),
 		call(setgroups, 2, (int[]){1, 2});
-	struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE, .size = sizeof event,
-		.config = PERF_COUNT_SW_CPU_CLOCK};
+	struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE,
+					.size = sizeof event,
+					.config = PERF_COUNT_SW_CPU_CLOCK};
 	call(perf_event_open, &event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-	union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4,
-		.max_entries = 1};
+	union bpf_attr map = {
+		.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
 	call(bpf, BPF_MAP_CREATE, &map, sizeof map);
 	call(open_tree, AT, "below", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
 		call(move_mount, AT, "below", AT, "below", MOVE_MOUNT_F_SYMLINKS);
@@ -430,7 +458,8 @@ static void refused(int own) {
 	call(landlock_restrict_self, 1, 0);
 }
 
-int main(void) {
+int main(void)
+{
 	int own = unshare(CLONE_NEWIPC) == 0;
 	files();
 	pipes();

@@ -12,7 +12,8 @@
 
 static int wrong;
 
-static void fails(const char *what, long result, int want) {
+static void fails(const char *what, long result, int want)
+{
 	int got = result < 0 ? errno : 0;
 	printf("%s: %s\n", what, strerrorname_np(got) ? strerrorname_np(got) : "no error");
 	if (got != want) {
@@ -21,7 +22,8 @@ static void fails(const char *what, long result, int want) {
 	}
 }
 
-int main(void) {
+int main(void)
+{
 	static char longname[300], longpath[5000], big[1 << 16];
 	char buf[16];
 	struct stat st;
@@ -86,14 +88,19 @@ int main(void) {
 	fails("read a directory", read(open("dir", O_RDONLY), buf, sizeof buf), EISDIR);
 	fails("readlink a file", readlink("file", buf, sizeof buf), EINVAL);
 	fails("attribute missing", getxattr("file", "user.none", buf, sizeof buf), ENODATA);
-	fails("attribute too small", setxattr("file", "user.some", "0123456789abcdefXYZ", 19, 0) ? -1 : getxattr("file", "user.some", buf, sizeof buf), ERANGE);
+	fails("attribute too small",
+	      setxattr("file", "user.some", "0123456789abcdefXYZ", 19, 0)
+		      ? -1
+		      : getxattr("file", "user.some", buf, sizeof buf),
+	      ERANGE);
 	fails("attribute exists", setxattr("file", "user.some", "v", 1, XATTR_CREATE), EEXIST);
 	char *volatile nowhere = (char *)8;
 	fails("bad buffer", write(wo, nowhere, 4), EFAULT);
 	fails("bad path", open(nowhere, O_RDONLY), EFAULT);
 	fails("write to a full device", write(open("/dev/full", O_WRONLY), "x", 1), ENOSPC);
 	fails("past the last offset", pwrite(wo, "x", 1, 0x7fffffffffffffff), EINVAL);
-	if (setxattr("file", "user.big", big, sizeof big, 0) < 0) /* ext4 has no room for it, others have */
+	if (setxattr("file", "user.big", big, sizeof big, 0) <
+	    0) /* ext4 has no room for it, others have */
 		fails("attribute too large", -1, ENOSPC);
 	int p[2];
 	fails("seek on a pipe", pipe(p) ? 0 : lseek(p[0], 0, SEEK_CUR), ESPIPE);

@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int filter(unsigned number, unsigned answer) {
+static int filter(unsigned number, unsigned answer)
+{
 	struct sock_filter f[] = {
 		{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
 		{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, number},
@@ -25,9 +26,13 @@ static int filter(unsigned number, unsigned answer) {
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p);
 }
 
-static void say(const char *what, long result) { printf("%s: %d %s\n", what, result < 0 ? -1 : 0, result < 0 ? strerrorname_np(errno) : "-"); }
+static void say(const char *what, long result)
+{
+	printf("%s: %d %s\n", what, result < 0 ? -1 : 0, result < 0 ? strerrorname_np(errno) : "-");
+}
 
-static void all(const char *role) {
+static void all(const char *role)
+{
 	printf("%s\n", role);
 	say("getgid", syscall(SYS_getgid));
 	say("getegid", syscall(SYS_getegid));
@@ -38,10 +43,13 @@ static void all(const char *role) {
 	fflush(stdout);
 }
 
-int main(void) {
+int main(void)
+{
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (filter(SYS_getgid, SECCOMP_RET_TRACE) || filter(SYS_getegid, SECCOMP_RET_TRACE | 1) || filter(SYS_geteuid, SECCOMP_RET_TRACE | 0x7fff) ||
-	    filter(SYS_getuid, SECCOMP_RET_ERRNO | EUCLEAN) || filter(SYS_mkdir, SECCOMP_RET_ERRNO | EXDEV))
+	if (filter(SYS_getgid, SECCOMP_RET_TRACE) || filter(SYS_getegid, SECCOMP_RET_TRACE | 1) ||
+	    filter(SYS_geteuid, SECCOMP_RET_TRACE | 0x7fff) ||
+	    filter(SYS_getuid, SECCOMP_RET_ERRNO | EUCLEAN) ||
+	    filter(SYS_mkdir, SECCOMP_RET_ERRNO | EXDEV))
 		return 90;
 	all("first");
 	pid_t child = fork();

@@ -15,7 +15,8 @@
 static int strange;
 static char path[256];
 
-static int must(int result, const char *what) {
+static int must(int result, const char *what)
+{
 	if (result < 0) {
 		perror(what);
 		strange = 1;
@@ -23,12 +24,14 @@ static int must(int result, const char *what) {
 	return result;
 }
 
-static const char *at(const char *before, int number, const char *behind) {
+static const char *at(const char *before, int number, const char *behind)
+{
 	snprintf(path, sizeof path, "%s%d%s", before, number, behind);
 	return path;
 }
 
-static void holds(int fd, const char *expected) {
+static void holds(int fd, const char *expected)
+{
 	char got[64] = "";
 	must(pread(fd, got, sizeof got - 1, 0), "pread");
 	if (strcmp(got, expected)) {
@@ -37,19 +40,22 @@ static void holds(int fd, const char *expected) {
 	}
 }
 
-static int made(const char *name, const char *text) {
+static int made(const char *name, const char *text)
+{
 	int fd = must(open(name, O_CREAT | O_RDWR, 0644), name);
 	must(write(fd, text, strlen(text)), name);
 	return fd;
 }
 
-static void again(const char *how, int flags, const char *text) {
+static void again(const char *how, int flags, const char *text)
+{
 	int fd = must(open(how, flags, 0600), how);
 	must(write(fd, text, strlen(text)), how);
 	close(fd);
 }
 
-int main(void) {
+int main(void)
+{
 	/* Without its name, by every way to say it. */
 	int gone = made("gone", "0123456789");
 	made("kept", "kept");
@@ -94,8 +100,9 @@ int main(void) {
 	/* A file that never had a name gets one. */
 	int unnamed = must(open(".", O_TMPFILE | O_RDWR, 0600), "O_TMPFILE");
 	again(at("/proc/self/fd/", unnamed, ""), O_WRONLY, "named");
-	must(linkat(AT_FDCWD, at("/proc/self/fd/", unnamed, ""), AT_FDCWD, "named", AT_SYMLINK_FOLLOW),
-		"linkat");
+	must(linkat(AT_FDCWD, at("/proc/self/fd/", unnamed, ""), AT_FDCWD, "named",
+		    AT_SYMLINK_FOLLOW),
+	     "linkat");
 
 	/* Directories: below a descriptor that was moved, and the working directory. */
 	mkdir("d", 0755);

@@ -21,7 +21,8 @@ static void *move(void *name)
 		snprintf(path, sizeof path, "%s-%d", (char *)name, i % 50);
 		memset(bytes, 'a' + i % 26, len);
 		int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
-		if (fd < 0 || write(p[1], bytes, len) != (ssize_t)len || splice(p[0], NULL, fd, NULL, len, 0) != (ssize_t)len || close(fd))
+		if (fd < 0 || write(p[1], bytes, len) != (ssize_t)len ||
+		    splice(p[0], NULL, fd, NULL, len, 0) != (ssize_t)len || close(fd))
 			exit(1);
 	}
 	return NULL;

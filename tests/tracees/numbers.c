@@ -13,18 +13,21 @@
 enum { THREADS = 4, ROUNDS = 1000, TAKEN = 40 };
 static atomic_long strange;
 
-static void must(int ok) {
+static void must(int ok)
+{
 	if (!ok)
 		strange++;
 }
 
-static void *work(void *arg) {
+static void *work(void *arg)
+{
 	unsigned me = (unsigned)(long)arg, seed = me * 7919 + 1;
 	char name[32], buf[64], got[64];
 	for (int i = 0; i < ROUNDS; i++) {
 		seed = seed * 1103515245 + 12345;
 		snprintf(name, sizeof name, "t%u.%u", me, (seed >> 16) % 4);
-		int fd = open(name, O_CREAT | O_RDWR, 0644), two = dup(fd), len = 1 + seed % 60, at = i % 100;
+		int fd = open(name, O_CREAT | O_RDWR, 0644), two = dup(fd), len = 1 + seed % 60,
+		    at = i % 100;
 		must(fd >= 0 && two >= 0);
 		memset(buf, 'a' + me, sizeof buf);
 		must(pwrite(fd, buf, len, at) == len);
@@ -41,7 +44,8 @@ static void *work(void *arg) {
 	return NULL;
 }
 
-int main(void) {
+int main(void)
+{
 	pthread_t t[THREADS];
 	for (long i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, work, (void *)i);

@@ -21,7 +21,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-static void right(int is, int line) {
+static void right(int is, int line)
+{
 	if (!is) {
 		fprintf(stderr, "line %d: %m\n", line);
 		exit(9);
@@ -30,25 +31,31 @@ static void right(int is, int line) {
 #define OK(is) right(is, __LINE__)
 #define FAILS(call, error) OK((call) < 0 && errno == (error))
 
-static int put(const char *name, const char *text) {
+static int put(const char *name, const char *text)
+{
 	int fd = open(name, O_CREAT | O_RDWR, 0644);
 	OK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
 	return fd;
 }
 
 /* A few calls are answered by a filter: each with another error. */
-static void filter(void) {
-	static const struct { int nr, error; } REFUSED[] = {
-		{SYS_unlink, EPERM}, {SYS_mkdir, EACCES}, {SYS_rename, EPERM}, {SYS_link, EPERM},
-		{SYS_symlink, EACCES}, {SYS_chmod, EPERM}, {SYS_ftruncate, EINVAL}, {SYS_rmdir, EBUSY},
-		{SYS_fchmod, EPERM}, {SYS_pwrite64, EINVAL}, {SYS_truncate, EFAULT}, {SYS_creat, EPERM},
-		{SYS_setxattr, EPERM}, {SYS_lseek, EPERM}, {SYS_mknod, ENOKEY}, {SYS_access, EPERM},
-		{SYS_fallocate, ETIMEDOUT},
+static void filter(void)
+{
+	static const struct {
+		int nr, error;
+	} REFUSED[] = {
+		{SYS_unlink, EPERM},	 {SYS_mkdir, EACCES},	     {SYS_rename, EPERM},
+		{SYS_link, EPERM},	 {SYS_symlink, EACCES},	     {SYS_chmod, EPERM},
+		{SYS_ftruncate, EINVAL}, {SYS_rmdir, EBUSY},	     {SYS_fchmod, EPERM},
+		{SYS_pwrite64, EINVAL},	 {SYS_truncate, EFAULT},     {SYS_creat, EPERM},
+		{SYS_setxattr, EPERM},	 {SYS_lseek, EPERM},	     {SYS_mknod, ENOKEY},
+		{SYS_access, EPERM},	 {SYS_fallocate, ETIMEDOUT},
 	};
 	enum { N = sizeof REFUSED / sizeof *REFUSED };
 	struct sock_filter program[2 * N + 2] = {{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0}};
 	for (int i = 0; i < N; i++) {
-		program[2 * i + 1] = (struct sock_filter){BPF_JMP | BPF_JEQ | BPF_K, 0, 1, REFUSED[i].nr};
+		program[2 * i + 1] =
+			(struct sock_filter){BPF_JMP | BPF_JEQ | BPF_K, 0, 1, REFUSED[i].nr};
 		program[2 * i + 2] =
 			(struct sock_filter){BPF_RET, 0, 0, SECCOMP_RET_ERRNO | REFUSED[i].error};
 	}
@@ -81,10 +88,11 @@ static void filter(void) {
 	OK(read(a, all_of_it, 7) == 7 && !strcmp(all_of_it, "content"));
 }
 
-static void landlock(void) {
+static void landlock(void)
+{
 	__u64 rights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-		LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SYM |
-		LANDLOCK_ACCESS_FS_REMOVE_DIR;
+		       LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |
+		       LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REMOVE_DIR;
 	struct landlock_ruleset_attr attr = {.handled_access_fs = rights};
 	close(put("a", "content"));
 	mkdir("empty", 0755);
@@ -107,7 +115,8 @@ static void landlock(void) {
 }
 
 /* A limit of the process cuts writes short, and then refuses them. */
-static void limit(void) {
+static void limit(void)
+{
 	char big[4096];
 	memset(big, 'x', sizeof big);
 	signal(SIGXFSZ, SIG_IGN);
@@ -123,7 +132,8 @@ static void limit(void) {
 }
 
 /* Memory that ends or cannot be written: calls fail, or come short. */
-static void memory(void) {
+static void memory(void)
+{
 	char *two = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	munmap(two + 4096, 4096);
 	memset(two, 'm', 4096);
@@ -149,14 +159,22 @@ static void memory(void) {
 	FAILS(setxattr("a", "user.x", nowhere, 5, 0), EFAULT);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	mkdir("ok", 0755);
 	switch (argc > 1 ? argv[1][0] : 0) {
-	case 'f': filter(); break;
-	case 'l': argv[1][1] == 'a' ? landlock() : limit(); break;
-	case 'm': memory(); break;
-	default: return 90;
+	case 'f':
+		filter();
+		break;
+	case 'l':
+		argv[1][1] == 'a' ? landlock() : limit();
+		break;
+	case 'm':
+		memory();
+		break;
+	default:
+		return 90;
 	}
 	close(put("ok/after", "done"));
 	return 0;

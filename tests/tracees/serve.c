@@ -16,7 +16,8 @@ enum { MOST = 8 };
 static int fd[MOST];
 static long written[MOST], failed;
 
-static void *work(void *arg) {
+static void *work(void *arg)
+{
 	long me = (long)arg;
 	uint64_t r[2];
 	while (access("stop", F_OK) < 0) {
@@ -29,7 +30,8 @@ static void *work(void *arg) {
 	return NULL;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	pthread_t t[MOST];
 	uint64_t r[2];
 	char name[32];
@@ -53,7 +55,8 @@ int main(int argc, char **argv) {
 		pthread_join(t[i], NULL);
 	for (long i = 0; i < threads; i++)
 		for (long k = 0; k < written[i]; k++)
-			if (pread(fd[i], r, sizeof r, k * sizeof r) != sizeof r || r[0] != (uint64_t)i || r[1] != (uint64_t)k)
+			if (pread(fd[i], r, sizeof r, k * sizeof r) != sizeof r ||
+			    r[0] != (uint64_t)i || r[1] != (uint64_t)k)
 				failed++;
 	printf("%ld failed\n", failed);
 	return failed ? 1 : 0;

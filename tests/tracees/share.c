@@ -15,7 +15,8 @@ enum { SLOTS = 8, THREADS = 4, ROUNDS = 1500 };
 static atomic_int slot[SLOTS];
 static atomic_long opened, closed, moved, gone, strange;
 
-static void *work(void *arg) {
+static void *work(void *arg)
+{
 	unsigned me = (unsigned)(long)arg, seed = me * 7919 + 1;
 	char name[32], buf[64];
 	for (int i = 0; i < ROUNDS; i++) {
@@ -24,7 +25,8 @@ static void *work(void *arg) {
 		switch ((seed >> 8) % 5) {
 		case 0: {
 			snprintf(name, sizeof name, "f%u.%u", me, s);
-			int fd = open(name, O_CREAT | O_RDWR | (seed & 1 ? O_APPEND : 0), 0644), was = atomic_exchange(&slot[s], fd);
+			int fd = open(name, O_CREAT | O_RDWR | (seed & 1 ? O_APPEND : 0), 0644),
+			    was = atomic_exchange(&slot[s], fd);
 			if (fd < 0) {
 				strange++;
 				break;
@@ -62,7 +64,8 @@ static void *work(void *arg) {
 	return NULL;
 }
 
-int main(void) {
+int main(void)
+{
 	pthread_t t[THREADS];
 	for (long i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, work, (void *)i);

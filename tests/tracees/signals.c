@@ -12,22 +12,36 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t alarms, queued, sum, children;
-static void on_alarm(int s) { (void)s, alarms++; }
-static void on_queue(int s, siginfo_t *i, void *c) { (void)s, (void)c, queued++, sum += i->si_value.sival_int; }
-static void on_child(int s) { (void)s, children++; }
+static void on_alarm(int s)
+{
+	(void)s, alarms++;
+}
+static void on_queue(int s, siginfo_t *i, void *c)
+{
+	(void)s, (void)c, queued++, sum += i->si_value.sival_int;
+}
+static void on_child(int s)
+{
+	(void)s, children++;
+}
 
-int main(void) {
+int main(void)
+{
 	char c;
 	int p[2], fd = open("log", O_CREAT | O_RDWR, 0644);
-	struct sigaction plain = {.sa_handler = on_alarm}, again = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-	struct sigaction queue = {.sa_sigaction = on_queue, .sa_flags = SA_SIGINFO | SA_RESTART}, child = {.sa_handler = on_child, .sa_flags = SA_RESTART};
+	struct sigaction plain = {.sa_handler = on_alarm},
+			 again = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	struct sigaction queue = {.sa_sigaction = on_queue, .sa_flags = SA_SIGINFO | SA_RESTART},
+			 child = {.sa_handler = on_child, .sa_flags = SA_RESTART};
 	/* Again and again, should the first one come before the call that it is to interrupt. */
-	struct itimerval soon = {.it_value.tv_usec = 50000, .it_interval.tv_usec = 50000}, never = {0};
+	struct itimerval soon = {.it_value.tv_usec = 50000, .it_interval.tv_usec = 50000},
+			 never = {0};
 	if (pipe(p) || fd < 0)
 		return 90;
 	sigaction(SIGALRM, &plain, NULL);
 	setitimer(ITIMER_REAL, &soon, NULL);
-	printf("a read is interrupted: %s\n", read(p[0], &c, 1) < 0 ? strerrorname_np(errno) : "no");
+	printf("a read is interrupted: %s\n",
+	       read(p[0], &c, 1) < 0 ? strerrorname_np(errno) : "no");
 	setitimer(ITIMER_REAL, &never, NULL);
 	sigaction(SIGALRM, &again, NULL);
 	setitimer(ITIMER_REAL, &soon, NULL);
@@ -40,7 +54,8 @@ int main(void) {
 	wait(NULL);
 	setitimer(ITIMER_REAL, &soon, NULL);
 	struct timespec t = {.tv_sec = 30}, left;
-	printf("a sleep is interrupted: %s\n", nanosleep(&t, &left) < 0 ? strerrorname_np(errno) : "no");
+	printf("a sleep is interrupted: %s\n",
+	       nanosleep(&t, &left) < 0 ? strerrorname_np(errno) : "no");
 	setitimer(ITIMER_REAL, &never, NULL);
 	sigaction(SIGUSR1, &queue, NULL);
 	sigaction(SIGRTMIN, &queue, NULL);

@@ -10,12 +10,14 @@
 
 static pthread_barrier_t all_here;
 
-static void *thread(void *arg) {
+static void *thread(void *arg)
+{
 	pthread_barrier_wait(&all_here);
 	return arg;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	long n = argc > 2 ? atol(argv[2]) : 0, failed = 0;
 	if (argc > 1 && !strcmp(argv[1], "forks")) {
 		for (long i = 0; i < n; i++) {
@@ -23,7 +25,8 @@ int main(int argc, char **argv) {
 			pid_t child = fork();
 			if (child == 0)
 				_exit(i % 100);
-			failed += child < 0 || waitpid(child, &status, 0) != child || WEXITSTATUS(status) != i % 100;
+			failed += child < 0 || waitpid(child, &status, 0) != child ||
+				  WEXITSTATUS(status) != i % 100;
 		}
 	} else {
 		pthread_t *threads = calloc(n, sizeof *threads);

@@ -30,7 +30,7 @@ static int enter(int ring, unsigned count, unsigned flags)
 /* A ring that writes `text` to `fd`, unless it is only made. */
 static void ring(int fd, const char *text, unsigned flags, int only_made)
 {
-	struct io_uring_params p = { .flags = flags };
+	struct io_uring_params p = {.flags = flags};
 	int ring = syscall(SYS_io_uring_setup, 4, &p);
 	must(ring >= 0, "io_uring_setup");
 	if (only_made) {
@@ -69,9 +69,11 @@ static void ring(int fd, const char *text, unsigned flags, int only_made)
 static void aio(int fd, const char *text, int only_made)
 {
 	aio_context_t context = 0;
-	struct iocb block = { .aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = fd,
-		.aio_buf = (uintptr_t)text, .aio_nbytes = strlen(text) };
-	struct iocb *blocks[] = { &block };
+	struct iocb block = {.aio_lio_opcode = IOCB_CMD_PWRITE,
+			     .aio_fildes = fd,
+			     .aio_buf = (uintptr_t)text,
+			     .aio_nbytes = strlen(text)};
+	struct iocb *blocks[] = {&block};
 	struct io_event event;
 	must(!syscall(SYS_io_setup, 4, &context), "io_setup");
 	if (!only_made) {
@@ -94,7 +96,7 @@ static char *map(int fd, int access, int flags, int later)
 int main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "";
-	char text[8] = { 0 };
+	char text[8] = {0};
 	int fd = open("changed", O_RDWR | O_CREAT, 0600), rw = PROT_READ | PROT_WRITE;
 	must(fd >= 0 && write(fd, "before\n", 7) == 7, "write");
 	if (!strcmp(how, "ring"))
@@ -129,7 +131,8 @@ int main(int argc, char **argv)
 		while (access("go", F_OK))
 			usleep(20000);
 		memcpy(p, "after\n", 6);
-		must(pread(nameless, text, 7, 0) == 7 && write(nameless, "more", 4) == 4, "nameless");
+		must(pread(nameless, text, 7, 0) == 7 && write(nameless, "more", 4) == 4,
+		     "nameless");
 	} else
 		return 2;
 	must(pread(fd, text, 7, 0) == 7, "pread");

@@ -1615,15 +1615,16 @@ static FCNTL: &[(u64, CallSpec)] = &[
 ];
 
 const IOCMD: Arg = fl("cmd", &crate::flags::ioctl::REQUEST);
-/// A request that concerns the file system or device beneath, whose answers are its own.
+/// Describes an ioctl request that concerns the file system or device below, and whose result
+/// differs between machines.
 const fn host(name: &'static str, args: &'static [Arg]) -> CallSpec {
     CallSpec::new(name, args).skipped(Class::System).returns(Ret::Host)
 }
-/// A request to a terminal, pipe or other thing that is not on disk.
+/// Describes an ioctl request to a terminal, a pipe or another file that is not on disk.
 const fn tty(name: &'static str, args: &'static [Arg]) -> CallSpec {
     CallSpec::new(name, args).skipped(Class::Ipc).returns(Ret::Host)
 }
-/// A request about a namespace that returns a descriptor.
+/// Describes an ioctl request on a namespace, which returns a descriptor.
 const fn namespace(name: &'static str) -> CallSpec {
     CallSpec::new(name, &[FD, IOCMD]).skipped(Class::Mounts).returns(Ret::Fd)
 }

@@ -86,6 +86,8 @@ pub struct Summary {
     pub outside_files: u64,
     /// See there.
     pub outside_told: Vec<String>,
+    /// Names with a NUL, which were left out.
+    pub names_with_nul: u64,
 }
 
 impl InferenceInput {
@@ -134,7 +136,8 @@ pub fn infer(
             row.last = Final::Unknown("the program left something mounted there".to_owned());
         }
     }
-    let changes = facts.changes();
+    let mut changes = facts.changes();
+    changes.retain(|change| table::plain(&change.path));
     if !changes.is_empty() {
         table::write_changes(storage.create(dir, OUTSIDE)?, &changes)?;
     }
@@ -155,6 +158,7 @@ pub fn infer(
         outside: changes.len() as u64,
         outside_files: table::changed_files(&changes, &manifest.late),
         outside_told: table::told_changes(&changes, &manifest.late),
+        names_with_nul: facts.names.count_names_with_nul(),
     })
 }
 

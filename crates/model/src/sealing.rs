@@ -90,13 +90,13 @@ impl Inference for Following {
             .inspect(look)
             .filter(move |item| !matches!(item, Ok(Item::Call(c)) if c.is_after(until)));
         let found = infer(sealing.storage, trace.dir(), calls, &circumstances)?;
-        Ok(told(&found, trace.recording_info().snapshot, summary))
+        Ok(summarize(&found, trace.recording_info().snapshot, summary))
     }
 }
 
-/// Adds what was found to the summary, and returns the names of the tables. `wanted` is whether a
-/// snapshot was to be taken.
-fn told(found: &Found, wanted: bool, summary: &mut Summary) -> Vec<&'static str> {
+/// Adds the results of the inference to the summary, and returns the names of the tables that were
+/// written. `wanted` is whether a snapshot was to be taken.
+fn summarize(found: &Found, wanted: bool, summary: &mut Summary) -> Vec<&'static str> {
     let mut tables = vec!["files.parquet", "initial.parquet"];
     summary.outside = found.outside_files;
     if found.outside_files > 0 {
@@ -126,6 +126,10 @@ fn told(found: &Found, wanted: bool, summary: &mut Summary) -> Vec<&'static str>
     if found.unreadable > 0 {
         let note = format!("the final state of {} files could not be read", found.unreadable);
         summary.notes.push(note);
+    }
+    if found.names_with_nul > 0 {
+        let names = found.names_with_nul;
+        summary.notes.push(format!("{names} names with a NUL are left out: no file can have one"));
     }
     tables.extend(found.copied_bytes.map(|_| "snapshot.parquet"));
     tables

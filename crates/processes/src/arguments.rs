@@ -1,22 +1,22 @@
 //! What a call's arguments mean in its process.
 
-use crate::mounts::namespace::View;
-use crate::procfs_links::Way;
+use crate::mounts::namespace::MountView;
+use crate::procfs_links::LinkRoute;
 use crate::state::file::{Descriptor, Directory};
 use std::ops::Index;
 use std::sync::Arc;
 
-/// Something for some of a call's arguments, by number: of most calls for none.
+/// A value for each argument of a call that has one. Most calls have none, which takes no memory.
 #[derive(Clone, Debug)]
-pub struct Six<V>(Option<Box<[Option<V>; 6]>>);
+pub struct PerArgument<V>(Option<Box<[Option<V>; 6]>>);
 
-impl<V> Default for Six<V> {
+impl<V> Default for PerArgument<V> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<V> Six<V> {
+impl<V> PerArgument<V> {
     /// Returns the values of those arguments that have one.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().flat_map(|all| all.iter().flatten())
@@ -37,7 +37,7 @@ impl<V> Six<V> {
     }
 }
 
-impl<V> Index<usize> for Six<V> {
+impl<V> Index<usize> for PerArgument<V> {
     type Output = Option<V>;
     fn index(&self, argument: usize) -> &Option<V> {
         self.0.as_ref().map_or(const { &None }, |all| &all[argument])
@@ -55,15 +55,15 @@ pub struct Operands<T> {
     pub status: [u32; 6],
     /// For each path argument: the absolute path, joined but not resolved, as the recorder would
     /// see it (under the process's root).
-    pub paths: Six<Box<[u8]>>,
+    pub paths: PerArgument<Box<[u8]>>,
     /// For each path argument that leads through a link of procfs: where that leads. The path in
     /// `paths` is then that of what the link leads to, with what follows the link.
-    pub through: Six<Way<T>>,
+    pub through: PerArgument<LinkRoute<T>>,
     /// Where the process has mounts or a root of its own: what its names mean. What `paths` says is
     /// then without links, and has to be resolved again where they are known.
-    pub view: Option<View>,
+    pub view: Option<MountView>,
     /// With `view`: the path that each argument means, as the process sees it.
-    pub viewed: Six<Box<[u8]>>,
+    pub viewed: PerArgument<Box<[u8]>>,
     /// Descriptors inside structs that go in: argument, offset of the field, meaning.
     pub inner: Vec<(u8, u32, Arc<Descriptor<T>>)>,
     /// The working directory that it started from; not said of calls that only move data.

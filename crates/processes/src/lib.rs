@@ -26,12 +26,12 @@ mod state;
 mod timeline;
 mod unrecorded;
 
-pub use arguments::{Operands, Six};
+pub use arguments::{Operands, PerArgument};
 pub use calls::mounting::ReadLink;
 pub use mounts::Mounts;
-pub use mounts::namespace::{Resolved, Space, View};
+pub use mounts::namespace::{MountNamespace, MountView, Resolved};
 pub use paths::{lexical, parent};
-pub use procfs_links::{To, Way};
+pub use procfs_links::{LinkRoute, LinkTarget};
 pub use state::file::{Descriptor, Directory, Inode, OpenFile};
 pub use timeline::{Timeline, TimelineItem};
 pub use unrecorded::{BY_OPERATIONS, BY_STORES, Unrecorded};
@@ -76,7 +76,7 @@ pub struct Processes<T = ()> {
     tables: HashMap<u32, Table<T>>,
     groups: HashMap<u32, Fs<T>>,
     /// Mount namespaces; 0 is the one that the recording began in.
-    spaces: HashMap<u32, Arc<Space>>,
+    spaces: HashMap<u32, Arc<MountNamespace>>,
     /// Trees that are mounted nowhere, by the open file that stands for each.
     trees: HashMap<u64, Vec<mounts::namespace::Mount>>,
     closing: Closings<T>,

@@ -12,7 +12,7 @@ const LINKS: usize = 40;
 
 /// What such a link leads to.
 #[derive(Debug)]
-pub enum To<T> {
+pub enum LinkTarget<T> {
     /// An open file.
     File(Arc<Descriptor<T>>),
     /// A working directory, or the root directory of a process that has one of its own.
@@ -27,17 +27,17 @@ pub enum To<T> {
 
 /// A path that leads through such a link.
 #[derive(Debug)]
-pub struct Way<T> {
+pub struct LinkRoute<T> {
     /// What the link leads to.
-    pub to: To<T>,
+    pub to: LinkTarget<T>,
     /// The path behind the link: empty, or it begins with a slash.
     pub rest: Box<[u8]>,
 }
 
-impl<T> Way<T> {
+impl<T> LinkRoute<T> {
     /// Returns the descriptor that the path leads through, if the link leads to an open file.
     pub fn descriptor(&self) -> Option<&Arc<Descriptor<T>>> {
-        if let To::File(descriptor) = &self.to { Some(descriptor) } else { None }
+        if let LinkTarget::File(descriptor) = &self.to { Some(descriptor) } else { None }
     }
 }
 
@@ -49,7 +49,7 @@ enum Link {
 }
 
 /// The path to what a link leads to, and what that is.
-type Led<T> = (Box<[u8]>, Option<To<T>>);
+type Led<T> = (Box<[u8]>, Option<LinkTarget<T>>);
 
 impl<T: Default> Processes<T> {
     /// Follows the links of procfs on `path`, which is absolute; `root` is the root directory that
@@ -60,13 +60,16 @@ impl<T: Default> Processes<T> {
         root: Option<&[u8]>,
         path: Box<[u8]>,
         follow: bool,
-    ) -> (Box<[u8]>, Option<Way<T>>) {
+    ) -> (Box<[u8]>, Option<LinkRoute<T>>) {
         let (mut path, mut way) = (path, None);
         for _ in 0..LINKS {
             if let Some(next) = self.follow_links(&path, follow) {
                 if first_link(&next, call).is_none() {
                     // The path stays as it is written.
-                    return (path, Some(Way { to: To::Virtual, rest: Box::default() }));
+                    return (
+                        path,
+                        Some(LinkRoute { to: LinkTarget::Virtual, rest: Box::default() }),
+                    );
                 }
                 path = next.into();
             }
@@ -77,7 +80,7 @@ impl<T: Default> Processes<T> {
                 break;
             }
             let Some((next, to)) = self.follow_link(call, &link, &rest) else { break };
-            way = to.map(|to| Way { to, rest });
+            way = to.map(|to| LinkRoute { to, rest });
             path = next;
         }
         (path, way)
@@ -99,7 +102,10 @@ impl<T: Default> Processes<T> {
                 };
                 if has_name(&descriptor.file) {
                     let fifo = !descriptor.file.is_stored();
-                    Some((path, Some(if fifo { To::Name } else { To::File(descriptor) })))
+                    Some((
+                        path,
+                        Some(if fifo { LinkTarget::Name } else { LinkTarget::File(descriptor) }),
+                    ))
                 } else {
                     let leads = !rest.is_empty() && descriptor.file.path.first() == Some(&b'/');
                     leads.then_some((path, None))
@@ -107,13 +113,14 @@ impl<T: Default> Processes<T> {
             }
             Link::WorkingDirectory(task) => {
                 let cwd = &self.groups.get(&self.find_task(task)?.fs)?.cwd;
-                Some((under(&cwd.view), Some(To::Directory(cwd.clone()))))
+                Some((under(&cwd.view), Some(LinkTarget::Directory(cwd.clone()))))
             }
             Link::Root(task) => Some(match &self.groups.get(&self.find_task(task)?.fs)?.root {
-                Some(root) => (under(&root.view), Some(To::Directory(root.clone()))),
-                None => {
-                    (join(None, b"/", if rest.is_empty() { b"/" } else { rest }), Some(To::Name))
-                }
+                Some(root) => (under(&root.view), Some(LinkTarget::Directory(root.clone()))),
+                None => (
+                    join(None, b"/", if rest.is_empty() { b"/" } else { rest }),
+                    Some(LinkTarget::Name),
+                ),
             }),
         }
     }

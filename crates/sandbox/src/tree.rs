@@ -42,39 +42,23 @@ impl Tree {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         if dir.is_empty() {
+            // The caller may replace the directory used last under this name.
+            self.last = None;
             return Ok((&self.root, OsStr::from_bytes(name)));
         }
         if self.last.as_ref().is_none_or(|(last, _)| last != dir) {
-            let fd = self.descend(dir)?;
+            // A tree is visited parents first. From the parent, a deep one costs no square.
+            let last = self.last.as_ref();
+            let last = last.and_then(|(last, fd)| Some((fd, dir.strip_prefix(&last[..])?)));
+            let (from, rest) =
+                last.filter(|(_, rest)| rest.starts_with(b"/")).unwrap_or((&self.root, dir));
+            let fd = descend(from, rest)?;
             self.last = Some((dir.to_vec(), fd));
         }
         match &self.last {
             Some((_, fd)) => Ok((fd, OsStr::from_bytes(name))),
             None => Err(io::ErrorKind::NotFound.into()),
         }
-    }
-
-    /// Opens the directory at this path, in pieces that are short enough for the kernel.
-    fn descend(&self, dir: &[u8]) -> io::Result<OwnedFd> {
-        let mut at: Option<OwnedFd> = None;
-        let mut rest = dir;
-        while let Some(start) = rest.iter().position(|&b| b != b'/') {
-            rest = &rest[start..];
-            let mut end = rest.len().min(PIECE);
-            if end < rest.len() {
-                end = rest[..end]
-                    .iter()
-                    .rposition(|&b| b == b'/')
-                    .unwrap_or_else(|| rest.iter().position(|&b| b == b'/').unwrap_or(rest.len()));
-            }
-            at = Some(below(
-                at.as_ref().unwrap_or(&self.root),
-                OsStr::from_bytes(&rest[..end]),
-                OFlags::PATH | OFlags::DIRECTORY,
-            )?);
-            rest = &rest[end..];
-        }
-        at.ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
     /// Opens the file at `path` itself, never what a link there leads to.
@@ -103,4 +87,28 @@ fn below(dir: &OwnedFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
         Mode::empty(),
         resolve,
     )?)
+}
+
+/// Opens the directory at the path `dir` below `from`, in pieces that are short enough for the
+/// kernel.
+fn descend(from: &OwnedFd, dir: &[u8]) -> io::Result<OwnedFd> {
+    let mut at: Option<OwnedFd> = None;
+    let mut rest = dir;
+    while let Some(start) = rest.iter().position(|&b| b != b'/') {
+        rest = &rest[start..];
+        let mut end = rest.len().min(PIECE);
+        if end < rest.len() {
+            end = rest[..end]
+                .iter()
+                .rposition(|&b| b == b'/')
+                .unwrap_or_else(|| rest.iter().position(|&b| b == b'/').unwrap_or(rest.len()));
+        }
+        at = Some(below(
+            at.as_ref().unwrap_or(from),
+            OsStr::from_bytes(&rest[..end]),
+            OFlags::PATH | OFlags::DIRECTORY,
+        )?);
+        rest = &rest[end..];
+    }
+    at.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

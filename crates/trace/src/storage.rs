@@ -141,7 +141,8 @@ struct FullDetectingSink {
 }
 
 impl<'a> FullDetectingStorage<'a> {
-    /// `full` is set when an operation fails because the disk is full; others may set it, too.
+    /// Wraps `storage`. `full` is set when an operation fails because the disk is full; others may
+    /// set it, too.
     pub fn new(storage: &'a dyn Storage, full: Arc<AtomicBool>) -> Self {
         Self { storage, full }
     }

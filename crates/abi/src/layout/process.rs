@@ -86,6 +86,7 @@ pub static SIGACTION: Layout = Layout {
     ],
 };
 
+/// Returns the bits of a signal set with the names of the signals: bit 0 is signal 1.
 const fn bits() -> [(u64, &'static str); names::SIGNALS.len()] {
     let mut all = [(0, ""); names::SIGNALS.len()];
     let mut i = 0;

@@ -159,8 +159,8 @@ impl FileReaders {
     }
 }
 
-/// The work of a thread: takes requests, reads their data, and writes its journal. It does not
-/// write while it takes requests, nor while the other thread writes: the disk may block it or need
+/// Runs a thread's loop: takes requests, reads their data, and writes its journal. It neither
+/// writes while it takes requests, nor while the other thread writes: the disk may block it or need
 /// a CPU that a waiting call keeps, and one of the two can serve requests meanwhile.
 fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWriter) {
     let order = || shared.order.lock().unwrap_or_else(PoisonError::into_inner);

@@ -184,7 +184,7 @@ impl Drop for CpuAffinity {
     }
 }
 
-/// The work of the second thread, for the thread `tracer`.
+/// Runs the loop of the second thread, which serves the thread `tracer`.
 fn watch(shared: &Shared, tracer: i32) {
     let mut placement: Option<Placement> = None;
     let mut signaled: Option<Instant> = None;

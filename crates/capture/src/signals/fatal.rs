@@ -28,7 +28,7 @@ pub struct LineWiper {
     before: Vec<(i32, libc::sigaction)>,
 }
 
-/// Signal handler: erases the line, then raises the signal again with its default action.
+/// Handles a fatal signal: erases the line, then raises the signal again with its default action.
 extern "C" fn wipe(signal: i32) {
     const WIPE: &[u8] = b"\r\x1b[2K";
     // SAFETY: write(2) and raise(3) may be called from handlers; the disposition is the default

@@ -23,7 +23,7 @@ const END_SIGNALS: [i32; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc:
 /// Signals by which a terminal stops the recorder.
 const STOP_SIGNALS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
-/// The handler of all signals: counts the signal.
+/// Counts a signal. This is the handler of all of them.
 extern "C" fn count_signal(signal: i32) {
     match signal {
         libc::SIGINT | libc::SIGQUIT => drop(INTERRUPTS.fetch_add(1, Ordering::Relaxed)),

@@ -107,7 +107,7 @@ fn block_signals() {
     }
 }
 
-/// The work of the thread: seals until `stop` is set. Returns what was sealed, or `None` after an
+/// Runs the thread's loop: seals until `stop` is set. Returns what was sealed, or `None` after an
 /// error.
 fn seal_while_recording(
     stop: &AtomicBool,

@@ -59,7 +59,7 @@ enum Target {
     Export(&'static Format),
 }
 
-/// All extensions, and what each stands for.
+/// Returns all file name extensions, and the output format that each stands for.
 fn targets() -> impl Iterator<Item = (&'static str, Target)> {
     let exports = FORMATS.iter().flat_map(|format| {
         format.extensions.iter().map(move |extension| (*extension, Target::Export(format)))

@@ -111,8 +111,8 @@ pub struct Args {
     pub choice: SelectionArgs,
 }
 
-/// `reanimator replay`. Starts no thread: an ordinary user's replay moves this process into a user
-/// namespace, which only a process with one thread can do.
+/// Runs `reanimator replay`. Starts no thread: a replay by an ordinary user moves this process into
+/// a user namespace, which only a process with one thread can do.
 pub fn run(a: &Args, messages: &Messages) -> Outcome {
     replay_and_report(a, messages).into()
 }

@@ -7,12 +7,14 @@
 
 mod gone_links;
 mod links;
+mod made_up;
 mod merge;
 mod presumed;
 mod renamed;
 mod renames;
 mod shown_paths;
 mod unrecorded;
+mod visit;
 mod walk;
 
 pub use renamed::RenamedNames;
@@ -29,12 +31,6 @@ use std::collections::BTreeMap;
 const MAX_RENAMES: usize = 1 << 16;
 /// The root of the recorder's view.
 pub const ROOT: NodeId = 0;
-/// No name is that long: the depth of a tree that a hostile trace can build.
-const PATH_BYTES: usize = 16 * 4096;
-/// A path that one call can have named.
-const PATH_MAX: usize = 4096;
-/// Bytes of all longer ones that are told: a few bytes of a hostile trace make each of them.
-const LONG_PATHS: usize = 64 << 20;
 
 /// A name in a directory.
 type Name = (NodeId, Box<[u8]>);
@@ -72,6 +68,10 @@ pub struct Names {
     pub covered: HashSet<Name>,
     /// A directory, and one that it is or that holds it.
     inside: Vec<(NodeId, NodeId)>,
+    /// How many names were tried that are made up, by their directory and length.
+    made_up_names: HashMap<(NodeId, Option<u64>), usize>,
+    /// Links that an open showed, where they led, and the name that it followed next.
+    shown_links: HashMap<NodeId, (Box<[u8]>, Box<[u8]>)>,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
     /// The number of the call that is looked at, in the order in which they returned.
@@ -193,6 +193,9 @@ impl Names {
             .filter(|&n| self.node(n).kind != FileType::Directory);
         let state = self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.now);
         if let Some(Some(node)) = state {
+            if seen.kind == FileType::Directory {
+                self.move_shown_link_down(node);
+            }
             if self.shows_a_link(node, seen) {
                 let link = self.split_off_link(dir_entry, node, seen);
                 self.observe(link, seen);
@@ -259,6 +262,9 @@ impl Names {
     /// Returns what is at `name` on the live file system, if it has not changed since the recording
     /// began. Not for names below a directory that was moved, as they may have been elsewhere.
     fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
+        if self.no_file_system {
+            return None;
+        }
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path[..path.len() - name.len()]) {
             None
@@ -270,6 +276,9 @@ impl Names {
     /// Returns what is at `name` on the live file system, if it is older than the recording and
     /// probably was there.
     fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
+        if self.no_file_system {
+            return None;
+        }
         let path = self.path_in(dir, name)?;
         if self.may_have_come_late(&path) { None } else { self.live.older(&path) }
     }
@@ -415,35 +424,12 @@ impl Names {
             self.node_mut(node).stood.push((dir_entry.dir, dir_entry.name.clone()));
         }
         if self.node(node).names.len() == 1 && !self.mounts.is_empty() {
-            let path = self.path(node);
+            // The path of a name takes time in proportion to its depth.
+            let may_be_mount = self.mounts.keys().any(|point| point.ends_with(&dir_entry.name));
+            let path = if may_be_mount { self.path(node) } else { None };
             let inherited = self.node(dir_entry.dir).is_virtual;
             self.node_mut(node).is_virtual =
                 path.and_then(|p| self.mounts.get(&p).copied()).unwrap_or(inherited);
-        }
-    }
-
-    /// Calls `visitor` with all paths that existed initially (`first`), or exist now, and their
-    /// files; parents before children.
-    pub fn visit(&self, first: bool, visitor: &mut dyn FnMut(&[u8], NodeId)) {
-        let mut stack: Vec<(Vec<u8>, NodeId)> = vec![(b"/".to_vec(), ROOT)];
-        let mut entered = HashSet::default();
-        let mut long = 0;
-        while let Some((path, id)) = stack.pop() {
-            if path.len() > PATH_MAX {
-                long += path.len();
-                if long > LONG_PATHS {
-                    continue;
-                }
-            }
-            visitor(&path, id);
-            if self.node(id).entries.is_empty() || path.len() > PATH_BYTES || !entered.insert(id) {
-                continue;
-            }
-            for (name, entry) in self.node(id).entries.iter().rev() {
-                let Some(child) = (if first { entry.first } else { entry.now }) else { continue };
-                let slash: &[u8] = if path == b"/" { b"" } else { b"/" };
-                stack.push(([&path[..], slash, name].concat(), child));
-            }
         }
     }
 }

@@ -203,7 +203,8 @@ impl Node {
     /// Guesses the type, if neither a call nor an earlier guess shows it.
     pub fn guess(&mut self, kind: FileType) {
         if self.likely_kind() == FileType::Unknown {
-            self.guess = kind;
+            let is_leaf = kind == FileType::Directory && self.leaf;
+            self.guess = if is_leaf { FileType::Regular } else { kind };
         }
     }
 
@@ -258,6 +259,29 @@ impl Node {
                 self.target.clone_from(&seen.target);
             }
         }
+    }
+
+    /// Takes in what was seen at first of a file that turns out to be this one. What differs from
+    /// what calls have set on this one was seen before they did. Returns what no call has set.
+    pub fn complete_first(&mut self, mut other: Attributes) -> Attributes {
+        fn settle<T: PartialEq>(first: &mut Option<T>, now: &Option<T>, other: &mut Option<T>) {
+            let other = other.take().filter(|other| now.as_ref() != Some(other));
+            if first.is_none() {
+                *first = other;
+            }
+        }
+        let (first, now) = (&mut self.first, &self.now);
+        if self.changed.0 {
+            settle(&mut first.mode, &now.mode, &mut other.mode);
+        }
+        if self.changed.1 {
+            settle(&mut first.uid, &now.uid, &mut other.uid);
+            settle(&mut first.gid, &now.gid, &mut other.gid);
+        }
+        if self.changed.2 {
+            settle(&mut first.size, &now.size, &mut other.size);
+        }
+        other
     }
 
     /// Notes that the file was created during the recording, so that nothing of it existed

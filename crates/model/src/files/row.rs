@@ -187,7 +187,8 @@ impl Unnamed {
         format!("/{}.{}", key.0, key.1).into_bytes()
     }
 
-    /// The file that a row of the table means.
+    /// Returns the file that a row of the table stands for. Returns `None` if its path is not one
+    /// of [`Self::path`].
     pub(crate) fn of(row: Row) -> Option<Self> {
         let (device, inode) =
             std::str::from_utf8(&row.path).ok()?.strip_prefix('/')?.split_once('.')?;

@@ -2,9 +2,9 @@
 
 use crate::Processes;
 use crate::arguments::Operands;
-use crate::mounts::namespace::View;
+use crate::mounts::namespace::MountView;
 use crate::paths::join;
-use crate::procfs_links::{To, Way};
+use crate::procfs_links::{LinkRoute, LinkTarget};
 use crate::state::file::Descriptor;
 use crate::state::table::Fs;
 use abi::{AT_FDCWD, CallSpec, Effect, FieldKind, Kind, Role, argument_indices, registered_index};
@@ -105,7 +105,7 @@ impl<T: Default> Processes<T> {
         operands: &mut Operands<T>,
         i: usize,
         fs: &Fs<T>,
-        view: Option<&View>,
+        view: Option<&MountView>,
     ) {
         let Some(way) = spec.args[i].kind.path_use().filter(|_| operands.paths[i].is_none()) else {
             return;
@@ -138,8 +138,9 @@ impl<T: Default> Processes<T> {
         };
         let (path, through) =
             self.follow_procfs_links(call, root, joined, way.follows_symlink(&call.args, flags));
-        let leads = |way: &Way<T>| {
-            matches!(way.to, To::Virtual) || way.rest.is_empty() && way.descriptor().is_some()
+        let leads = |way: &LinkRoute<T>| {
+            matches!(way.to, LinkTarget::Virtual)
+                || way.rest.is_empty() && way.descriptor().is_some()
         };
         if let Some(view) = view
             && !through.as_ref().is_some_and(leads)
@@ -156,7 +157,9 @@ impl<T: Default> Processes<T> {
                 }
                 None => {
                     operands.paths.put(i, found.view.into());
-                    operands.through.put(i, Way { to: To::Elsewhere, rest: Box::default() });
+                    operands
+                        .through
+                        .put(i, LinkRoute { to: LinkTarget::Elsewhere, rest: Box::default() });
                 }
             }
             return;

@@ -2,7 +2,7 @@
 
 use crate::arguments::Operands;
 use crate::events::{CLONE_FS, CLONE_NEWNS};
-use crate::mounts::namespace::{Mount, Space, View};
+use crate::mounts::namespace::{Mount, MountNamespace, MountView};
 use crate::state::file::{Directory, OpenFile};
 use crate::state::table::Fs;
 use crate::{Processes, Thread};
@@ -30,22 +30,22 @@ pub type ReadLink<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>;
 
 impl<T: Default> Processes<T> {
     /// Returns the mount namespace of a thread.
-    pub(crate) fn mount_namespace(&self, tid: u32) -> Option<&Arc<Space>> {
+    pub(crate) fn mount_namespace(&self, tid: u32) -> Option<&Arc<MountNamespace>> {
         self.spaces.get(&self.threads.get(&tid)?.space)
     }
 
     /// Returns the mount namespace of a thread, to change it.
-    fn mount_namespace_mut(&mut self, tid: u32) -> Option<&mut Space> {
+    fn mount_namespace_mut(&mut self, tid: u32) -> Option<&mut MountNamespace> {
         let space = self.threads.get(&tid)?.space;
         self.spaces.get_mut(&space).map(Arc::make_mut)
     }
 
     /// Returns what a thread's paths mean. Returns `None` if they mean what they did when the
     /// recording began.
-    pub(crate) fn view_of_thread(&self, thread: &Thread, fs: &Fs<T>) -> Option<View> {
+    pub(crate) fn view_of_thread(&self, thread: &Thread, fs: &Fs<T>) -> Option<MountView> {
         let space = self.spaces.get(&thread.space)?;
         let root = fs.root.as_ref();
-        (root.is_some() || !space.is_unchanged()).then(|| View {
+        (root.is_some() || !space.is_unchanged()).then(|| MountView {
             space: space.clone(),
             root: root.map_or_else(|| Box::from(*b"/"), |root| root.view.clone()),
         })
@@ -272,7 +272,7 @@ impl<T: Default> Processes<T> {
         let thread = self.threads.get(&call.tid)?;
         let fs = self.groups.get(&thread.fs)?;
         let root = fs.root.as_ref().map_or(&b"/"[..], |root| &root.view);
-        let view = View { space: self.spaces.get(&thread.space)?.clone(), root: root.into() };
+        let view = MountView { space: self.spaces.get(&thread.space)?.clone(), root: root.into() };
         let joined = view.join(base.unwrap_or(&fs.cwd.view), path);
         let inner = fs.root.as_ref().map(|root| &*root.view);
         let (path, way) = self.follow_procfs_links(call, inner, joined, true);

@@ -3,7 +3,7 @@
 use crate::Processes;
 use crate::arguments::Operands;
 use crate::calls::effects::{O_CLOEXEC, asks_cloexec};
-use crate::procfs_links::{To, Way};
+use crate::procfs_links::{LinkRoute, LinkTarget};
 use abi::plan::RESULT;
 use abi::{CallSpec, Effect, Kind, Role};
 use linux_raw_sys::general::S_IFREG;
@@ -37,8 +37,9 @@ impl<T: Default> Processes<T> {
         let (path, elsewhere) = match named {
             // The kernel shows where the name led, unless the file lost its name meanwhile.
             Some((i, named)) if !shown.starts_with(b"/") || identity.lost_name(shown).is_some() => {
-                let elsewhere =
-                    operands.through[i].as_ref().is_some_and(|way| matches!(way.to, To::Elsewhere));
+                let elsewhere = operands.through[i]
+                    .as_ref()
+                    .is_some_and(|way| matches!(way.to, LinkTarget::Elsewhere));
                 (crate::lexical(named).into(), elsewhere)
             }
             _ => self.recorded_path(call.tid, shown),
@@ -89,9 +90,11 @@ impl<T: Default> Processes<T> {
         operands: &mut Operands<T>,
     ) {
         let another = match operands.through[i].as_ref().map(|way| (&way.to, &*way.rest)) {
-            Some((To::File(descriptor), b"")) => !descriptor.file.matches_identity(identity),
+            Some((LinkTarget::File(descriptor), b"")) => {
+                !descriptor.file.matches_identity(identity)
+            }
             // A link there may have led out of what the program mounted.
-            Some((To::Elsewhere, _)) | None => true,
+            Some((LinkTarget::Elsewhere, _)) | None => true,
             Some(_) => return,
         };
         let named = shown.starts_with(b"/") && !shown.ends_with(b" (deleted)");
@@ -100,9 +103,9 @@ impl<T: Default> Processes<T> {
             .is_some_and(|path| crate::procfs_links::has_procfs_link(path, call));
         if named && another && (magic || operands.through[i].is_some()) {
             let (path, elsewhere) = self.recorded_path(call.tid, shown);
-            let to = if elsewhere { To::Elsewhere } else { To::Name };
+            let to = if elsewhere { LinkTarget::Elsewhere } else { LinkTarget::Name };
             operands.paths.put(i, path);
-            operands.through.put(i, Way { to, rest: Box::default() });
+            operands.through.put(i, LinkRoute { to, rest: Box::default() });
         }
     }
 }

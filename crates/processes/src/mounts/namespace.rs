@@ -29,7 +29,7 @@ pub(crate) struct Mount {
 /// The mounts of a namespace, beyond those that it began with, in the order in which they were
 /// made.
 #[derive(Clone, Debug, Default)]
-pub struct Space {
+pub struct MountNamespace {
     mounts: Vec<Mount>,
     /// The old root lies on top of the new one (`pivot_root(".", ".")`).
     covered: bool,
@@ -37,8 +37,8 @@ pub struct Space {
 
 /// What a process's paths mean: its namespace, and its root there.
 #[derive(Clone, Debug)]
-pub struct View {
-    pub(crate) space: Arc<Space>,
+pub struct MountView {
+    pub(crate) space: Arc<MountNamespace>,
     /// A view path.
     pub(crate) root: Box<[u8]>,
 }
@@ -69,7 +69,7 @@ pub(crate) fn append_rest(top: &[u8], rest: &[u8]) -> Vec<u8> {
     }
 }
 
-impl Space {
+impl MountNamespace {
     /// Returns whether paths mean what they meant when the recording began.
     pub(crate) fn is_unchanged(&self) -> bool {
         self.mounts.is_empty()
@@ -195,7 +195,7 @@ impl Space {
     }
 }
 
-impl View {
+impl MountView {
     /// Follows an absolute `path` as the kernel does, from the root of this view: `..` ends at the
     /// root, and absolute links start there. `link` returns the target of a symbolic link, given
     /// its path in the first namespace.
@@ -266,16 +266,16 @@ impl View {
 mod tests {
     use super::*;
 
-    fn view(mounts: &[(&str, Option<&str>)], root: &str) -> View {
-        let mut space = Space::default();
+    fn view(mounts: &[(&str, Option<&str>)], root: &str) -> MountView {
+        let mut space = MountNamespace::default();
         for (point, source) in mounts {
             let source = source.map(|s| s.as_bytes().to_vec());
             space.attach_tree(point.as_bytes(), vec![Mount { point: Vec::new(), source }]);
         }
-        View { space: Arc::new(space), root: root.as_bytes().into() }
+        MountView { space: Arc::new(space), root: root.as_bytes().into() }
     }
 
-    fn leads(view: &View, path: &str) -> Option<String> {
+    fn leads(view: &MountView, path: &str) -> Option<String> {
         let mut link = |path: &[u8]| match path {
             b"/w/l" => Some(b"b".to_vec()),
             b"/jail/abs" => Some(b"/in".to_vec()),
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_is_unmounted_shows_what_was_below() {
-        let mut space = Space::default();
+        let mut space = MountNamespace::default();
         space.attach_tree(b"/b", space.copy_tree(b"/a", true));
         space.attach_tree(b"/b/c", vec![Mount { point: Vec::new(), source: None }]);
         space.attach_tree(b"/d", space.copy_tree(b"/b", true));
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_root_is_exchanged() {
-        let mut space = Space::default();
+        let mut space = MountNamespace::default();
         space.attach_tree(b"/n", vec![Mount { point: Vec::new(), source: None }]);
         space.attach_tree(b"/n/usr", space.copy_tree(b"/usr", true));
         let became = space.pivot_root(b"/n", b"/n/old");
@@ -356,7 +356,7 @@ mod tests {
         space.unmount(b"/old", true);
         assert_eq!(space.original_path(b"/old/home"), None);
         assert_eq!(space.original_path(b"/h/x"), Some(b"/home/x".to_vec()));
-        let mut space = Space::default();
+        let mut space = MountNamespace::default();
         space.attach_tree(b"/n", space.copy_tree(b"/n", false));
         let became = space.pivot_root(b"/n", b"/n");
         assert_eq!(became(b"/n/x"), b"/x");

@@ -45,8 +45,8 @@ impl<T> Rings<T> {
 }
 
 impl<T: Default> Processes<T> {
-    /// Notes the number of the ring that a call has created, if it has created one that is recorded.
-    /// Its descriptor is the last one that was opened.
+    /// Notes the number of the ring that a call has created, if it has created one that is
+    /// recorded. Its descriptor is the last one that was opened.
     pub(crate) fn note_created_ring(&mut self, call: &Call, operands: &Operands<T>) {
         if let (Some(ring), Some((_, descriptor))) = (call.created_ring(), operands.opened.last()) {
             self.rings.numbers.insert(descriptor.file.id, ring);
@@ -99,8 +99,8 @@ impl<T: Default> Processes<T> {
         table.slots.values().map(|slot| &slot.descriptor).find(same).cloned()
     }
 
-    /// Adds to the descriptors that are being closed the registered files of rings that are not open
-    /// any more.
+    /// Adds to the descriptors that are being closed the registered files of rings that are not
+    /// open any more.
     pub(crate) fn close_rings(&mut self, closed: &mut Vec<Arc<Descriptor<T>>>) {
         if self.rings.numbers.is_empty() {
             return;

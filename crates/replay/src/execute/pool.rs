@@ -254,10 +254,10 @@ impl Pool {
     /// Notes that thread `tid` has ended, so that its executor can serve another one.
     pub fn thread_ended(&mut self, tid: u32) {
         self.latest = None;
-        if let Some(context) = self.by_thread.remove(&tid)
-            && !self.by_thread.values().any(|p| *p == context)
+        if let Some(executor) = self.by_thread.remove(&tid)
+            && !self.by_thread.values().any(|other| *other == executor)
         {
-            self.idle.push(context);
+            self.idle.push(executor);
         }
     }
 

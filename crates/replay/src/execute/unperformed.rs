@@ -2,7 +2,7 @@
 //! lists them, so that the final comparison does not silently call them equal.
 
 use abi::{CallSpec, Kind, Ret, Role};
-use model::processes::{Mounts, Operands, To, Way, lexical};
+use model::processes::{LinkRoute, LinkTarget, Mounts, Operands, lexical};
 use std::collections::BTreeMap;
 use trace::Call;
 
@@ -32,7 +32,7 @@ impl Unperformed {
                     .map(|d| d.file.path.to_vec()),
                 // An open that made or emptied a file is performed, unless what it found is none.
                 kind if kind.path_use().is_some_and(|way| !matches!(way.role, Role::Open(_))) => {
-                    let here = |way: &Way<_>| !matches!(way.to, To::Elsewhere);
+                    let here = |way: &LinkRoute<_>| !matches!(way.to, LinkTarget::Elsewhere);
                     let path = operands.paths[i].as_deref();
                     path.filter(|_| operands.through[i].as_ref().is_none_or(here)).map(lexical)
                 }

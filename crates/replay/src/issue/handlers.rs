@@ -18,7 +18,7 @@ use super::handled::{HandledCall, NO_WORKING_DIRECTORY, Outcome};
 use super::refusal::{OUTSIDE, check_outside, may_be_outside};
 use super::thread::{ExecutorThread, open_directory, open_skipped_descriptors, uses_cwd};
 use abi::{CallSpec, Effect, Ret};
-use model::processes::To;
+use model::processes::LinkTarget;
 
 /// Performs a call in its thread's working directory, and compares its results. If its error can
 /// have come from outside the root, the call is performed only if it cannot change anything; a
@@ -27,7 +27,7 @@ use model::processes::To;
 pub(crate) fn perform(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcome {
     thread.enter_context(handled.operands.cwd.as_ref(), handled.operands.umask);
     for way in handled.operands.through.values() {
-        if let To::Directory(directory) = &way.to {
+        if let LinkTarget::Directory(directory) = &way.to {
             open_directory(directory);
         }
     }

@@ -15,7 +15,7 @@ use super::{RealFd, raw};
 use crate::Verify;
 use crate::verify::{Expected, Mismatch, RecordedBytes, compare_argument};
 use abi::Effect;
-use model::processes::{Descriptor, Operands, Six};
+use model::processes::{Descriptor, Operands, PerArgument};
 use std::sync::Arc;
 use trace::Call;
 use translated_call::TranslatedCall;
@@ -39,7 +39,7 @@ struct NamedArguments {
     /// The names that its arguments point to.
     strings: Box<[u8]>,
     /// The paths, for the report.
-    paths: Six<Box<[u8]>>,
+    paths: PerArgument<Box<[u8]>>,
 }
 
 /// A call that is ready to be performed.

@@ -154,7 +154,8 @@ pub(crate) fn lseek(fd: i32, offset: u64, whence: usize) -> i64 {
     syscall(Sysno::lseek, [fd as usize, offset as usize, whence, 0, 0, 0])
 }
 
-/// pwrite(2) at `offset`, or write(2).
+/// Writes with pwrite(2) at `offset`, or with write(2). Returns the number of bytes, or a negative
+/// errno.
 pub(crate) fn write(fd: i32, bytes: &[u8], offset: Option<u64>) -> i64 {
     let (start, len) = (bytes.as_ptr() as usize, bytes.len());
     match offset {
@@ -163,7 +164,8 @@ pub(crate) fn write(fd: i32, bytes: &[u8], offset: Option<u64>) -> i64 {
     }
 }
 
-/// pread(2) at `offset`, or read(2).
+/// Reads with pread(2) at `offset`, or with read(2). Returns the number of bytes, or a negative
+/// errno.
 pub(crate) fn read(fd: i32, bytes: &mut [u8], offset: Option<u64>) -> i64 {
     let (start, len) = (bytes.as_mut_ptr() as usize, bytes.len());
     match offset {
@@ -172,7 +174,8 @@ pub(crate) fn read(fd: i32, bytes: &mut [u8], offset: Option<u64>) -> i64 {
     }
 }
 
-/// openat(2) of an absolute or relative path (a NUL is added).
+/// Opens a path, which need not end in a NUL, with openat(2). A path that is too long for the
+/// kernel is opened in several steps. Returns the descriptor, or a negative errno.
 pub(crate) fn open(path: &[u8], flags: u32) -> i64 {
     /// Longest part of a path that is given to the kernel at once (`PATH_MAX` is 4096).
     const MAX_PATH_PART: usize = 2048;
@@ -238,7 +241,8 @@ pub(crate) fn readlink(path: &[u8]) -> Option<Vec<u8>> {
     rustix::fs::readlink(path, Vec::new()).ok().map(std::ffi::CString::into_bytes)
 }
 
-/// mknodat(2) of a name (a NUL is added), from the directory `start`.
+/// Creates a file with mknodat(2). `path` need not end in a NUL, and starts from the directory
+/// `start`.
 pub(crate) fn mknodat(start: i32, path: &[u8], mode: u32) -> i64 {
     let mut name = path.to_vec();
     name.push(0);
@@ -257,8 +261,8 @@ pub(crate) struct FileStatus {
     pub file: (u64, u64),
 }
 
-/// statx(2) of `name`, which ends in a NUL, from directory `fd`; of `fd` itself if `name` is
-/// empty.
+/// Returns the status of `name`, which ends in a NUL, in the directory `fd`; of `fd` itself if
+/// `name` is empty.
 pub(crate) fn statx(fd: i32, name: &[u8], follow: bool) -> rustix::io::Result<FileStatus> {
     let name = CStr::from_bytes_until_nul(name).map_err(|_| Errno::INVAL)?;
     let mut flags = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
@@ -280,7 +284,7 @@ pub(crate) fn statx(fd: i32, name: &[u8], follow: bool) -> rustix::io::Result<Fi
     })
 }
 
-/// faccessat2(2) of `name`, which ends in a NUL, as the effective user.
+/// Checks access to `name`, which ends in a NUL, as the effective user, with faccessat2(2).
 pub(crate) fn faccessat(fd: i32, name: &[u8], mode: u32) -> i64 {
     debug_assert!(name.ends_with(b"\0"));
     let (dir, name) = (fd as isize as usize, name.as_ptr() as usize);

@@ -28,7 +28,7 @@ use claims::{Claim, claims};
 use directory_changes::DirectoryChanges;
 use edges::LastUses;
 use in_flight::InFlightCalls;
-use model::processes::{Descriptor, Operands, Processes, TimelineItem, To, Way};
+use model::processes::{Descriptor, LinkRoute, LinkTarget, Operands, Processes, TimelineItem};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use trace::Call;
@@ -121,7 +121,7 @@ pub(crate) struct OrderBuilder {
 
 /// Returns the descriptors that a call uses, including those that its paths lead through.
 fn descriptors_of(operands: &Operands<RealFd>) -> impl Iterator<Item = &Arc<Descriptor<RealFd>>> {
-    operands.fds.iter().flatten().chain(operands.through.values().filter_map(Way::descriptor))
+    operands.fds.iter().flatten().chain(operands.through.values().filter_map(LinkRoute::descriptor))
 }
 
 impl OrderBuilder {
@@ -330,8 +330,11 @@ impl OrderBuilder {
             .chain(alternatives.iter().map(|(_, d)| d))
             .chain(operands.inner.iter().map(|(_, _, d)| d));
         let through = operands.through.values().filter_map(|way| match &way.to {
-            To::Directory(directory) => Some(directory.real.ready_after()),
-            To::File(_) | To::Name | To::Virtual | To::Elsewhere => None,
+            LinkTarget::Directory(directory) => Some(directory.real.ready_after()),
+            LinkTarget::File(_)
+            | LinkTarget::Name
+            | LinkTarget::Virtual
+            | LinkTarget::Elsewhere => None,
         });
         let opened = descriptors_of
             .map(|d| d.real.ready_after())

@@ -33,7 +33,7 @@ impl Pace {
 impl FromStr for Pace {
     type Err = String;
 
-    /// `asap`, `think`, `recorded`; the last two with a factor if wanted: `think*0.5`.
+    /// Parses `asap`, `think` or `recorded`; the last two can have a factor, as in `think*0.5`.
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, factor) =
             text.split_once('*').map_or((text, None), |(name, factor)| (name, Some(factor)));
@@ -97,8 +97,8 @@ impl Pacer {
         self.threads.remove(&tid);
     }
 
-    /// Notes that a call of a lane (most often a thread) returned. Sleeping counts as computing; other waiting does not, as replay
-    /// waits for what the order says.
+    /// Notes that a call of a lane (most often a thread) returned. Sleeping counts as computing;
+    /// other waiting does not, as replay waits for what the order says.
     pub fn returned(&mut self, call: &Call, lane: u32) {
         if !matches!(self.pace, Pace::Think(_)) {
             return;

@@ -14,14 +14,14 @@ use abi::{
 };
 use linux_raw_sys::general::O_CREAT;
 use model::files::FileType;
-use model::processes::{Descriptor, OpenFile, Operands, To, Way};
+use model::processes::{Descriptor, LinkRoute, LinkTarget, OpenFile, Operands};
 use rustix::io::Errno;
 use sandbox::CAPABILITY;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
 use trace::record::{NO_ENTRY, PayloadKind};
 
-/// The reason in the report for skipping a class of calls.
+/// Returns the reason in the report for skipping a class of calls.
 pub(crate) fn class(class: Class) -> &'static str {
     match class {
         Class::Memory => "memory",
@@ -169,7 +169,7 @@ fn check_path(
         return Ok(());
     };
     check_start(call, operands, i, way.dir)?;
-    if operands.through[i].as_ref().and_then(Way::descriptor).is_none()
+    if operands.through[i].as_ref().and_then(LinkRoute::descriptor).is_none()
         && shared.mounts.is_virtual(check_path)
     {
         return Err("virtual file");
@@ -243,12 +243,12 @@ fn check_start(
     dir: Option<u8>,
 ) -> Result<(), &'static str> {
     let real = match operands.through[i].as_ref().map(|way| &way.to) {
-        Some(To::File(check_descriptor)) => return check_stored(check_descriptor),
-        Some(To::Directory(directory)) => Some(&directory.real),
-        Some(To::Name) => None,
+        Some(LinkTarget::File(check_descriptor)) => return check_stored(check_descriptor),
+        Some(LinkTarget::Directory(directory)) => Some(&directory.real),
+        Some(LinkTarget::Name) => None,
         None if operands.viewed[i].is_some() => None,
-        Some(To::Virtual) => return Err("virtual file"),
-        Some(To::Elsewhere) => return Err(MOUNTED_BY_PROGRAM),
+        Some(LinkTarget::Virtual) => return Err("virtual file"),
+        Some(LinkTarget::Elsewhere) => return Err(MOUNTED_BY_PROGRAM),
         None if call.path(i as u8).is_some_and(|check_path| check_path.first() == Some(&b'/')) => {
             None
         }

@@ -85,7 +85,8 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// `page` is the decoded size of the longest page in bytes.
+    /// Creates a cursor before the first row of these batches. `page` is the decoded size of the
+    /// longest page in bytes.
     pub fn new(from: Box<dyn Batches>, page: u64) -> Self {
         Self { from, batch: None, row: 0, page }
     }

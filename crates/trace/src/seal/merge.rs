@@ -23,7 +23,8 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// `grow`: whether the files are still being written.
+    /// Merges the records of these journals by time. `grow` is whether the files are still being
+    /// written.
     pub fn new(streams: Vec<Records>, grow: bool) -> io::Result<Self> {
         let mut all = Self {
             streams: Vec::new(),

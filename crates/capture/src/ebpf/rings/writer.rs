@@ -137,7 +137,7 @@ impl Writer {
     }
 }
 
-/// The work of the thread: writes what waits in memory, until no more records come.
+/// Runs the thread's loop: writes what waits in memory, until no more records come.
 fn write(target: &Target) {
     loop {
         // Read before the backlog is checked, so that no records arrive after the last check.

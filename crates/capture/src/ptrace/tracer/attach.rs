@@ -79,7 +79,8 @@ impl Tracer {
         }
     }
 
-    /// If all threads of the process have stopped: records its state, and handles their stops.
+    /// Records the state of the process and handles the stops of its threads, if all of them have
+    /// stopped.
     fn complete_attach(&mut self, pid: i32) {
         if !self.attaching.get(&pid).is_some_and(|j| j.awaited.is_empty()) {
             return;

@@ -231,8 +231,8 @@ impl Tracer {
         }
     }
 
-    /// If the last stop before a thread is detached is the exit of its pending call, records that
-    /// exit.
+    /// Records the exit of a thread's pending call, if that is the last stop before the thread is
+    /// detached.
     pub fn record_exit_before_detach(&mut self, stopped: &Stopped, thread: &mut Thread) {
         if stopped.call_info(&mut self.info).is_ok()
             && self.info.op == EXIT

@@ -68,7 +68,7 @@ const fn record(name: &'static str, call: &'static str, parts: &'static [Meaning
     RecordMap { name, call, parts }
 }
 
-/// A record that has the name of its call.
+/// Describes a record type that has the name of its call.
 const fn same(name: &'static str, parts: &'static [Meaning]) -> RecordMap {
     record(name, name, parts)
 }

@@ -34,7 +34,7 @@ pub(crate) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// From the beginning.
+    /// Starts at the beginning of the text.
     pub fn new(text: &'a str) -> Self {
         Self { bytes: text.as_bytes(), at: 0, behind_word: false, unclosed: false }
     }

@@ -2,7 +2,7 @@
 
 use crate::files::node::NodeId;
 use abi::{CallSpec, Ret, argument_indices};
-use processes::{Descriptor, Directory, OpenFile, Operands, Six, To, View};
+use processes::{Descriptor, Directory, LinkTarget, MountView, OpenFile, Operands, PerArgument};
 use std::cell::Cell;
 use std::sync::Arc;
 use trace::call::Call;
@@ -38,11 +38,11 @@ pub struct Context {
     /// The descriptors among the arguments.
     pub fds: [Option<FdArg>; 6],
     /// What path arguments mean that go through links of procfs (`/proc/self/fd/3`, `/dev/stdin`).
-    pub through: Six<BehindProcfsLink>,
+    pub through: PerArgument<BehindProcfsLink>,
     /// What names mean where the process has mounts or a root of its own, and the paths.
-    pub view: Option<View>,
+    pub view: Option<MountView>,
     /// See [`Operands::viewed`].
-    pub viewed: Six<Box<[u8]>>,
+    pub viewed: PerArgument<Box<[u8]>>,
     /// The open file behind the resulting descriptor.
     pub opened: Option<Arc<OpenFile>>,
     /// The working directory, of calls with paths, unless it is virtual or elsewhere.
@@ -87,16 +87,16 @@ impl Context {
             }
             let Some(way) = &operands.through[i] else { continue };
             let via = match (&way.to, &operands.paths[i]) {
-                (To::File(descriptor), _) => {
+                (LinkTarget::File(descriptor), _) => {
                     BehindProcfsLink::File(given(descriptor), way.rest.clone())
                 }
-                (To::Directory(at), _) => directory(at)
+                (LinkTarget::Directory(at), _) => directory(at)
                     .map_or(BehindProcfsLink::Elsewhere, |node| {
                         BehindProcfsLink::Directory(node, way.rest.clone())
                     }),
-                (To::Name, Some(path)) => BehindProcfsLink::Name(path.clone()),
-                (To::Elsewhere, _) => BehindProcfsLink::Elsewhere,
-                (To::Name, None) | (To::Virtual, _) => continue,
+                (LinkTarget::Name, Some(path)) => BehindProcfsLink::Name(path.clone()),
+                (LinkTarget::Elsewhere, _) => BehindProcfsLink::Elsewhere,
+                (LinkTarget::Name, None) | (LinkTarget::Virtual, _) => continue,
             };
             context.through.put(i, via);
         }

@@ -122,7 +122,7 @@ impl Facts {
             }
             let target = self.names.link_shown_by_open(&dir_entry, &rest, real);
             let Some(target) = target else { return };
-            self.names.add_link(&dir_entry, target);
+            self.names.add_link(&dir_entry, &rest, target);
         }
     }
 

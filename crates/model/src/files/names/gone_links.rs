@@ -15,6 +15,17 @@ impl Names {
     /// `vanished` are directories whose names are gone although no call removed them, so that they
     /// may have been reached through links.
     pub(super) fn lead_gone_links(&mut self, vanished: &[NodeId], find: Find<'_>) {
+        let mut found: HashMap<Box<[u8]>, Option<Observed>> = HashMap::default();
+        let find: Find<'_> = &mut |path| {
+            if let Some(known) = found.get(path) {
+                return known.clone();
+            }
+            let seen = find(path);
+            if found.len() < MAX_RENAMES {
+                found.insert(path.into(), seen.clone());
+            }
+            seen
+        };
         let directories = self.directories_by_name(vanished);
         for link in 0..self.nodes.len() as NodeId {
             let Some(directory) = self.node(link).leads_to else { continue };

@@ -176,7 +176,7 @@ impl Names {
         }
     }
 
-    /// Gives the file that a link leads to a name in the initial tree.
+    /// Gives a name in the initial tree to the file that a link leads to.
     fn place_target(&mut self, link: NodeId, node: NodeId) {
         let Some((dir, _)) = self.node(link).stood.first().cloned() else { return };
         if self.node(node).presumed && self.node(node).first_names() == 0 {
@@ -241,38 +241,6 @@ impl Names {
             return false;
         };
         self.live.id(&path).is_none()
-    }
-
-    /// Returns a name of `size` bytes that nothing has in a directory.
-    fn made_up_name(&self, dir: NodeId, size: Option<u64>) -> Option<Vec<u8>> {
-        let mut names = (1..=9u8).map(|n| match size {
-            Some(size) => vec![b"?!=+~^%@#"[usize::from(n - 1)]; size.clamp(1, 255) as usize],
-            None => vec![b'?', b'0' + n],
-        });
-        names.find(|name| !self.node(dir).entries.contains_key(&name[..]))
-    }
-
-    /// Moves files with made-up names out of directories that a call has listed into the directory
-    /// above, unless a call has listed that one, too.
-    pub(super) fn move_made_up_names(&mut self) {
-        for link in 0..self.nodes.len() as NodeId {
-            let Some(node) = self.node(link).leads_to else { continue };
-            let [(dir, name)] = &self.node(node).stood[..] else { continue };
-            let (dir, name) = (*dir, name.clone());
-            let size = self.node(link).first.size.map(|size| size.saturating_sub(3));
-            let Some((above, _)) = self.node(dir).stood.first().cloned() else { continue };
-            if !self.node(dir).listed || self.node(above).listed || size == Some(0) {
-                continue;
-            }
-            let Some(other) = self.made_up_name(above, size) else { continue };
-            self.node_mut(dir).entries.remove(&name);
-            self.node_mut(node).stood.clear();
-            self.node_mut(node).names.clear();
-            let dir_entry =
-                DirEntry { dir: above, name: other.clone().into(), state: EntryState::Unknown };
-            self.attach(&dir_entry, node, true);
-            self.node_mut(link).target = Some([b"../", &other[..]].concat());
-        }
     }
 
     /// Returns the initial path of a file.
@@ -343,17 +311,6 @@ impl Names {
         self.place_target(link, node);
     }
 
-    /// Removes the made-up name of the file that a link leads to, and returns the file.
-    pub(super) fn drop_made_up(&mut self, link: NodeId) -> Option<NodeId> {
-        let node = self.node_mut(link).leads_to.take()?;
-        for (dir, name) in std::mem::take(&mut self.node_mut(node).stood) {
-            self.node_mut(dir).entries.remove(&name);
-        }
-        self.node_mut(node).names.clear();
-        self.node_mut(node).made_up = false;
-        Some(node)
-    }
-
     /// Sets the type of a file of which the trace shows nothing, by the live file system.
     pub fn learn_type(&mut self, id: NodeId) {
         let node = self.node(id);
@@ -372,6 +329,7 @@ impl Names {
     pub fn apply_final_links(&mut self, find: &mut dyn FnMut(&[u8]) -> Option<Observed>) {
         self.settle_renames();
         self.split_replaced();
+        self.move_shown_links_down(find);
         let mut vanished = Vec::new();
         for id in 0..self.nodes.len() as NodeId {
             let node = self.node(id);

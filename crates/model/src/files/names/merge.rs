@@ -18,8 +18,9 @@ impl Names {
                 continue;
             }
             let node = self.node(from);
-            let known = Observed { attributes: node.first.clone(), ..Observed::kind(node.kind) };
-            self.node_mut(to).observe(&known);
+            let (kind, first) = (node.kind, node.first.clone());
+            let attributes = self.node_mut(to).complete_first(first);
+            self.node_mut(to).observe(&Observed { attributes, ..Observed::kind(kind) });
             for (name, entry) in std::mem::take(&mut self.node_mut(from).entries) {
                 self.merge_entry((from, to), name, entry, &mut pairs);
             }

@@ -73,6 +73,9 @@ impl Names {
                 }
             } else if kind != FileType::Unknown {
                 self.node_mut(old).observe(&Observed::leaf());
+            } else if self.node(old).kind == FileType::Directory && !self.node(node).leaf {
+                // Nothing has shown a link in its place.
+                self.node_mut(node).kind = FileType::Directory;
             }
         }
     }

@@ -57,16 +57,52 @@ impl Names {
         }
     }
 
-    /// Adds a link at this name that leads to `real`.
-    pub fn add_link(&mut self, dir_entry: &DirEntry, real: &[u8]) {
+    /// Adds a link at this name that leads to `real`, from where an open went on with `rest`.
+    pub fn add_link(&mut self, dir_entry: &DirEntry, rest: &[Box<[u8]>], real: &[u8]) {
         let target =
             self.path(dir_entry.dir).map_or_else(|| real.to_vec(), |dir| relative(&dir, real));
         let seen = Observed { target: Some(target), ..Observed::kind(FileType::Link) };
-        match dir_entry.state {
+        let link = match dir_entry.state {
             EntryState::Node(node) if self.node(node).presumed => {
                 self.split_off_link(dir_entry, node, &seen)
             }
             _ => self.note_exists(dir_entry, &seen),
         };
+        if let Some(next) = rest.first().filter(|_| self.shown_links.len() < MAX_RENAMES) {
+            self.shown_links.insert(link, (real.into(), next.clone()));
+        }
+    }
+
+    /// Corrects links that opens showed and in whose place the file system shows a directory.
+    pub(super) fn move_shown_links_down(
+        &mut self,
+        find: &mut dyn FnMut(&[u8]) -> Option<Observed>,
+    ) {
+        let mut links: Vec<NodeId> = self.shown_links.keys().copied().collect();
+        links.sort_unstable();
+        for link in links {
+            let seen = self.path(link).and_then(|path| find(&path));
+            if let Some(seen) = seen.filter(|seen| seen.kind == FileType::Directory) {
+                self.move_shown_link_down(link);
+                self.observe(link, &seen);
+            }
+        }
+    }
+
+    /// Notes that a directory stands at this name. If an open seemed to show a link there, the next
+    /// name on its way was that link.
+    pub(super) fn move_shown_link_down(&mut self, directory: NodeId) {
+        let Some((real, next)) = self.shown_links.remove(&directory) else { return };
+        let node = self.node(directory);
+        if node.kind != FileType::Link || node.confirmed || !node.initial {
+            return;
+        }
+        let Some(path) = self.first_path(directory) else { return };
+        let node = self.node_mut(directory);
+        (node.kind, node.target) = (FileType::Directory, None);
+        let target = relative(&path, &[&real[..], b"/", &next].concat());
+        let link = Observed { target: Some(target), ..Observed::kind(FileType::Link) };
+        let dir_entry = DirEntry { dir: directory, name: next, state: EntryState::Unknown };
+        self.note_exists(&dir_entry, &link);
     }
 }

@@ -204,3 +204,36 @@ fn files_elsewhere_are_not_read() {
     std::fs::write(path.join(NAME), text).unwrap();
     assert!(matches!(use_it(&path), Err(Error::Damaged { .. })));
 }
+
+/// No file has such a name. Replay could not make it, and the reader refuses a manifest with it.
+#[test]
+fn a_name_with_a_nul_is_left_out() {
+    let path = tempfile::tempdir().unwrap();
+    let path = path.path().join("t.ra");
+    let mkdir = |tid, name: &[u8]| {
+        let Item::Call(call) = call(tid, u64::from(tid) * 10, u64::from(tid) * 10 + 5, b"") else {
+            unreachable!("a call is a call")
+        };
+        let payload = |arg, kind, bytes: &[u8]| Payload {
+            arg,
+            kind,
+            flags: 0,
+            len: bytes.len() as u64,
+            wanted: bytes.len() as u64,
+            bytes: bytes.into(),
+        };
+        Item::Call(Call {
+            nr: abi::by_name("mkdir").unwrap().number,
+            args: [1, 0o755, 0, 0, 0, 0],
+            ret: 0,
+            payloads: vec![payload(0, PayloadKind::String, name)],
+            ..call
+        })
+    };
+    seal(&path, &[mkdir(1, b"/w/a"), mkdir(2, b"/w/b\0c/d"), mkdir(3, b"/w/e")], 100);
+    let trace = Trace::open(&path).unwrap();
+    let paths: Vec<Vec<u8>> = trace.files().unwrap().into_iter().map(|row| row.path).collect();
+    assert!(paths.contains(&b"/w/a".to_vec()) && paths.contains(&b"/w/e".to_vec()), "{paths:?}");
+    assert!(paths.iter().all(|path| !path.contains(&0)), "{paths:?}");
+    assert!(trace.summary().notes.iter().any(|note| note.contains("NUL")));
+}

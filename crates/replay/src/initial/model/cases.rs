@@ -94,6 +94,13 @@ fn a_link_through_a_file_is_no_file() {
 #[test]
 fn what_a_directory_replaced_was_one() {
     holds(&[mkdir("d")], &[open("d", 0o302), rename("a", "d")]);
+    holds(&[mkdir("b")], &[stat("a/b/.", false), rename("b", "a/b")]);
+    holds(&[mkdir("d")], &[Op::Truncate("d".into(), 0), rename("a", "d")]);
+}
+
+#[test]
+fn what_a_directory_cannot_replace_is_none() {
+    holds(&[open("d", CREATE)], &[rename("a", "d"), symlink("a", "d")]);
 }
 
 #[test]
@@ -245,7 +252,31 @@ fn a_change_through_a_link_that_is_gone_shows_where_it_led() {
     holds(&before, &[mkdir("c"), chmod.clone(), unlink("d")]);
     holds(&before, &[open("c", CREATE), chmod, stat("c", true), unlink("d")]);
     let chmod = Op::Chmod("c/b".into(), 0o600);
-    holds(&[symlink("a", "c")], &[stat("a/b", false), chmod, unlink("c")]);
+    holds(&[symlink("a", "c")], &[stat("a/b", false), chmod.clone(), unlink("c")]);
+    let ops = [symlink("a", "c/b"), stat("a/b", false), chmod, unlink("c")];
+    holds(&[symlink("a", "c")], &ops);
+    let ops = [symlink("a", "c/f"), stat("a/f", false), Op::Truncate("c/f".into(), 9), unlink("c")];
+    holds(&[symlink("a", "c"), open("a/f", CREATE)], &ops);
+}
+
+#[test]
+fn many_links_that_are_gone_are_told_apart() {
+    let (mut before, mut ops) = (Vec::new(), Vec::new());
+    for i in 0..12 {
+        let (link, directory) = (format!("l{i}"), format!("d{i}"));
+        before.extend([mkdir(&directory), open(&format!("{directory}/f"), CREATE)]);
+        before.push(symlink(&directory, &link));
+        ops.push(Op::Chmod(format!("{link}/f"), 0o600));
+        ops.extend([open(&format!("{link}/g"), CREATE), unlink(&link)]);
+    }
+    holds(&before, &ops);
+}
+
+#[test]
+fn a_directory_that_was_moved_is_not_the_link_that_an_open_showed() {
+    let before = [symlink("../c", "a/c")];
+    holds(&before, &[mkdir("c"), open("a/c/a", CREATE), rename("a", "d")]);
+    holds(&before, &[mkdir("c"), open("a/c/a", CREATE), unlink("a"), rename("a", "d")]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::translation::string_payload;
 use super::{Arguments, Deferred, TranslateError, Translation};
 use crate::issue::{RealFd, raw};
 use abi::{AT_FDCWD, CallSpec, Role};
-use model::processes::{Operands, To};
+use model::processes::{LinkTarget, Operands};
 use trace::Call;
 
 impl Translation {
@@ -20,7 +20,7 @@ impl Translation {
         let leads_through_fd = |i: usize| {
             operands.through[i]
                 .as_ref()
-                .is_some_and(|way| matches!(way.to, To::File(_) | To::Directory(_)))
+                .is_some_and(|way| matches!(way.to, LinkTarget::File(_) | LinkTarget::Directory(_)))
         };
         self.in_procfs = (0..spec.args.len()).any(leads_through_fd);
         if !self.in_procfs {
@@ -79,9 +79,9 @@ pub(super) fn start<'a>(
 ) -> (i32, &'a [u8]) {
     match &operands.through[i] {
         Some(way) => match &way.to {
-            To::File(descriptor) => (descriptor.real.get(), &way.rest),
-            To::Directory(directory) => (directory.real.get(), &way.rest),
-            To::Name | To::Virtual | To::Elsewhere => (-1, &way.rest),
+            LinkTarget::File(descriptor) => (descriptor.real.get(), &way.rest),
+            LinkTarget::Directory(directory) => (directory.real.get(), &way.rest),
+            LinkTarget::Name | LinkTarget::Virtual | LinkTarget::Elsewhere => (-1, &way.rest),
         },
         None => {
             let real = operands.cwd.as_ref().map_or(-1, |cwd| cwd.real.get());

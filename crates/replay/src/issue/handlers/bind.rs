@@ -5,7 +5,7 @@ use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::{Arguments, raw};
 use abi::{AT_FDCWD, errno_of};
 use linux_raw_sys::general::S_IFSOCK;
-use model::processes::To;
+use model::processes::LinkTarget;
 use rustix::io::Errno;
 
 /// The mode of a socket before the umask (sock_alloc in net/socket.c).
@@ -26,12 +26,16 @@ pub(super) fn bind(handled: &HandledCall) -> Outcome {
     // Names too long for a socket's address are reached through a descriptor of their directory.
     let (start, path) = match handled.operands.through[i].as_ref().map(|way| (&way.to, &*way.rest))
     {
-        Some((To::File(descriptor), rest)) => (descriptor.real.get(), &rest[rest.len().min(1)..]),
-        Some((To::Directory(directory), rest)) => {
+        Some((LinkTarget::File(descriptor), rest)) => {
+            (descriptor.real.get(), &rest[rest.len().min(1)..])
+        }
+        Some((LinkTarget::Directory(directory), rest)) => {
             (directory.real.get(), &rest[rest.len().min(1)..])
         }
-        Some((To::Name, _)) => (AT_FDCWD, handled.operands.paths[i].as_deref().unwrap_or_default()),
-        Some((To::Virtual | To::Elsewhere, _)) | None => (AT_FDCWD, path),
+        Some((LinkTarget::Name, _)) => {
+            (AT_FDCWD, handled.operands.paths[i].as_deref().unwrap_or_default())
+        }
+        Some((LinkTarget::Virtual | LinkTarget::Elsewhere, _)) | None => (AT_FDCWD, path),
     };
     let resolved = Arguments::resolve_in_view(&handled.call, handled.spec, &handled.operands, i)
         .map_err(TranslateError::why)?;

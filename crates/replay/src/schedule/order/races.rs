@@ -101,9 +101,9 @@ impl OrderBuilder {
     ) {
         let end = |start: u64| start.saturating_add(call.ret as u64);
         for file in operands.fds.iter().flatten().map(|d| &d.file) {
-            let slot =
+            let start =
                 operands.offset.filter(|start| end(*start) < file.inode.size() && !file.appends());
-            let (start, end) = (slot.unwrap_or(0), slot.map_or(u64::MAX, end));
+            let (start, end) = (start.unwrap_or(0), start.map_or(u64::MAX, end));
             self.undetermined.add(file.inode.key, &file.path, start, end);
         }
         for file in alternatives.iter().map(|(_, d)| &d.file) {

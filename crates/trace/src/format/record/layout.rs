@@ -70,7 +70,7 @@ pub(crate) struct Payloads<'a> {
 }
 
 impl<'a> Payloads<'a> {
-    /// `body` is the record without its [`Header`].
+    /// Iterates over the payloads of a record. `body` is the record without its [`Header`].
     pub fn new(body: &'a [u8]) -> Self {
         Self { rest: body }
     }
