@@ -30,6 +30,7 @@ fn operations_of_libaio_are_rows() {
         let unfinished: Vec<_> = operations.iter().filter(|row| row["result"].is_null()).collect();
         assert_eq!(unfinished.len(), 1, "{unfinished:#?}");
         assert_eq!(unfinished[0]["call"], "aio_poll");
+        assert_eq!(place.info(&trace)["processes"], 1);
         let reasons = place.info(&trace)["reasons"].to_string();
         assert_eq!(reasons, "[]");
         let report = same_again(&place, &trace, &place.directory("root"));
