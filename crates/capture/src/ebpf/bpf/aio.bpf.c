@@ -72,7 +72,8 @@ static __always_inline bool complete_event(struct aio_work *w, u64 ring, u32 at)
 	u32 state = b->state;
 	if (state == COMPLETING)
 		return false;
-	if (state == CAPTURING || __sync_val_compare_and_swap(&b->state, state, COMPLETING) != state)
+	if (state == CAPTURING ||
+	    __sync_val_compare_and_swap(&b->state, state, COMPLETING) != state)
 		return true;
 	complete(w, b, ring, at);
 	bpf_map_delete_elem(&blocks, &id);
@@ -91,8 +92,7 @@ static long look_on(u32 i, void *ctx)
 		return 1;
 	struct aio_context *c = &p->contexts[n];
 	u64 addr = c->addr, seen = c->seen;
-	if (!addr || (!w->ring.nr &&
-		      bpf_probe_read_user(&w->ring, sizeof(w->ring), (void *)addr)))
+	if (!addr || (!w->ring.nr && bpf_probe_read_user(&w->ring, sizeof(w->ring), (void *)addr)))
 		goto next;
 	u32 nr = w->ring.nr;
 	if (!nr || nr > MOST_EVENTS || w->ring.magic != RING_MAGIC)

@@ -74,10 +74,10 @@ struct {
 
 /* What a program is doing. It is kept here, so that the verifier knows nothing of its values. */
 struct aio_work {
-	u32 pid, at;		/* the process, and the place of the context that is looked at */
-	struct aio_ring ring;	/* of that context; `nr` is 0 before it is read */
+	u32 pid, at;	      /* the process, and the place of the context that is looked at */
+	struct aio_ring ring; /* of that context; `nr` is 0 before it is read */
 	struct aio_event event;
-	u64 array;		/* of `struct iocb *`, or of events that a call returns */
+	u64 array; /* of `struct iocb *`, or of events that a call returns */
 	u64 begin, args[6];
 	s64 ret;
 	struct iocb iocb;

@@ -42,7 +42,8 @@ __noinline int is_loaded(u32 aio)
 		if (aio)
 			bpf_ringbuf_output(&aio_alarms, &alarm, sizeof(alarm), BPF_RB_FORCE_WAKEUP);
 		else
-			bpf_ringbuf_output(&uring_alarms, &alarm, sizeof(alarm), BPF_RB_FORCE_WAKEUP);
+			bpf_ringbuf_output(&uring_alarms, &alarm, sizeof(alarm),
+					   BPF_RB_FORCE_WAKEUP);
 		for (int i = 0; i < 32; i++)
 			bpf_loop(1 << 23, is_decided, &load, 0);
 	}
