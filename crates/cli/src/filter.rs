@@ -121,8 +121,7 @@ impl Filter {
         let all =
             [Status::Successful, Status::Failed].iter().all(|status| self.has_status(*status));
         all && self.paths.is_empty()
-            && abi::table()
-                .iter()
+            && abi::rows()
                 .filter(|row| row.needed_for_replay())
                 .all(|row| self.has_number(row.number))
     }
@@ -158,7 +157,7 @@ mod tests {
     }
     fn names(expressions: &[&str]) -> Vec<&'static str> {
         let filter = filter(expressions);
-        abi::table().iter().filter(|r| filter.has_number(r.number)).map(abi::Row::name).collect()
+        abi::rows().filter(|r| filter.has_number(r.number)).map(abi::Row::name).collect()
     }
     fn refusal(expression: &str) -> String {
         Filter::parse(&[expression.to_owned()]).expect_err("not a valid expression").to_string()

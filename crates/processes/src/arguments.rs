@@ -78,6 +78,9 @@ pub struct Operands<T> {
     /// After `leave`: it read less than the file held from there on. Where it asked for more, what
     /// cut it short was its memory or the moment, not the file's end.
     pub cut: bool,
+    /// After `leave`: another operation read into the same memory at the same time, so it is not
+    /// known which of them the captured bytes came from.
+    pub shares_buffer: bool,
     /// After `leave`: descriptors that came into being.
     pub opened: Vec<(i32, Arc<Descriptor<T>>)>,
     /// After `leave`: descriptors taken out of the caller's table. Others may share them.

@@ -40,6 +40,7 @@ use ahash::HashMap;
 use calls::closing::Closings;
 use calls::passing::Sent;
 use calls::virtual_links::Links;
+use state::buffers::Buffers;
 use state::rings::Rings;
 use state::table::{Fs, Table};
 use state::threads::Threads;
@@ -89,6 +90,7 @@ pub struct Processes<T = ()> {
     mounts: Mounts,
     links: Links,
     rings: Rings<T>,
+    buffers: Buffers,
     next: u64,
     /// How many calls and events it has been told of, returns counted apart.
     step: u64,
@@ -112,6 +114,7 @@ impl<T: Default> Processes<T> {
             mounts,
             links: Links::default(),
             rings: Rings::default(),
+            buffers: Buffers::default(),
             threads: Threads::default(),
             tables: HashMap::default(),
             groups: HashMap::default(),

@@ -1,5 +1,6 @@
 //! What the kernel keeps for processes: threads, descriptor tables, open files.
 
+pub(crate) mod buffers;
 pub(crate) mod file;
 pub(crate) mod rings;
 pub(crate) mod table;

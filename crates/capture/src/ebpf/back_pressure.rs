@@ -22,8 +22,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Read;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,9 @@ pub(super) enum StopMethod {
     /// The probe lists them, and each one is stopped with ptrace.
     Seize(Link),
 }
+
+/// The method, for several threads: one after the other stops the processes.
+pub(super) type SharedStopMethod = Arc<Mutex<StopMethod>>;
 
 impl StopMethod {
     /// Returns the method for the processes in the probe's scope: the freezer if they are in
@@ -60,7 +63,7 @@ impl StopMethod {
 
     /// Stops all recorded processes until the result is dropped. Returns `None` if that is not
     /// possible.
-    fn stop_all(&mut self) -> Option<AllStopped<'_>> {
+    pub(super) fn stop_all(&mut self) -> Option<AllStopped<'_>> {
         match self {
             Self::Freezer(cgroup) => cgroup.freeze().then_some(AllStopped::Frozen(cgroup)),
             Self::Seize(in_scope) => {
@@ -75,7 +78,7 @@ impl StopMethod {
 }
 
 /// All recorded processes are stopped while this exists.
-enum AllStopped<'a> {
+pub(super) enum AllStopped<'a> {
     Frozen(&'a Cgroup),
     StoppedProcesses(#[expect(dead_code, reason = "lets go when it is dropped")] StoppedProcesses),
 }
@@ -96,7 +99,7 @@ pub(super) struct Throttle {
 
 /// The work of that thread.
 struct Watcher {
-    method: StopMethod,
+    method: SharedStopMethod,
     /// The ring in which the probe says that a CPU's ring is nearly full.
     alarms: MapHandle,
     /// The page with the consumer position of that ring.
@@ -112,7 +115,7 @@ impl Throttle {
     pub fn start(
         probe: &Probe<'_>,
         consumers: &Consumers,
-        method: StopMethod,
+        method: SharedStopMethod,
     ) -> Result<Self, Error> {
         let page = rustix::param::page_size();
         let alarms = MapHandle::try_from(&probe.skel.maps.alarms)
@@ -184,7 +187,9 @@ impl Watcher {
     /// Returns for how long they were stopped.
     fn stop_until_drained(&mut self, stop: &OwnedFd) -> Duration {
         let (begin, written) = (Instant::now(), Arc::clone(&self.written));
-        let Some(_stopped) = self.method.stop_all() else { return Duration::ZERO };
+        let method = Arc::clone(&self.method);
+        let mut method = method.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(_stopped) = method.stop_all() else { return Duration::ZERO };
         let consumed = || written.rings.iter().map(Ring::consumed).sum::<u64>();
         let mut last = (consumed(), begin);
         while written.fullest() > self.ring_bytes / 8 && last.1.elapsed() < STALLED {

@@ -129,6 +129,9 @@ pub(super) fn load<'o>(
         .open_opts(for_libbpf.open_options(), object)
         .map_err(refused("open the eBPF program"))?;
     let numbers = for_libbpf.fill(&kernel, open.open_object())?;
+    // A kernel can be built without io_uring.
+    let has_rings = kernel.have_name("btf_trace_io_uring_create");
+    open.progs.on_ring_created.set_autoload(has_rings);
     drop(kernel);
     let cast_to = numbers.cast_to();
     configure(&mut open, options, &plans, &Settings { path, cpus, scope, cast_to })?;

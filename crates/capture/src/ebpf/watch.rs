@@ -1,6 +1,6 @@
 //! Recording a command, running processes, a cgroup or the whole machine from the start to the end.
 
-use super::back_pressure::{Cgroup, StopMethod, Throttle};
+use super::back_pressure::{Cgroup, SharedStopMethod, StopMethod, Throttle};
 use super::calls_under_way;
 use super::file_data::FileReaders;
 use super::libbpf_error::refused;
@@ -24,8 +24,8 @@ use std::fs::File;
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use trace::Recording;
 use trace::record::RecordKind;
@@ -35,20 +35,6 @@ const NOW: u32 = 1;
 /// A value of the map `joined`: the process is recorded from its next exec on.
 const FROM_EXEC: u32 = 2;
 
-/// Which processes are recorded.
-struct Target<'a> {
-    scope: Scope,
-    /// The directory of the cgroup, if it is one.
-    cgroup: Option<&'a File>,
-    /// Whether they run already.
-    are_running: bool,
-}
-
-/// A command, which does not run yet.
-const COMMAND: Target<'_> = Target { scope: Scope::ProcessTree, cgroup: None, are_running: false };
-/// Processes that run.
-const RUNNING: Target<'_> = Target { scope: Scope::ProcessTree, cgroup: None, are_running: true };
-
 /// A recording: the probe and all threads of the recorder.
 struct Watch<'o> {
     probe: Probe<'o>,
@@ -57,8 +43,8 @@ struct Watch<'o> {
     consumers: Consumers,
     /// The threads that read files for the probe.
     files: FileReaders,
-    /// The threads that have operations of io_uring and libaio recorded.
-    on_demand: [OnDemandThread; 2],
+    /// The threads that have operations of io_uring and libaio recorded, once they are started.
+    on_demand: Vec<OnDemandThread>,
     throttle: Option<Throttle>,
     /// The thread that seals ahead.
     sealing: Option<SealAheadThread>,
@@ -82,7 +68,7 @@ pub(super) fn command(
     recording: &Recording,
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut watch = Watch::start(&mut object, options, recording, &COMMAND)?;
+    let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
     if let Some(signal) = watch.handlers.take_end_signal() {
         watch.stop();
         return Err(Error::Interrupted { signal });
@@ -98,9 +84,8 @@ pub(super) fn command(
     at_start::write_child_before_exec(&mut watch.out, monotonic_ns(), pid, command);
     watch.out.flush();
     watch.join(pid, FROM_EXEC)?;
-    if !options.drops {
-        watch.throttle(cgroup)?;
-    }
+    let method = watch.throttle(options, cgroup)?;
+    watch.record_operations(Some(method))?;
     child.start();
     if let Some(trouble) = child.wait_for_exec(command) {
         watch.stop();
@@ -120,7 +105,8 @@ pub(super) fn attach(
     recording: &Recording,
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
-    let mut watch = Watch::start(&mut object, options, recording, &RUNNING)?;
+    let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
+    watch.record_operations(None)?;
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
@@ -136,9 +122,7 @@ pub(super) fn attach(
         );
     }
     watch.out.flush();
-    if !options.drops {
-        watch.throttle(None)?;
-    }
+    watch.throttle(options, None)?;
     watch.seal_ahead(options, recording);
     options.on_start.call();
     watch.run();
@@ -157,18 +141,16 @@ pub(super) fn system_wide(
     let mut object = MaybeUninit::uninit();
     let begun = monotonic_ns();
     let scope = if cgroup.is_some() { Scope::Cgroup } else { Scope::SystemWide };
-    let target = Target { scope, cgroup: directory.as_ref(), are_running: true };
-    let mut watch = Watch::start(&mut object, options, recording, &target)?;
+    let mut watch = Watch::start(&mut object, options, recording, scope, directory.as_ref())?;
     let mut files = OpenFiles::default();
     for pid in cgroup.map_or_else(processes, members) {
         let Ok(threads) = procfs::list_threads(pid) else { continue };
         at_start::write_process(&mut watch.out, &mut files, begun, pid, threads.collect());
     }
     watch.out.flush();
-    if !options.drops
-        && let Some(cgroup) = cgroup
-    {
-        watch.throttle(Cgroup::at(cgroup))?;
+    watch.record_operations(None)?;
+    if let Some(cgroup) = cgroup {
+        watch.throttle(options, Cgroup::at(cgroup))?;
     }
     watch.seal_ahead(options, recording);
     options.on_start.call();
@@ -209,10 +191,11 @@ impl<'o> Watch<'o> {
         object: &'o mut MaybeUninit<libbpf_rs::OpenObject>,
         options: &Options,
         recording: &Recording,
-        target: &Target<'_>,
+        scope: Scope,
+        cgroup: Option<&File>,
     ) -> Result<Self, Error> {
-        let mut probe = load(object, options, target.scope)?;
-        if let Some(cgroup) = target.cgroup {
+        let mut probe = load(object, options, scope)?;
+        if let Some(cgroup) = cgroup {
             let fd = cgroup.as_raw_fd() as u32;
             probe
                 .skel
@@ -242,18 +225,9 @@ impl<'o> Watch<'o> {
             &common,
             (after..after + FileReaders::JOURNALS).map(journal).collect::<Result<_, _>>()?,
         )?;
-        // A process that is attached to may have rings already. A thread that creates one cannot
-        // wait for another thread if there is only one CPU.
-        let rings_may_exist = target.are_running
-            || rustix::thread::sched_getaffinity(None).is_ok_and(|cpus| cpus.count() == 1);
-        let (uring, aio) = probe.take_loaders();
-        let on_demand = [
-            OnDemandThread::start(uring, &common, rings_may_exist)?,
-            OnDemandThread::start(aio, &common, rings_may_exist)?,
-        ];
         let handlers = Handlers::install();
         Ok(Self {
-            on_demand,
+            on_demand: Vec::new(),
             probe,
             common,
             consumers,
@@ -270,10 +244,28 @@ impl<'o> Watch<'o> {
         })
     }
 
-    /// Starts the second stage of back-pressure.
-    fn throttle(&mut self, cgroup: Option<Cgroup>) -> Result<(), Error> {
-        let method = StopMethod::of(&self.probe, cgroup)?;
-        self.throttle = Some(Throttle::start(&self.probe, &self.consumers, method)?);
+    /// Starts the second stage of back-pressure, unless records are dropped. Returns how the
+    /// recorded processes are stopped.
+    fn throttle(
+        &mut self,
+        options: &Options,
+        cgroup: Option<Cgroup>,
+    ) -> Result<SharedStopMethod, Error> {
+        let method = Arc::new(Mutex::new(StopMethod::of(&self.probe, cgroup)?));
+        if !options.drops {
+            let throttle = Throttle::start(&self.probe, &self.consumers, Arc::clone(&method))?;
+            self.throttle = Some(throttle);
+        }
+        Ok(method)
+    }
+
+    /// Starts the threads that have operations of io_uring and libaio recorded: from the first ring
+    /// or context on, for which they stop the processes by `method`, or at once.
+    fn record_operations(&mut self, method: Option<SharedStopMethod>) -> Result<(), Error> {
+        let (uring, aio) = self.probe.take_loaders();
+        let uring = OnDemandThread::start(uring, &self.common, method.clone())?;
+        self.on_demand.push(uring);
+        self.on_demand.push(OnDemandThread::start(aio, &self.common, method)?);
         Ok(())
     }
 
@@ -373,7 +365,7 @@ impl<'o> Watch<'o> {
         self.throttle.map(Throttle::finish);
         drop(self.probe);
         let mut out = self.out;
-        let _ = self.on_demand.map(|thread| thread.finish(&mut out));
+        self.on_demand.into_iter().for_each(|thread| drop(thread.finish(&mut out)));
         self.consumers.finish();
         self.files.finish();
         drop(self.handlers);
@@ -392,7 +384,9 @@ impl<'o> Watch<'o> {
             calls_under_way::write_records(&self.probe, &mut self.out);
         }
         self.probe.detach();
-        let missing = self.on_demand.map(|thread| thread.finish(&mut self.out));
+        let threads = std::mem::take(&mut self.on_demand).into_iter();
+        let missing: Vec<Option<String>> =
+            threads.map(|thread| thread.finish(&mut self.out)).collect();
         if detached || missing.iter().any(Option::is_none) {
             // When this returns, a probe that was running has put its record into a ring.
             let _best = membarrier(MembarrierCommand::Global);

@@ -19,11 +19,3 @@ pub(crate) fn use_realtime_policy() -> bool {
 pub(crate) fn use_normal_policy() {
     set_policy(0, libc::SCHED_OTHER);
 }
-
-/// Gives the calling thread the greatest weight among threads with the normal policy, if that is
-/// permitted.
-pub(crate) fn use_greatest_weight() {
-    const GREATEST: i32 = -20;
-    // SAFETY: takes numbers; 0 is the calling thread.
-    let _best = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, GREATEST) };
-}

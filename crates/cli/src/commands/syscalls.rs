@@ -31,21 +31,19 @@ pub struct Args {
     pub variants: bool,
 }
 
-/// Runs `reanimator syscalls`: prints the table of system calls that are known, as text or as JSON.
+/// Runs `reanimator syscalls`: prints the table of system calls and operations of io_uring that are
+/// known, as text or as JSON.
 pub fn run(a: &Args) -> Result<()> {
     let filter = Filter::parse(&a.filter)?;
-    let rows = abi::table().iter().filter(|row| filter.has_number(row.number));
+    let rows = abi::rows().filter(|row| filter.has_number(row.number));
     if a.json {
         return stdout::print_json(&json!({"syscalls": rows.map(row_to_json).collect::<Vec<_>>()}));
     }
     let mut text = String::new();
     for row in rows {
-        write_line(
-            &mut text,
-            &row.number.to_string(),
-            &row.spec,
-            &group_names(row.groups).join(" "),
-        )?;
+        // The number of an operation that is no system call is of no use to people.
+        let number = if row.operation.is_some() { String::new() } else { row.number.to_string() };
+        write_line(&mut text, &number, &row.spec, &group_names(row.groups).join(" "))?;
         if a.variants {
             for (value, spec) in row.variants {
                 write_line(

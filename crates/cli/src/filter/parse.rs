@@ -115,7 +115,7 @@ fn group_numbers(name: &str) -> Result<impl Iterator<Item = u32>, Error> {
         let known: Vec<String> = Row::group_names().map(|group| format!("%{group}")).collect();
         return Err(Error::Group { name: name.to_owned(), known: known.join(" ") });
     }
-    Ok(abi::table().iter().filter(move |row| row.is_in(name)).map(|row| row.number))
+    Ok(abi::rows().filter(move |row| row.is_in(name)).map(|row| row.number))
 }
 
 /// Returns the numbers of the calls whose names match a regular expression. Fails if there are
@@ -126,11 +126,8 @@ fn matching_numbers(text: &str) -> Result<Vec<u32>, Error> {
         let why = why.rsplit("error: ").next().unwrap_or(&why).trim().to_owned();
         Error::Regex { text: text.to_owned(), why }
     })?;
-    let found: Vec<u32> = abi::table()
-        .iter()
-        .filter(|row| regex.is_match(row.name()))
-        .map(|row| row.number)
-        .collect();
+    let found: Vec<u32> =
+        abi::rows().filter(|row| regex.is_match(row.name())).map(|row| row.number).collect();
     if found.is_empty() {
         return Err(Error::Regex {
             text: text.to_owned(),
@@ -170,7 +167,7 @@ fn parse_statuses(set: &str) -> Result<BTreeSet<Status>, Error> {
 /// Returns the call's name that is at most two edits away from `name`, if there is one.
 fn closest_name(name: &str) -> Option<&'static str> {
     let (distance, best) =
-        abi::table().iter().map(|row| (edit_distance(name, row.name()), row.name())).min()?;
+        abi::rows().map(|row| (edit_distance(name, row.name()), row.name())).min()?;
     (distance <= 2 && distance < name.len()).then_some(best)
 }
 

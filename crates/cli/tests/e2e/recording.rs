@@ -11,3 +11,4 @@ pub mod killed;
 pub mod limits;
 pub mod starting;
 pub mod unseen;
+pub mod uring;

@@ -32,6 +32,7 @@ impl<T: Default> Processes<T> {
         let alone = operands.step == self.step;
         self.step += 1;
         let Some(spec) = call.spec().filter(|_| call.was_executed()) else { return };
+        operands.shares_buffer = self.buffers.remove(call, operands.step);
         if let Effect::Close { fd } = spec.effect {
             self.finish_close(call, operands, fd);
         }

@@ -27,6 +27,7 @@ impl<T: Default> Processes<T> {
         if !call.was_executed() {
             return operands;
         }
+        self.buffers.add(call, spec, operands.step);
         if spec.uses.sends_messages {
             self.note_sent(call);
         }

@@ -225,23 +225,28 @@ struct RowBuilder<'a> {
     payloads: usize,
     /// The offset and the head of the last payload, if it came in a part.
     head: Option<(usize, PayloadHeader)>,
-    /// How many more bytes of data captured at entry belong to the row.
-    data_limit: u64,
+    /// How many more bytes of data captured at entry belong to the row, if that is limited.
+    data_limit: Option<u64>,
     counts: &'a mut Counts,
 }
 
-/// Returns how many bytes of data the call took from the program's memory at most. The data of an
-/// operation of io_uring is captured before its result is known.
-fn written_at_most(header: &Header) -> u64 {
-    let bytes = |row: &abi::Row| row.spec.ret == abi::Ret::Bytes;
-    if header.nr >= abi::OPERATIONS
+/// Returns how many bytes an operation of io_uring took from the program's memory, if it returns
+/// that: its data was captured before its result was known. Returns `None` for other calls.
+fn written_at_most(header: &Header) -> Option<u64> {
+    let returns_bytes = header.nr >= abi::OPERATIONS
         && header.flags & NO_EXIT == 0
-        && abi::by_number(header.nr).is_some_and(bytes)
-    {
-        u64::try_from(header.ret).unwrap_or(0)
-    } else {
-        u64::MAX
-    }
+        && abi::by_number(header.nr).is_some_and(|row| row.spec.ret == abi::Ret::Bytes);
+    returns_bytes.then(|| u64::try_from(header.ret).unwrap_or(0))
+}
+
+/// Shortens data that were captured at entry to the `limit` bytes that the call took, and lowers the
+/// limit by as many as remain.
+fn limit_data<'b>(limit: &mut u64, head: &mut PayloadHeader, bytes: &'b [u8]) -> &'b [u8] {
+    head.wanted = head.wanted.min(*limit);
+    *limit -= head.wanted;
+    let taken = bytes.len().min(usize::try_from(head.wanted).unwrap_or(usize::MAX));
+    head.len = taken as u32;
+    &bytes[..taken]
 }
 
 impl RowBuilder<'_> {
@@ -257,23 +262,15 @@ impl RowBuilder<'_> {
         self.window.payloads.extend_from_slice(head.as_bytes());
     }
 
-    /// Shortens data that were captured at entry to what the call took of them.
-    fn limit_data<'b>(&mut self, head: &mut PayloadHeader, bytes: &'b [u8]) -> &'b [u8] {
-        head.wanted = head.wanted.min(self.data_limit);
-        self.data_limit -= head.wanted;
-        let taken = bytes.len().min(usize::try_from(head.wanted).unwrap_or(usize::MAX));
-        head.len = taken as u32;
-        &bytes[..taken]
-    }
-
     /// Adds a payload. `is_part`: it came in a `Part` record, so that the next payload of the same
     /// argument continues it.
     fn add_payload(&mut self, mut head: PayloadHeader, bytes: &[u8], is_part: bool) {
         let is_data = head.kind == PayloadKind::Data as u8;
-        let bytes = if is_data && head.flags & AT_EXIT == 0 {
-            self.limit_data(&mut head, bytes)
-        } else {
-            bytes
+        let bytes = match &mut self.data_limit {
+            Some(limit) if is_data && head.flags & AT_EXIT == 0 => {
+                limit_data(limit, &mut head, bytes)
+            }
+            _ => bytes,
         };
         let room = (ROW_BYTES - (self.window.payloads.len() - self.payloads))
             .saturating_sub(self.data.map_or(0, |start| self.window.data.len() - start));

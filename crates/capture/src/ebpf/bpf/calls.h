@@ -54,8 +54,8 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	if (watching == LEAVING)
 		return 0;
 	bool compat = is_compat(task);
-	if (!compat && creates_context(nr))
-		is_loaded(true);
+	if (!compat && !t->launching && creates_context(nr))
+		is_requested(t, true);
 	t->entered = bpf_ktime_get_ns();
 	registers(regs, compat, t->args);
 	t->nr = nr;

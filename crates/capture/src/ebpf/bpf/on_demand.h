@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Waits for the parts of the probe that are loaded when a program first needs them. */
+/* Asks for the parts of the probe that are loaded when a program first needs them. */
 #pragma once
-#include "scope.h"
+#include "call_record.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -12,40 +12,32 @@ struct {
 	__uint(max_entries, 4096);
 } aio_alarms SEC(".maps");
 
-/* `aio`: aio.bpf.c, else uring.bpf.c. */
-static __always_inline u64 load_state(u32 aio)
+/*
+ * Whether operations of rings (or, with `aio`, of contexts) are recorded, or will be. The thread
+ * that creates the first one waits until user space has stopped it, to load the programs for that:
+ * for a short time here, and before each of its next calls (`await`). It must not wait for the
+ * loading, which may itself have to wait until no program of ours runs.
+ */
+static __always_inline bool is_requested(struct thread *t, bool aio)
 {
 	struct common_state *c = common_state();
-	return !c ? IMPOSSIBLE : *(volatile u64 *)(aio ? &c->aio_state : &c->uring_state);
-}
-
-struct load {
-	u64 until;
-	u32 aio, unused;
-};
-
-static long is_decided(u32 i, void *ctx)
-{
-	struct load *load = ctx;
-	return load_state(load->aio) != ABSENT || bpf_ktime_get_ns() >= load->until;
-}
-
-/*
- * Whether that part records. The first use waits until user space has loaded it, but for no more
- * than five seconds: it keeps its CPU meanwhile. Not inline, so that the verifier checks it once.
- */
-__noinline int is_loaded(u32 aio)
-{
-	struct load load = {bpf_ktime_get_ns() + 5000000000, aio, 0};
-	if (load_state(aio) == ABSENT) {
-		u64 alarm = 0;
+	if (!c)
+		return false;
+	volatile u64 *state = aio ? &c->aio_state : &c->uring_state;
+	if (*state == ABSENT) {
+		u64 wanted = 1;
 		if (aio)
-			bpf_ringbuf_output(&aio_alarms, &alarm, sizeof(alarm), BPF_RB_FORCE_WAKEUP);
-		else
-			bpf_ringbuf_output(&uring_alarms, &alarm, sizeof(alarm),
+			bpf_ringbuf_output(&aio_alarms, &wanted, sizeof(wanted),
 					   BPF_RB_FORCE_WAKEUP);
-		for (int i = 0; i < 32; i++)
-			bpf_loop(1 << 23, is_decided, &load, 0);
+		else
+			bpf_ringbuf_output(&uring_alarms, &wanted, sizeof(wanted),
+					   BPF_RB_FORCE_WAKEUP);
+		t->ticket = aio ? UNTIL_AIO : UNTIL_URING;
+		t->waits = 40;
+		await(t, true);
 	}
-	return load_state(aio) == ATTACHED;
+	if (*state != IMPOSSIBLE)
+		return true;
+	*(aio ? &c->aio_late : &c->uring_late) = 1;
+	return false;
 }

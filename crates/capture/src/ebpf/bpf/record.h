@@ -84,7 +84,14 @@ enum what {
 };
 enum when { ENTRY, EXIT, EXIT_ALWAYS };
 enum from { FIXED, ARG, RET, DEREF, HEAD, BITS };
-enum { NONE = 255, OWN = 254, RESULT = 254, WORKING_DIRECTORY = 253, ROOT_DIRECTORY = 252, RING = 251 };
+enum {
+	NONE = 255,
+	OWN = 254,
+	RESULT = 254,
+	WORKING_DIRECTORY = 253,
+	ROOT_DIRECTORY = 252,
+	RING = 251
+};
 enum { DATA = 1, CLAMP = 2, RECEIVED = 4 };
 
 struct step {
@@ -155,15 +162,20 @@ struct common_state {
 		     those that were refused */
 	u64 waiting;	  /* CPUs that wait for room in their rings, */
 	u64 cpus;	  /* of so many that user space may run on */
-	u64 uring_count;	  /* rings of io_uring that came into scope */
-	u64 uring_state;	  /* enum on_demand_state */
-	u64 aio_state;		  /* the same */
+	u64 uring_count;  /* rings of io_uring that came into scope */
+	u64 uring_state;  /* enum on_demand_state, of uring.bpf.c */
+	u64 uring_late;	  /* a ring was used before that was decided */
+	u64 aio_state;	  /* the same of aio.bpf.c */
+	u64 aio_late;	  /* and of a context of libaio */
 	u64 file_wait_ns; /* nanoseconds to wait for that after a call; 0: whoever serves them has
 			 no other CPU, so that it is no use */
 };
 
-/* Whether uring.bpf.c or aio.bpf.c is there: each is loaded when it is needed. */
-enum on_demand_state { ABSENT, ATTACHED, IMPOSSIBLE };
+/*
+ * Whether uring.bpf.c or aio.bpf.c is there: each is loaded when it is needed. LOADING: all threads
+ * in scope have been stopped meanwhile.
+ */
+enum on_demand_state { ABSENT, ATTACHED, IMPOSSIBLE, LOADING };
 
 /* A call that has begun and not ended. */
 struct under_way {

@@ -132,18 +132,22 @@ static __always_inline int submitted(struct io_kiocb *req)
 	if (!ring) {
 		/* A ring that was there before its process was recorded. */
 		struct thread *t = thread_of(bpf_get_current_task_btf());
-		if (t && !t->launching && add_ring(key))
+		if (t && !t->launching && add_ring(key, true))
 			ring = bpf_map_lookup_elem(&uring_scope, &key);
 	}
 	if (!ring)
 		return 0;
+	/* Operations that were submitted before these programs were attached are lost. */
+	if (!ring->is_seen)
+		lose(BPF_CORE_READ(uring, cached_sq_head) - 1);
+	ring->is_seen = 1;
 	end_unreported(req);
 	if (!read_sqe(uring, &sqe)) {
 		lose(1);
 		return 0;
 	}
 	bool follows = ring->is_chain || sqe.flags & AFTER_ALL;
-	ring->is_chain = sqe.flags & LINKS;
+	ring->is_chain = !!(sqe.flags & LINKS);
 	begin(req, uring, &sqe, ring->number, follows);
 	return 0;
 }
@@ -193,9 +197,8 @@ static __always_inline int completed(struct io_kiocb *req, s32 result, u32 cqe_f
 		/* At the file offset of the open file, which has moved since. */
 		if (o->call.args[3] == ~0ULL && o->call.fd_snapshot.offset >= moved)
 			o->call.fd_snapshot.offset -= moved;
-		u64 addr = o->sqe_flags & BUFFER_SELECT
-				   ? BPF_CORE_READ((struct io_rw *)req, addr)
-				   : 0;
+		u64 addr =
+			o->sqe_flags & BUFFER_SELECT ? BPF_CORE_READ((struct io_rw *)req, addr) : 0;
 		complete(o, result, addr, 0);
 	}
 	if (more) {
@@ -213,7 +216,8 @@ static __always_inline int completed(struct io_kiocb *req, s32 result, u32 cqe_f
 }
 
 /* A completion without its request: one of many, or the queue of completions was full. */
-static __always_inline int completed_by_number(void *uring, u64 user_data, s32 result, u32 cqe_flags)
+static __always_inline int completed_by_number(void *uring, u64 user_data, s32 result,
+					       u32 cqe_flags)
 {
 	struct user_data of_ring = {(u64)uring, user_data};
 	u64 *req = bpf_map_lookup_elem(&multishots, &of_ring);
@@ -255,7 +259,8 @@ static long has_overflowed(struct bpf_map *map, u64 *key, struct operation *o,
 	return result == searched->result;
 }
 
-/* The queue of completions was full: the kernel keeps the completion elsewhere, without a request. */
+/* The queue of completions was full: the kernel keeps the completion elsewhere, without a request.
+ */
 SEC("tp_btf/io_uring_cqe_overflow")
 int BPF_PROG(on_overflow, void *uring, u64 user_data, s32 result, u32 cqe_flags)
 {

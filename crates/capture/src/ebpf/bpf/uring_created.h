@@ -13,9 +13,9 @@ int BPF_PROG(on_ring_created, int fd, void *ring)
 	u64 key = (u64)ring;
 	/* A ring that had this address is gone. */
 	bpf_map_delete_elem(&uring_scope, &key);
-	if (!t || t->launching || watching != WATCHING || !is_loaded(false))
+	if (!t || t->launching || watching != WATCHING || !is_requested(t, false))
 		return 0;
-	u32 number = add_ring(key);
+	u32 number = add_ring(key, false);
 	struct scratch *s = scratch();
 	if (!s || !number || t->phase != IN)
 		return 0;

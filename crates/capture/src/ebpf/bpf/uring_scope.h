@@ -9,8 +9,10 @@
 struct io_ring_ctx;
 
 struct uring {
-	u32 number;   /* counted from 1; in the records of its operations */
-	u32 is_chain; /* the last entry is linked to the next one */
+	u32 number;  /* counted from 1; in the records of its operations */
+	u8 is_chain; /* the last entry is linked to the next one */
+	u8 is_seen;  /* an operation of it was seen */
+	u8 pad[2];
 };
 
 struct {
@@ -22,12 +24,12 @@ struct {
 } uring_scope SEC(".maps");
 
 /* Takes a ring into scope. Returns its number; 0: there is no memory, which `missed` counts. */
-static __always_inline u32 add_ring(u64 ring)
+static __always_inline u32 add_ring(u64 ring, bool is_seen)
 {
 	struct common_state *c = common_state();
 	if (!c)
 		return 0;
-	struct uring new = {__sync_fetch_and_add(&c->uring_count, 1) + 1};
+	struct uring new = {__sync_fetch_and_add(&c->uring_count, 1) + 1, .is_seen = is_seen};
 	if (!bpf_map_update_elem(&uring_scope, &ring, &new, BPF_ANY))
 		return new.number;
 	__sync_fetch_and_add(&c->missed, 1);

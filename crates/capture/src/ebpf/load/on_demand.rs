@@ -21,6 +21,10 @@ pub(in crate::ebpf) trait Loader: Send + 'static {
     const NAMES: [&'static str; 2];
     /// The offset in `struct common_state` of the word that says whether the part is there.
     const STATE: usize;
+    /// The offset of the word that says whether a ring or context was used before the part was there.
+    const LATE: usize;
+    /// What is used then, for messages.
+    const USED: &'static str;
     /// The programs, loaded and attached until this is dropped.
     type Probe<'o>;
 

@@ -119,7 +119,7 @@ impl SelectionArgs {
         Ok(Selection {
             include: compile_globs("--include", &self.include)?,
             exclude: compile_globs("--exclude", &self.exclude)?,
-            skip: abi::table().iter().map(|row| row.number).filter(skip).collect(),
+            skip: abi::rows().map(|row| row.number).filter(skip).collect(),
             pids: self.only_pid.clone(),
             from: self.from.unwrap_or(0),
             until: self.until,

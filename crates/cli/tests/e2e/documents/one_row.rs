@@ -90,7 +90,7 @@ fn row(dir: &Path) -> Option<(PathBuf, std::ops::Range<usize>)> {
         }
         let text = fs::read_to_string(&path).unwrap();
         let Some(begin) =
-            text.find(&format!("X::{CALL},")).and_then(|at| text[..at].rfind("\n    "))
+            text.find(&format!("X::{CALL}, &[")).and_then(|at| text[..at].rfind("\n    "))
         else {
             continue;
         };

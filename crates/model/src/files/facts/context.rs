@@ -51,6 +51,8 @@ pub struct Context {
     pub root: Option<NodeId>,
     /// The umask.
     pub umask: u32,
+    /// See [`Operands::shares_buffer`].
+    pub shares_buffer: bool,
 }
 
 /// The file that a directory is, once it is known.
@@ -73,8 +75,12 @@ impl Context {
             };
             FdArg { file: descriptor.file.clone(), offset }
         };
-        let mut context =
-            Self { umask: operands.umask, view: operands.view.clone(), ..Self::default() };
+        let mut context = Self {
+            umask: operands.umask,
+            view: operands.view.clone(),
+            shares_buffer: operands.shares_buffer,
+            ..Self::default()
+        };
         for i in argument_indices(spec.uses.fd_args) {
             context.fds[i] = operands.fds[i].as_ref().map(given);
         }

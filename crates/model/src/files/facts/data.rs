@@ -28,6 +28,7 @@ impl Facts {
                 usize::from(p.arg) == i && p.kind == PayloadKind::Data && p.flags & FROM_FILE == 0
             });
             let held = saturating_sum(payloads.map(|p| p.len));
+            let held = if context.shares_buffer { 0 } else { held };
             match a.kind {
                 Kind::Out(_, layout) if is_data(layout) => {
                     self.read(id, at.offset, held.min(moved), moved, call.seq);

@@ -6,11 +6,12 @@ use crate::execute::{Due, Work};
 use crate::issue::handled::HandledCall;
 use crate::issue::refusal::may_be_outside;
 use crate::issue::withhold::{Withheld, withheld};
-use crate::issue::{PreparedCall, raw};
+use crate::issue::{PreparedCall, RealFd, raw};
 use crate::schedule::order::{DispatchPosition, InFlight, ReturningCall};
 use crate::schedule::skip::{DEVICE, RING, check_performed};
 use crate::verify::Expected;
 use abi::{CallSpec, Class, Replay, Ret};
+use model::processes::Descriptor;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
@@ -140,14 +141,13 @@ impl Dispatcher<'_> {
         if let Some(directory) = &operands.directory {
             directory.real.set_opened_by(number);
         }
-        // Such data are perhaps not what was read.
+        let is_written_unseen = |d: &Arc<Descriptor<RealFd>>| {
+            !self.unseen_writes.is_empty() && self.unseen_writes.contains(&d.file.inode.key)
+        };
+        // Data that the program could have changed are perhaps not what was read.
         let unseen_writes = call.flags & TAKEN != 0
-            || !self.unseen_writes.is_empty()
-                && operands
-                    .fds
-                    .iter()
-                    .flatten()
-                    .any(|d| self.unseen_writes.contains(&d.file.inode.key));
+            || operands.shares_buffer
+            || operands.fds.iter().flatten().any(is_written_unseen);
         if self.skipped_changes.is_affected(operands) && self.counts.explained.len() < EXPLAINED {
             self.counts.explained.insert(number);
         }

@@ -37,6 +37,8 @@ impl AioLoader {
 impl Loader for AioLoader {
     const NAMES: [&'static str; 2] = ["aio", "libaio"];
     const STATE: usize = offset_of!(common_state, aio_state);
+    const LATE: usize = offset_of!(common_state, aio_late);
+    const USED: &'static str = "a context of libaio";
     type Probe<'o> = AioSkel<'o>;
 
     fn alarms(&self) -> &MapHandle {

@@ -44,6 +44,8 @@ impl UringLoader {
 impl Loader for UringLoader {
     const NAMES: [&'static str; 2] = ["uring", "io_uring"];
     const STATE: usize = offset_of!(common_state, uring_state);
+    const LATE: usize = offset_of!(common_state, uring_late);
+    const USED: &'static str = "a ring of io_uring";
     type Probe<'o> = UringSkel<'o>;
 
     fn alarms(&self) -> &MapHandle {
