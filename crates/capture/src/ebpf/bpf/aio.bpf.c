@@ -291,9 +291,13 @@ int BPF_PROG(on_aio_enter, struct pt_regs *regs, long nr)
 		return 0;
 	struct aio_ring *ring = &w->ring;
 	u64 addr = w->args[0];
-	/* A context that was there before its process was recorded. */
-	if (!bpf_probe_read_user(ring, sizeof(*ring), (void *)addr) && ring->magic == RING_MAGIC &&
-	    ring->nr)
+	/*
+	 * A context that was created before these programs were there. If its ring was never
+	 * touched, it was not used: the kernel reads the ring of each call's context.
+	 */
+	if (bpf_probe_read_user(ring, sizeof(*ring), (void *)addr))
+		add_context(w, addr, 0);
+	else if (ring->magic == RING_MAGIC && ring->nr)
 		add_context(w, addr, ring->tail % ring->nr);
 	w->array = w->args[2];
 	w->begin = bpf_ktime_get_ns();

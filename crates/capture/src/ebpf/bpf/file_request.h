@@ -21,7 +21,8 @@ struct served {
 	u64 ticket, until;
 };
 
-/* Tickets that are served when it is decided whether operations of io_uring or libaio are recorded. */
+/* Tickets that are served when it is decided whether operations of io_uring or libaio are recorded.
+ */
 #define UNTIL_URING (~0ULL)
 #define UNTIL_AIO (~1ULL)
 
