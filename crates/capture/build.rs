@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The names of the C programs.
-const SOURCES: [&str; 2] = ["engine", "uring"];
+const SOURCES: [&str; 3] = ["engine", "uring", "aio"];
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ebpf/bpf");

@@ -19,8 +19,10 @@ pub use kind::{Arg, Follow, Kind, Len, OpenFlags, PathUse, Role};
 pub use layout::{Field, FieldKind, Form, Layout};
 pub use plan::{Plan, Step};
 pub use print::{errno_name, errno_of};
+pub use row::{
+    AIO, AIO_OPCODES, AioUse, OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES,
+};
 pub use row::{CallSpec, Class, Copies, CopyEnd, CopyOffset, Effect, Groups, Replay, Ret, Row};
-pub use row::{OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES};
 pub use row::{UnrecordedEffect, Uses, argument_indices, registered_file, registered_index};
 pub use table::{Arch, by_name, by_number, operations, rows, spec, table};
 

@@ -22,7 +22,8 @@ pub enum StepKind {
     Msg = 4,
     /// An array of `struct mmsghdr` and what these point to.
     Msgs = 5,
-    /// An array of pointers to `struct iocb`, and the buffers of those that write.
+    /// An array of pointers to `struct iocb`, and what these point to. The data belong to the
+    /// operations.
     Iocbs = 6,
     /// Data that the kernel transferred itself, read from the source file: from the descriptor in
     /// `arg`, at the offset that argument `arg2` pointed to before the call.
@@ -263,7 +264,7 @@ impl Plan {
                 self.exit.push(new_step(StepKind::Msgs, When::Exit, arg, len, flags));
             }
             Pointee::Iocbs { count } => {
-                self.entry.push(new_step(StepKind::Iocbs, When::Entry, arg, counted(count), DATA));
+                self.entry.push(new_step(StepKind::Iocbs, When::Entry, arg, counted(count), 0));
             }
         }
     }

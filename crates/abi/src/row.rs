@@ -8,8 +8,8 @@ mod uses;
 
 pub use groups::Groups;
 pub use operation::{
-    OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES, registered_file,
-    registered_index,
+    AIO, AIO_OPCODES, OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES,
+    registered_file, registered_index,
 };
 pub use unrecorded::UnrecordedEffect;
 pub use uses::{Uses, argument_indices};
@@ -41,6 +41,23 @@ pub enum Ret {
     Host,
     /// The call does not return if it succeeds.
     Never,
+}
+
+/// What a call does with a context of libaio.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum AioUse {
+    /// It creates one. Argument 1 points to where its address is stored.
+    Create = 1,
+    /// It submits operations to the one in argument 0: as many as argument 1 says, whose
+    /// `struct iocb`s the array in argument 2 points to.
+    Submit = 2,
+    /// It removes the one in argument 0.
+    Destroy = 3,
+    /// It takes completions from the one in argument 0, and puts them where argument 3 points.
+    Reap = 4,
+    /// It cancels an operation.
+    Cancel = 5,
 }
 
 /// How a successful call changes the state of the process, beyond what the kinds of its arguments
@@ -118,6 +135,8 @@ pub enum Effect {
     /// The result is another descriptor of the open file that is descriptor `fd` of the process
     /// whose pidfd is argument `process`.
     Fetch { process: u8, fd: u8 },
+    /// It uses a context of libaio.
+    Aio(AioUse),
     /// A mapping is created. Argument 4 is a descriptor unless the flags in argument 3 say that the
     /// mapping is anonymous; argument 2 is the protection.
     Map,

@@ -16,7 +16,7 @@ use crate::flags::{file as ff, io as fi, net as fnet, process as fp};
 use crate::kind::Arg;
 use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
-use crate::row::{CallSpec, Class, Effect, Groups, OPERATIONS, Ret, Row, UnrecordedEffect};
+use crate::row::{AioUse, CallSpec, Class, Effect, Groups, OPERATIONS, Ret, Row, UnrecordedEffect};
 use args::*;
 use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
@@ -529,8 +529,9 @@ static TABLE: &[Row] = &[
     attr(X::sched_getaffinity, &[pid("pid"), size("len"), output("user_mask_ptr", ret(1), &BITS)])
         .returns(Ret::Host),
     gone(X::set_thread_area, &[addr("u_info")]),
-    aio(X::io_setup, &[uint("nr_events"), inouts("ctxp", &HOST_U64)]),
-    aio(X::io_destroy, &[addr("ctx")]),
+    aio(X::io_setup, &[uint("nr_events"), inouts("ctxp", &HOST_U64)])
+        .does(Effect::Aio(AioUse::Create)),
+    aio(X::io_destroy, &[addr("ctx")]).does(Effect::Aio(AioUse::Destroy)),
     aio(
         X::io_getevents,
         &[
@@ -541,11 +542,14 @@ static TABLE: &[Row] = &[
             ins("timeout", &TIMESPEC),
         ],
     )
-    .returns(Ret::Int),
+    .returns(Ret::Int)
+    .does(Effect::Aio(AioUse::Reap)),
     aio(X::io_submit, &[addr("ctx_id"), int("nr"), arg("iocbpp", Kind::Iocbs { count: 1 })])
         .returns(Ret::Int)
+        .does(Effect::Aio(AioUse::Submit))
         .leaves_unrecorded(UnrecordedEffect::AsyncOperations),
-    aio(X::io_cancel, &[addr("ctx_id"), ins("iocb", &IOCB), outs("result", &IO_EVENT)]),
+    aio(X::io_cancel, &[addr("ctx_id"), ins("iocb", &IOCB), outs("result", &IO_EVENT)])
+        .does(Effect::Aio(AioUse::Cancel)),
     gone(X::get_thread_area, &[addr("u_info")]),
     gone(X::lookup_dcookie, &[hex("cookie64"), addr("buf"), size("len")]).returns(Ret::Count),
     pipe(X::epoll_create, &[int("size")]).returns(Ret::Fd),
@@ -1201,7 +1205,8 @@ static TABLE: &[Row] = &[
             addr("usig"),
         ],
     )
-    .returns(Ret::Int),
+    .returns(Ret::Int)
+    .does(Effect::Aio(AioUse::Reap)),
     attr(X::rseq, &[addr("rseq"), hex("rseq_len"), hex("flags"), hex("sig")]),
     attr(X::uretprobe, &[]).returns(Ret::Host),
     attr(X::uprobe, &[]).returns(Ret::Host),

@@ -16,9 +16,9 @@ mod file_data;
 mod libbpf_error;
 mod load;
 mod mapped;
+mod on_demand;
 mod rings;
 mod skel;
-mod uring;
 mod watch;
 
 use crate::{Command, Engine, Error, Options, Outcome};

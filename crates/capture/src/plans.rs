@@ -2,7 +2,7 @@
 
 use crate::options::{DataLimit, NUMBER_LIMIT, Options};
 use abi::plan::{DATA, Plan, Step, StepKind, When};
-use abi::{CallSpec, Kind, URING, URING_OPCODES};
+use abi::{AIO, AIO_OPCODES, AioUse, CallSpec, Effect, Kind, URING, URING_OPCODES};
 
 /// A step of a plan, with the limit that [`Options::data`] sets.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,32 @@ impl CapturePlan {
     }
 }
 
+/// What a call means to contexts of libaio, as in `enum aio_use` of `bpf/record.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum AioMeaning {
+    Create = AioUse::Create as u8,
+    Submit = AioUse::Submit as u8,
+    Destroy = AioUse::Destroy as u8,
+    Reap = AioUse::Reap as u8,
+    Cancel = AioUse::Cancel as u8,
+    /// The process may have no memory of its own afterwards.
+    LastLook = 6,
+}
+
+/// Returns what the call with this number means to contexts of libaio, or `None` if nothing.
+pub(crate) fn aio_meaning(number: u32) -> Option<AioMeaning> {
+    Some(match abi::by_number(number)?.spec.effect {
+        Effect::Aio(AioUse::Create) => AioMeaning::Create,
+        Effect::Aio(AioUse::Submit) => AioMeaning::Submit,
+        Effect::Aio(AioUse::Destroy) => AioMeaning::Destroy,
+        Effect::Aio(AioUse::Reap) => AioMeaning::Reap,
+        Effect::Aio(AioUse::Cancel) => AioMeaning::Cancel,
+        Effect::Exec | Effect::Exit | Effect::ExitGroup => AioMeaning::LastLook,
+        _ => return None,
+    })
+}
+
 /// Returns whether an argument of this kind is data that the program writes.
 fn is_input(kind: Kind) -> bool {
     matches!(
@@ -100,6 +126,8 @@ pub(crate) struct Plans {
     by_number: Vec<NumberEntry>,
     /// The plan of each operation of io_uring, by opcode; `None` if it is not recorded.
     by_opcode: Vec<Option<u32>>,
+    /// The same of libaio.
+    by_aio_opcode: Vec<Option<u32>>,
     /// Whether calls with numbers from [`NUMBER_LIMIT`] on are recorded.
     records_unlisted: bool,
 }
@@ -143,20 +171,19 @@ impl Plans {
             }
         });
         let by_number = by_number.collect();
-        let by_opcode = (URING..URING + URING_OPCODES)
-            .map(|number| {
-                let wanted = options.calls.contains(number);
-                wanted.then(|| match abi::by_number(number) {
-                    None => REGISTERS_ONLY,
-                    Some(row) => {
-                        plans.push(CapturePlan::of_operation(&row.spec, options.data));
-                        (plans.len() - 1) as u32
-                    }
-                })
+        let mut plan_of_operation = |number| {
+            options.calls.contains(number).then(|| match abi::by_number(number) {
+                None => REGISTERS_ONLY,
+                Some(row) => {
+                    plans.push(CapturePlan::of_operation(&row.spec, options.data));
+                    (plans.len() - 1) as u32
+                }
             })
-            .collect();
+        };
+        let by_opcode = (URING..URING + URING_OPCODES).map(&mut plan_of_operation).collect();
+        let by_aio_opcode = (AIO..AIO + AIO_OPCODES).map(&mut plan_of_operation).collect();
         let records_unlisted = options.calls.contains(u32::MAX);
-        Self { plans, by_number, by_opcode, records_unlisted }
+        Self { plans, by_number, by_opcode, by_aio_opcode, records_unlisted }
     }
 
     /// Returns the index of the plan for a call with these arguments, or `None` if the call is not
@@ -191,6 +218,11 @@ impl Plans {
     /// is not to be recorded.
     pub fn by_opcode(&self) -> &[Option<u32>] {
         &self.by_opcode
+    }
+
+    /// Returns the same of libaio.
+    pub fn by_aio_opcode(&self) -> &[Option<u32>] {
+        &self.by_aio_opcode
     }
 
     /// Returns the plans that an argument of this call selects among, or `None` if its plan does

@@ -7,6 +7,7 @@
 //! before the other was entered.
 
 mod affinity;
+mod aio;
 mod births;
 mod clone;
 mod missing;

@@ -194,13 +194,15 @@ fn follow(
                 let index = origins.enter(&call);
                 unrecorded.before_entry(&call);
                 let operands = processes.enter(&call);
-                facts.begin_call(number, &call, &operands, unrecorded.are_rings_recorded());
+                facts.begin_call(number, &call, &operands, &unrecorded);
                 under_way.insert(number, (index, operands));
             }
             TimelineItem::Leave(number, call) => {
                 let Some((index, mut operands)) = under_way.remove(&number) else { continue };
                 processes.leave_with(&call, &mut operands, &mut |path| facts.names.link_at(path));
+                let known = unrecorded.operations;
                 let changed = unrecorded.after_return(&processes, &call, &operands);
+                facts.names.watched &= unrecorded.operations == known;
                 let overlapping = facts.outside.overlapping.leave(number);
                 if let Some(spec) = call.spec().filter(|_| call.was_executed()) {
                     let context = context(&call, spec, &operands, &mut facts);

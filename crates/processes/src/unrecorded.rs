@@ -1,5 +1,5 @@
-//! Files that change without a call: operations of io_uring and libaio, stores into shared
-//! mappings. What they do is not recorded; which files they can have changed follows from the
+//! Files that change without a row: operations of io_uring and libaio that are not recorded, stores
+//! into shared mappings. What they do is not recorded; which files they can have changed follows from the
 //! calls that let them.
 //!
 //! Invariant: a file is told when it can be changed from then on, and may be told again. A ring can
@@ -7,7 +7,7 @@
 //! that only made a ring is not told.
 
 use crate::{Descriptor, OpenFile, Operands, Processes};
-use abi::{Kind, OPERATIONS, UnrecordedEffect};
+use abi::{AIO, AioUse, CallSpec, Effect, Kind, URING, UnrecordedEffect};
 use ahash::{HashMap, HashSet};
 use linux_raw_sys::general;
 use linux_raw_sys::general::O_ACCMODE;
@@ -54,17 +54,51 @@ pub struct Unrecorded {
     pub polled: u64,
     /// Whether the operations of rings are recorded.
     are_rings_recorded: bool,
+    /// How many entries were submitted to such rings by calls, and how many rows there are of them.
+    submitted: u64,
+    rows: u64,
+    /// Whether the kernel takes entries from such a ring by itself.
+    are_rings_polled: bool,
+    /// Whether operations of libaio are recorded.
+    are_blocks_recorded: bool,
+    /// How many recorded operations of libaio each thread has begun since it last submitted some.
+    begun_blocks: HashMap<u32, u64>,
 }
 
 impl Unrecorded {
     /// Looks at a call before it is entered.
     pub fn before_entry(&mut self, call: &Call) {
-        self.are_rings_recorded |= call.nr >= OPERATIONS;
+        if (URING..AIO).contains(&call.nr) {
+            self.are_rings_recorded = true;
+            self.rows += 1;
+        }
+        if call.nr >= AIO {
+            self.are_blocks_recorded = true;
+            *self.begun_blocks.entry(call.tid).or_default() += 1;
+        }
     }
 
-    /// Returns whether the operations of rings are recorded, as far as the calls until now tell.
-    pub fn are_rings_recorded(&self) -> bool {
-        self.are_rings_recorded
+    /// Returns how many operations of recorded rings have no row, as far as that can be known: if
+    /// the kernel takes entries by itself, calls do not say how many.
+    pub fn missing_rows(&self) -> u64 {
+        if self.are_rings_polled { 0 } else { self.submitted.saturating_sub(self.rows) }
+    }
+
+    /// Returns whether the operations that an asynchronous call serves are recorded, as far as the
+    /// calls until now tell.
+    pub fn are_recorded(&self, spec: &CallSpec) -> bool {
+        match spec.effect {
+            Effect::Aio(AioUse::Submit) => self.are_blocks_recorded,
+            // They begin no operation.
+            Effect::Aio(_) => true,
+            _ => self.are_rings_recorded,
+        }
+    }
+
+    /// Returns whether an asynchronous call may begin operations that are not recorded, when it is
+    /// entered. Those of libaio show when it returns, in [`Unrecorded::operations`].
+    pub fn may_begin_unrecorded(&self, spec: &CallSpec) -> bool {
+        !matches!(spec.effect, Effect::Aio(_)) && !self.are_rings_recorded
     }
 
     /// Returns the files that can change from now on without a recorded call, after a call
@@ -87,7 +121,10 @@ impl Unrecorded {
                 let blocks = spec.args.iter().position(|a| matches!(a.kind, Kind::Iocbs { .. }));
                 match blocks.and_then(|i| call.payload(i as u8, PayloadKind::Iocbs)) {
                     Some(blocks) => self.operation_files(processes, call, &blocks.bytes),
-                    None if self.are_rings_recorded => Vec::new(),
+                    None if self.are_rings_recorded => {
+                        self.submitted += call.ret.unsigned_abs();
+                        Vec::new()
+                    }
                     None => {
                         self.operations += call.ret.unsigned_abs();
                         self.ring_files(processes, call)
@@ -95,8 +132,12 @@ impl Unrecorded {
                 }
             }
             UnrecordedEffect::KernelPolling { arg, at, bit }
-                if call.struct_u64(arg, at) as u32 & bit != 0 && !self.are_rings_recorded =>
+                if call.struct_u64(arg, at) as u32 & bit != 0 =>
             {
+                if self.are_rings_recorded {
+                    self.are_rings_polled = true;
+                    return Vec::new();
+                }
                 self.polled += 1;
                 self.ring_files(processes, call)
             }
@@ -136,10 +177,18 @@ impl Unrecorded {
         blocks: &[u8],
     ) -> Files {
         let begun = usize::try_from(call.ret).unwrap_or(0);
+        let recorded = self.begun_blocks.remove(&call.tid).unwrap_or(0);
+        if recorded > 0 {
+            let missing = (begun as u64).saturating_sub(recorded);
+            self.operations += missing;
+            if missing == 0 {
+                return Files::new();
+            }
+        }
         let mut files = Files::new();
         for block in blocks.chunks_exact(IOCB).take(begun) {
             let opcode = u16::from_le_bytes([block[IOCB_OPCODE], block[IOCB_OPCODE + 1]]);
-            self.operations += u64::from(!IDLE.contains(&opcode));
+            self.operations += u64::from(recorded == 0 && !IDLE.contains(&opcode));
             let fd = block[IOCB_FD..].first_chunk().map_or(-1, |fd| i32::from_le_bytes(*fd));
             if let Some(d) = processes.descriptor(call.tid, fd).filter(|_| WRITES.contains(&opcode))
             {
@@ -147,7 +196,9 @@ impl Unrecorded {
             }
         }
         // What was not captured was begun all the same.
-        self.operations += begun.saturating_sub(blocks.len() / IOCB) as u64;
+        if recorded == 0 {
+            self.operations += begun.saturating_sub(blocks.len() / IOCB) as u64;
+        }
         files
     }
 

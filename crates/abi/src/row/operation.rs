@@ -10,8 +10,15 @@ pub const OPERATIONS: u32 = 0x8000_0000;
 pub const URING: u32 = OPERATIONS;
 /// How many opcodes io_uring can have (`io_uring_sqe.opcode` is a byte).
 pub const URING_OPCODES: u32 = 256;
+/// The number of libaio's operation with opcode 0 (`IOCB_CMD_PREAD`); that of another one is as
+/// much larger as its opcode.
+pub const AIO: u32 = URING + URING_OPCODES;
+/// How many opcodes libaio has (`IOCB_CMD_PWRITEV` is the last).
+pub const AIO_OPCODES: u32 = 9;
 
-/// A field of `struct io_uring_sqe`, from which an argument is taken.
+/// A field of `struct io_uring_sqe`, from which an argument is taken; or the field of
+/// `struct iocb` that means the same: `aio_fildes`, `aio_offset`, `aio_buf`, `aio_nbytes` and
+/// `aio_rw_flags`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum SqeField {
@@ -36,7 +43,7 @@ pub enum SqeField {
     FdOrSlot = 8,
 }
 
-/// How a row relates to `struct io_uring_sqe` and to a system call.
+/// How a row relates to `struct io_uring_sqe` or `struct iocb`, and to a system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Operation {
     /// The field from which each argument is taken.

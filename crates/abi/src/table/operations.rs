@@ -1,27 +1,38 @@
-//! Rows of operations that are not system calls: those of io_uring, by opcode (Linux 6.18).
+//! Rows of operations that are not system calls: those of io_uring, by opcode (Linux 6.18), and
+//! those of libaio.
 //!
 //! An operation that does what a system call does has that call's arguments, in its order, and
-//! differs only in where they come from: a field of `struct io_uring_sqe` each.
+//! differs only in where they come from: a field of `struct io_uring_sqe` or `struct iocb` each.
 
 use super::args::*;
 use crate::flags::{io as fi, net as fnet, process as fp};
 use crate::kind::{Arg, Len as Length};
 use crate::layout::*;
 use crate::row::SqeField::{self, *};
-use crate::row::{CallSpec, Class, Effect, Groups, Operation, Ret, Row, URING};
+use crate::row::{AIO, CallSpec, Class, Effect, Groups, Operation, Ret, Row, URING};
 use linux_raw_sys::io_uring::io_uring_op::{self, *};
 use syscalls::x86_64::Sysno as X;
 
 /// Makes the row of an operation that has the arguments, the result and the effect of a system
 /// call.
 const fn like(op: io_uring_op, name: &'static str, call: X, fields: &'static [SqeField]) -> Row {
+    numbered_like(URING + op as u32, name, call, fields)
+}
+
+/// The same of an operation with this number.
+const fn numbered_like(
+    number: u32,
+    name: &'static str,
+    call: X,
+    fields: &'static [SqeField],
+) -> Row {
     let mut i = 0;
     while super::TABLE[i].number != call as u32 {
         i += 1;
     }
     let row = super::TABLE[i];
     Row {
-        number: URING + op as u32,
+        number,
         spec: CallSpec { name, ..row.spec },
         groups: row.groups.or(Groups::AIO),
         operation: Some(Operation {
@@ -76,6 +87,16 @@ const fn buffer(op: io_uring_op, name: &'static str, args: &'static [Arg], calls
     }
 }
 
+/// Gives a row of io_uring the number of an operation of libaio (`IOCB_CMD_*`). A file offset of -1
+/// has no meaning of its own there.
+const fn aio_operation(opcode: u32, row: Row) -> Row {
+    let mut row = Row { number: AIO + opcode, ..row };
+    if let Some(operation) = &mut row.operation {
+        operation.call_at_own_offset = None;
+    }
+    row
+}
+
 /// Says that one submission may complete many times.
 const fn multishot(mut row: Row) -> Row {
     if let Some(operation) = &mut row.operation {
@@ -92,7 +113,7 @@ const READS: [X; 2] = [X::pread64, X::read];
 const WRITES: [X; 2] = [X::pwrite64, X::write];
 const VECTORS: &[SqeField] = &[Fd, Addr, Len, Off, Zero, OpFlags];
 
-/// The operations of io_uring, sorted by number.
+/// The operations of io_uring and libaio, sorted by number.
 pub(super) static OPERATION_TABLE: &[Row] = &[
     only_recorded(IORING_OP_NOP, "uring_nop", Class::Async, &[], &[]),
     like(IORING_OP_READV, "uring_readv", X::preadv2, VECTORS),
@@ -263,6 +284,22 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     like(IORING_OP_READV_FIXED, "uring_readv_fixed", X::preadv2, VECTORS),
     like(IORING_OP_WRITEV_FIXED, "uring_writev_fixed", X::pwritev2, VECTORS),
     like(IORING_OP_PIPE, "uring_pipe", X::pipe2, &[Addr, OpFlags]),
+    aio_operation(0, buffer(IORING_OP_READ, "aio_pread", READ, READS)),
+    aio_operation(1, buffer(IORING_OP_WRITE, "aio_pwrite", WRITE, WRITES).changes()),
+    numbered_like(AIO + 2, "aio_fsync", X::fsync, &[Fd]),
+    numbered_like(AIO + 3, "aio_fdsync", X::fdatasync, &[Fd]),
+    aio_operation(
+        5,
+        only_recorded(
+            IORING_OP_POLL_ADD,
+            "aio_poll",
+            Class::Wait,
+            &[fd("fd"), fl("events", &fi::POLL)],
+            &[Fd, Addr],
+        ),
+    ),
+    numbered_like(AIO + 7, "aio_preadv", X::preadv2, VECTORS),
+    numbered_like(AIO + 8, "aio_pwritev", X::pwritev2, VECTORS),
 ];
 
 const NR: &[Arg] = &[uint("nr")];

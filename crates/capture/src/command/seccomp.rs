@@ -5,6 +5,8 @@
 //! fails with ENOSYS.
 
 use crate::options::CallSet;
+use crate::plans::aio_meaning;
+use abi::{AIO, AIO_OPCODES};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::OnceLock;
@@ -53,9 +55,14 @@ pub(crate) fn build_filter(wanted: &CallSet) -> Vec<libc::sock_filter> {
         instruction(AT_LEAST, NUMBER_LIMIT, 0, 1),
         trace,
     ];
-    for number in
-        (0..NUMBER_LIMIT).filter(|n| wanted.contains(*n) || ALWAYS_TRACED.contains(&i64::from(*n)))
-    {
+    // Without the calls that use contexts of libaio, its operations do not show.
+    let wants_aio = (AIO..AIO + AIO_OPCODES).any(|number| wanted.contains(number));
+    let is_traced = |n: &u32| {
+        wanted.contains(*n)
+            || ALWAYS_TRACED.contains(&i64::from(*n))
+            || wants_aio && aio_meaning(*n).is_some()
+    };
+    for number in (0..NUMBER_LIMIT).filter(is_traced) {
         program.extend([instruction(EQUAL, number, 0, 1), trace]);
     }
     // `prctl(PR_SET_SECCOMP, ...)`: `args[0]` at byte 16.

@@ -1,9 +1,9 @@
 //! Loading the probe into the kernel. Which of two ways to copy data it uses depends on the kernel.
 
 mod kernel_types;
+mod on_demand;
 mod parallel;
 mod plan_maps;
-mod uring;
 
 use super::libbpf_error::refused;
 use super::skel::{EngineSkel, EngineSkelBuilder, OpenEngineSkel};
@@ -12,13 +12,13 @@ use kernel_types::{KernelTypes, TypesFile};
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
+pub(super) use on_demand::{AioLoader, Loader, UringLoader};
 use parallel::{Loaded, ParallelLoad};
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-pub(super) use uring::{UringLoader, UringProbe};
 
 /// A state of the probe (`enum watching` of `ring.h`): it records calls.
 const WATCHING: u32 = 1;
@@ -96,8 +96,8 @@ pub(super) struct Probe<'o> {
     calls: Option<[OwnedFd; 3]>,
     /// How many CPUs the machine can have.
     pub cpus: usize,
-    /// What loads the programs for io_uring, until it is taken.
-    uring: Option<UringLoader>,
+    /// What loads the programs for io_uring and libaio, until it is taken.
+    on_demand: Option<(UringLoader, AioLoader)>,
 }
 
 /// Which processes are recorded.
@@ -142,12 +142,14 @@ pub(super) fn load<'o>(
     let loaded = open.load().map_err(refused("load the eBPF program"));
     let filled = loaded.and_then(|mut skel| {
         let rings = fill(&mut skel, options, &plans, path, cpus)?;
-        let uring = UringLoader::new(&skel, plans.opcodes, path, options.drops, scope)?;
-        Ok((skel, rings, uring))
+        let shared = (path, options.drops, scope);
+        let uring = UringLoader::new(&skel, plans.opcodes, shared)?;
+        let aio = AioLoader::new(&skel, plans.aio_opcodes, shared)?;
+        Ok((skel, rings, (uring, aio)))
     });
     // The threads are always waited for, also after an error.
     let parallel = parallel.finish();
-    let (skel, Rings { rings, ring_bytes, room_bytes }, uring) = filled?;
+    let (skel, Rings { rings, ring_bytes, room_bytes }, on_demand) = filled?;
     Ok(Probe {
         skel,
         rings,
@@ -157,7 +159,7 @@ pub(super) fn load<'o>(
         parallel: parallel?,
         calls: None,
         cpus,
-        uring: Some(uring),
+        on_demand: Some(on_demand),
     })
 }
 
@@ -204,9 +206,9 @@ fn place(places: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
 }
 
 impl Probe<'_> {
-    /// Takes what loads the programs for io_uring. Panics if it was taken before.
-    pub fn take_uring_loader(&mut self) -> UringLoader {
-        self.uring.take().expect("it is taken once")
+    /// Takes what loads the programs for io_uring and libaio. Panics if it was taken before.
+    pub fn take_loaders(&mut self) -> (UringLoader, AioLoader) {
+        self.on_demand.take().expect("it is taken once")
     }
     /// Attaches the probe: from now on it records.
     pub fn attach(&mut self) -> Result<(), Error> {

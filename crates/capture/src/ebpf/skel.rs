@@ -21,3 +21,8 @@ include!(concat!(env!("OUT_DIR"), "/engine.skel.rs"));
 pub mod uring {
     include!(concat!(env!("OUT_DIR"), "/uring.skel.rs"));
 }
+
+/// Of `aio.bpf.c`.
+pub mod aio {
+    include!(concat!(env!("OUT_DIR"), "/aio.skel.rs"));
+}

@@ -6,9 +6,9 @@ use super::file_data::FileReaders;
 use super::libbpf_error::refused;
 use super::load::{Probe, Scope, load};
 use super::mapped::Mapped;
+use super::on_demand::OnDemandThread;
 use super::rings::{Consumers, LowWaterMark};
 use super::skel::types::common_state;
-use super::uring::UringThread;
 use crate::command::launch;
 use crate::inspect::open_files::OpenFiles;
 use crate::inspect::procfs;
@@ -43,8 +43,8 @@ struct Watch<'o> {
     consumers: Consumers,
     /// The threads that read files for the probe.
     files: FileReaders,
-    /// The thread that has operations of io_uring recorded, once it is started.
-    uring: Option<UringThread>,
+    /// The threads that have operations of io_uring and libaio recorded, once they are started.
+    on_demand: Vec<OnDemandThread>,
     throttle: Option<Throttle>,
     /// The thread that seals ahead.
     sealing: Option<SealAheadThread>,
@@ -85,7 +85,7 @@ pub(super) fn command(
     watch.out.flush();
     watch.join(pid, FROM_EXEC)?;
     let method = watch.throttle(options, cgroup)?;
-    watch.record_rings(Some(method))?;
+    watch.record_operations(Some(method))?;
     child.start();
     if let Some(trouble) = child.wait_for_exec(command) {
         watch.stop();
@@ -106,7 +106,7 @@ pub(super) fn attach(
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
     let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
-    watch.record_rings(None)?;
+    watch.record_operations(None)?;
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
@@ -148,7 +148,7 @@ pub(super) fn system_wide(
         at_start::write_process(&mut watch.out, &mut files, begun, pid, threads.collect());
     }
     watch.out.flush();
-    watch.record_rings(None)?;
+    watch.record_operations(None)?;
     if let Some(cgroup) = cgroup {
         watch.throttle(options, Cgroup::at(cgroup))?;
     }
@@ -227,7 +227,7 @@ impl<'o> Watch<'o> {
         )?;
         let handlers = Handlers::install();
         Ok(Self {
-            uring: None,
+            on_demand: Vec::new(),
             probe,
             common,
             consumers,
@@ -259,10 +259,13 @@ impl<'o> Watch<'o> {
         Ok(method)
     }
 
-    /// Starts the thread that has operations of io_uring recorded: from the first ring on, for
-    /// which it stops the processes by `method`, or at once.
-    fn record_rings(&mut self, method: Option<SharedStopMethod>) -> Result<(), Error> {
-        self.uring = Some(UringThread::start(&mut self.probe, &self.common, method)?);
+    /// Starts the threads that have operations of io_uring and libaio recorded: from the first ring
+    /// or context on, for which they stop the processes by `method`, or at once.
+    fn record_operations(&mut self, method: Option<SharedStopMethod>) -> Result<(), Error> {
+        let (uring, aio) = self.probe.take_loaders();
+        let uring = OnDemandThread::start(uring, &self.common, method.clone())?;
+        self.on_demand.push(uring);
+        self.on_demand.push(OnDemandThread::start(aio, &self.common, method)?);
         Ok(())
     }
 
@@ -362,7 +365,7 @@ impl<'o> Watch<'o> {
         self.throttle.map(Throttle::finish);
         drop(self.probe);
         let mut out = self.out;
-        self.uring.map(|uring| uring.finish(&mut out));
+        self.on_demand.into_iter().for_each(|thread| drop(thread.finish(&mut out)));
         self.consumers.finish();
         self.files.finish();
         drop(self.handlers);
@@ -381,8 +384,10 @@ impl<'o> Watch<'o> {
             calls_under_way::write_records(&self.probe, &mut self.out);
         }
         self.probe.detach();
-        let no_operations = self.uring.take().and_then(|uring| uring.finish(&mut self.out));
-        if detached || no_operations.is_none() {
+        let threads = std::mem::take(&mut self.on_demand).into_iter();
+        let missing: Vec<Option<String>> =
+            threads.map(|thread| thread.finish(&mut self.out)).collect();
+        if detached || missing.iter().any(Option::is_none) {
             // When this returns, a probe that was running has put its record into a ring.
             let _best = membarrier(MembarrierCommand::Global);
         }
@@ -421,7 +426,7 @@ impl<'o> Watch<'o> {
             delay: Duration::from_nanos(consumed.held) + stopped,
             detached,
             journal_error,
-            missing: no_operations.into_iter().collect(),
+            missing: missing.into_iter().flatten().collect(),
         }
     }
 }

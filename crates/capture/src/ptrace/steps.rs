@@ -1,6 +1,6 @@
 //! Interprets the steps of a capture plan. Every engine's interpreter captures the same payloads.
 
-mod vectors;
+pub(super) mod vectors;
 
 use crate::inspect::identity::read_identity;
 use crate::inspect::memory::{Span, Strings, read, read_u32, read_u64, span};
@@ -208,11 +208,10 @@ impl CallAtStop<'_> {
                 }
             }
             StepKind::Iocbs => {
-                let Scratch { bytes, buffers, .. } = scratch;
+                let bytes = &mut scratch.bytes;
                 let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS);
-                buffers.set_control_blocks(self.tid, address, count as usize, bytes);
+                vectors::read_control_blocks(self.tid, address, count as usize, bytes);
                 sink.put_bytes(unlimited(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
-                buffers.put_into(self.tid, *limit, &spec, sink);
             }
         }
     }

@@ -5,6 +5,7 @@ mod calls;
 mod fork_exec_exit;
 
 use super::affinity::{BackgroundSealer, CpuAffinity};
+use super::aio::AioTracker;
 use super::births::Births;
 use super::missing::Missing;
 use super::steps::Scratch;
@@ -48,6 +49,8 @@ pub(super) struct Tracer {
     pub files: OpenFiles,
     pub affinity: CpuAffinity,
     pub handlers: Handlers,
+    /// Operations of libaio that are under way.
+    pub aio: AioTracker,
     /// How a thread is resumed that is in no call to be recorded.
     pub default_resume: ResumeUntil,
     /// The command's process, or the only one that was attached to.
@@ -93,6 +96,7 @@ impl Tracer {
             files: OpenFiles::default(),
             affinity: CpuAffinity::start(sealer, &handlers),
             handlers,
+            aio: AioTracker::new(),
             default_resume: if options.seccomp { ResumeUntil::Event } else { ResumeUntil::Call },
             main: None,
             main_is_child: false,
@@ -332,6 +336,7 @@ impl Tracer {
             self.missing.ends += u64::from(self.detach_deadline.is_none());
             self.write_unfinished_call(&mut thread);
         }
+        self.aio.finish(&mut self.out);
         drop(self.affinity);
         drop(self.handlers);
         let journal_error = self.out.finish();

@@ -1,5 +1,6 @@
 //! What a recording does to the program, and what it misses, as it begins, runs and ends.
 
+pub mod aio;
 pub mod along;
 pub mod attach;
 pub mod births;

@@ -25,7 +25,7 @@ impl Unseen {
             of.map(|row| row.path.clone()).collect()
         };
         Self {
-            operations: unrecorded.operations,
+            operations: unrecorded.operations + unrecorded.missing_rows(),
             polled: unrecorded.polled,
             reached: left(BY_OPERATIONS),
             mapped: left(BY_STORES),

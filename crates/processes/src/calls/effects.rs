@@ -150,6 +150,7 @@ impl<T: Default> Processes<T> {
             | Effect::EnterSpace => self.apply_mount_change(call, spec, operands, links),
             Effect::None
             | Effect::Sync
+            | Effect::Aio(_)
             | Effect::Bind
             | Effect::Close { .. }
             | Effect::DupTo { .. }

@@ -93,7 +93,7 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
         Effect::Receive => Err("network"),
         Effect::Fetch { .. } => Err("process"),
         Effect::Map => Err("memory"),
-        Effect::RegisterFiles => Err("async"),
+        Effect::RegisterFiles | Effect::Aio(_) => Err("async"),
     }
 }
 

@@ -9,8 +9,8 @@ use crate::issue::handlers::{lock, transfer::file_end};
 use crate::issue::refusal::{self, ErrorOrigin};
 use crate::verify::incomparable_xattr;
 use abi::{
-    AT_FDCWD, CallSpec, Class, Effect, FieldKind, Form, Kind, Len, OPERATIONS, OpenFlags, PathUse,
-    Replay, Ret, Role, registered_index,
+    AIO, AT_FDCWD, CallSpec, Class, Effect, FieldKind, Form, Kind, Len, OPERATIONS, OpenFlags,
+    PathUse, Replay, Ret, Role, registered_index,
 };
 use linux_raw_sys::general::O_CREAT;
 use model::files::FileType;
@@ -39,8 +39,8 @@ pub(crate) fn class(class: Class) -> &'static str {
     }
 }
 
-/// The reason for not performing a call that sets up a ring of io_uring or submits operations to
-/// it, if these are recorded.
+/// The reason for not performing a call that sets up a ring of io_uring or a context of libaio, or
+/// submits operations to it, if these are recorded.
 pub(crate) const RING: &str = "ring of recorded operations";
 
 /// The reason for not making a device. Later calls will not find it.
@@ -67,7 +67,7 @@ pub(crate) fn check_performed(
         return Err("begun before the recording");
     }
     if let Some(errno) = call.errno() {
-        if call.nr >= OPERATIONS && refusal::is_of_ring(errno) {
+        if (OPERATIONS..AIO).contains(&call.nr) && refusal::is_of_ring(errno) {
             return Err("refused or cancelled by io_uring");
         }
         lock::check_conflict(spec, errno)?;

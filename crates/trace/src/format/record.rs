@@ -112,6 +112,9 @@ pub const NOT_EXECUTED: u8 = 8;
 /// (`IOSQE_CQE_SKIP_SUCCESS`) and reported no error. `left` is the latest time at which it can have
 /// completed; `ret` is what it returns if it moves all that was asked for.
 pub const BY_CONTRACT: u8 = 16;
+/// In [`Header::flags`]: an operation of libaio whose completion the program may have taken before
+/// the engine saw it. Its data were read when the program could have changed them.
+pub const TAKEN: u8 = 32;
 
 /// The fixed part of a record, 128 bytes.
 #[derive(
@@ -123,7 +126,8 @@ pub struct Header {
     pub len: u32,
     /// A [`RecordKind`].
     pub kind: u8,
-    /// A set of [`NO_EXIT`], [`NO_ENTRY`], [`COMPAT`], [`NOT_EXECUTED`] and [`BY_CONTRACT`].
+    /// A set of [`NO_EXIT`], [`NO_ENTRY`], [`COMPAT`], [`NOT_EXECUTED`], [`BY_CONTRACT`]
+    /// and [`TAKEN`].
     pub flags: u8,
     /// The number of payloads that follow.
     pub payloads: u16,

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::format::columns;
 use crate::format::record::{Header, PayloadKind, Payloads, RecordKind};
 use crate::journal::Record;
+use abi::OPERATIONS;
 use ahash::HashMap;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array,
@@ -38,6 +39,8 @@ const MAX_ROWS: usize = 1 << 20;
 pub(super) struct ThreadTable {
     threads: Vec<Thread>,
     alive: HashMap<u32, usize>,
+    /// The latest thread with each id that has ended.
+    ended: HashMap<u32, usize>,
 }
 
 impl ThreadTable {
@@ -63,7 +66,16 @@ impl ThreadTable {
 
     /// Counts a call and its captured bytes for its thread.
     pub fn add_call(&mut self, header: &Header, bytes: u64) {
-        let thread = self.get_or_add(header);
+        // An operation may complete, or be reported as under way, after the end of its thread.
+        let ended = self.ended.get(&header.tid).filter(|_| header.nr >= OPERATIONS);
+        let thread = match ended {
+            Some(&i)
+                if self.threads[i].pid == header.pid && !self.alive.contains_key(&header.tid) =>
+            {
+                &mut self.threads[i]
+            }
+            _ => self.get_or_add(header),
+        };
         thread.calls += 1;
         thread.bytes = thread.bytes.saturating_add(bytes);
     }
@@ -105,7 +117,9 @@ impl ThreadTable {
                 let thread = self.get_or_add(header);
                 thread.ended = Some(header.entered);
                 thread.status = Some(header.args[0]);
-                self.alive.remove(&header.tid);
+                if let Some(index) = self.alive.remove(&header.tid) {
+                    self.ended.insert(header.tid, index);
+                }
             }
             _ => {}
         }

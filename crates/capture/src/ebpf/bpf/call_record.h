@@ -45,3 +45,12 @@ static __always_inline void again(struct scratch *s, u32 retry)
 			take_step(i);
 	flush(s);
 }
+
+/* Counts operations that are lost. */
+static __always_inline void lose(u64 count)
+{
+	u32 at = bpf_get_smp_processor_id();
+	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &at);
+	if (cpu)
+		cpu->seq += count;
+}

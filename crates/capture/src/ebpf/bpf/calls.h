@@ -2,14 +2,10 @@
 /* Entries and exits. */
 #pragma once
 #include "call_record.h"
+#include "on_demand.h"
+#include "registers.h"
 #include "scope.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct number);
-} numbers SEC(".maps");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -25,8 +21,6 @@ const volatile u32 outcomes =
 
 enum { SUCCEEDED = 1, FAILED = 2, UNFINISHED = 4, WHATEVER = 7 };
 
-enum { TS_COMPAT = 2 };
-
 static __always_inline u32 plan_of(u64 nr, const u64 args[6])
 {
 	u32 at = nr < greatest ? nr : greatest;
@@ -40,19 +34,12 @@ static __always_inline u32 plan_of(u64 nr, const u64 args[6])
 	return other ? *other : n->plan;
 }
 
-static __always_inline bool is_compat(struct task_struct *task)
+/* Whether the call creates a context of libaio. */
+static __always_inline bool creates_context(u64 nr)
 {
-	return task->thread_info.status & TS_COMPAT;
-}
-
-static __always_inline void registers(struct pt_regs *regs, bool compat, u64 args[6])
-{
-	args[0] = compat ? (u32)regs->bx : regs->di;
-	args[1] = compat ? (u32)regs->cx : regs->si;
-	args[2] = compat ? (u32)regs->dx : regs->dx;
-	args[3] = compat ? (u32)regs->si : regs->r10;
-	args[4] = compat ? (u32)regs->di : regs->r8;
-	args[5] = compat ? (u32)regs->bp : regs->r9;
+	u32 at = nr < greatest ? nr : greatest;
+	struct number *n = bpf_map_lookup_elem(&numbers, &at);
+	return n && n->aio == AIO_CREATE;
 }
 
 SEC("tp_btf/sys_enter")
@@ -67,6 +54,8 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	if (watching == LEAVING)
 		return 0;
 	bool compat = is_compat(task);
+	if (!compat && !t->launching && creates_context(nr))
+		is_requested(t, true);
 	t->entered = bpf_ktime_get_ns();
 	registers(regs, compat, t->args);
 	t->nr = nr;

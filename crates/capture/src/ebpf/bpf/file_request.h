@@ -21,13 +21,18 @@ struct served {
 	u64 ticket, until;
 };
 
-/* A ticket that is served when it is decided whether operations of io_uring are recorded. */
+/* Tickets that are served when it is decided whether operations of io_uring or libaio are recorded.
+ */
 #define UNTIL_URING (~0ULL)
+#define UNTIL_AIO (~1ULL)
 
 static __always_inline bool is_ticket_served(struct common_state *c, u64 ticket)
 {
-	return ticket == UNTIL_URING ? *(volatile u64 *)&c->uring_state != URING_ABSENT
-				     : *(volatile u64 *)&c->served >= ticket;
+	if (ticket == UNTIL_URING)
+		return *(volatile u64 *)&c->uring_state != ABSENT;
+	if (ticket == UNTIL_AIO)
+		return *(volatile u64 *)&c->aio_state != ABSENT;
+	return *(volatile u64 *)&c->served >= ticket;
 }
 
 static long is_served(u32 i, void *ctx)
@@ -42,7 +47,7 @@ static long is_served(u32 i, void *ctx)
  * but not for ever. A thread that is held keeps its CPU, which user space may need, and another
  * thread that is held may keep the other one. So a thread is held for a short time after the call,
  * and again before each of its next calls, for a second in all (for two until operations of
- * io_uring can be recorded).
+ * io_uring or libaio can be recorded).
  */
 static __always_inline void await(struct thread *t, bool after)
 {
@@ -53,11 +58,14 @@ static __always_inline void await(struct thread *t, bool after)
 	if (c->file_wait_ns)
 		bpf_loop(1 << 22, is_served, &w, 0);
 	t->waits--;
-	bool served = is_ticket_served(c, t->ticket), is_uring = t->ticket == UNTIL_URING;
-	if (!served && t->waits && (c->file_wait_ns || is_uring))
+	bool served = is_ticket_served(c, t->ticket);
+	bool is_uring = t->ticket == UNTIL_URING, is_aio = t->ticket == UNTIL_AIO;
+	if (!served && t->waits && (c->file_wait_ns || is_uring || is_aio))
 		return;
 	if (!served && is_uring)
 		c->uring_late = 1;
+	if (!served && is_aio)
+		c->aio_late = 1;
 	t->ticket = 0;
 }
 

@@ -112,42 +112,15 @@ static long one_message(u32 i, void *ctx)
 	return 0;
 }
 
-enum { AIO_WRITE = 1, AIO_WRITE_VECTORS = 8 };
-/* One `struct iocb`, or the data that it writes. */
+/* One `struct iocb`. */
 static long one_block(u32 i, void *ctx)
 {
 	struct scratch *s = scratch();
 	struct messages *a = s ? &s->messages : 0;
-	struct {
-		u64 data;
-		u32 key, flags;
-		u16 opcode;
-		short prio;
-		u32 fd;
-		u64 buf, bytes, offset;
-	} b = {};
 	u64 at = 0;
-	if (!a)
+	if (!a || bpf_probe_read_user(&at, sizeof(at), (void *)(a->addr + i * 8ULL)))
 		return 1;
-	u32 pass = a->count ? i / a->count : 0;
-	u64 pointer = a->addr + (i - pass * a->count) * 8ULL;
-	if (bpf_probe_read_user(&at, sizeof(at), (void *)pointer) ||
-	    bpf_probe_read_user(&b, sizeof(b), (void *)at))
-		return 1;
-	if (pass == 0) {
-		from_user(a->arg | IOCBS << 8, at, IOCB, IOCB);
-	} else if (b.opcode == AIO_WRITE && pass == 2) {
-		u64 n = min(b.bytes, 0x7fffffff), take = min(n, a->limit);
-		a->limit -= take;
-		from_user(a->arg | DATA_PAYLOAD << 8, b.buf, take, n);
-	} else if (b.opcode == AIO_WRITE_VECTORS && pass == 1) {
-		u64 len = min(b.bytes, VECTORS) * 16;
-		from_user(a->arg | IOVECS << 8, b.buf, len, len);
-	} else if (b.opcode == AIO_WRITE_VECTORS) {
-		s->vectors = (struct vectors){b.buf, 0x7fffffff, a->limit, a->arg};
-		bpf_loop(min(b.bytes, VECTORS), one_vector, 0, 0);
-		a->limit = s->vectors.limit;
-	}
+	from_user(a->arg | IOCBS << 8, at, IOCB, IOCB);
 	return 0;
 }
 
@@ -175,5 +148,5 @@ static __always_inline void blocks_of(struct scratch *s, const struct step *t)
 {
 	u64 count = min(argument(s, t->len_arg), VECTORS);
 	s->messages = (struct messages){argument(s, t->arg), 0, t->limit, t->arg, 0, count};
-	bpf_loop(3 * count, one_block, 0, 0);
+	bpf_loop(count, one_block, 0, 0);
 }

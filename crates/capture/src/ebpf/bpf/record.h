@@ -7,7 +7,7 @@
 #include "kernel.h"
 
 enum record_kind { CALL, PART, START, EXEC, EXIT_, SIGNAL };
-enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4, NOT_MADE = 8, BY_CONTRACT = 16 };
+enum { NO_EXIT = 1, NO_ENTRY = 2, COMPAT = 4, NOT_MADE = 8, BY_CONTRACT = 16, TAKEN = 32 };
 
 /* What the call's descriptor referred to when the call was entered. */
 struct fd_snapshot {
@@ -112,13 +112,16 @@ struct plan {
 };
 
 /*
- * The plan of a call's number (0: the call is not recorded), and which argument's value may choose
- * another plan.
+ * The plan of a call's number (0: the call is not recorded), which argument's value may choose
+ * another plan, and what the call means to contexts of libaio (enum aio_use).
  */
 struct number {
 	u32 plan, mask;
 	u32 by, variants;
+	u32 aio, unused;
 };
+/* As in crates/abi/src/row.rs; LAST_LOOK: the process may have no memory of its own afterwards. */
+enum aio_use { AIO_CREATE = 1, AIO_SUBMIT, AIO_DESTROY, AIO_REAP, AIO_CANCEL, AIO_LAST_LOOK };
 struct variant {
 	u64 nr, value;
 };
@@ -160,15 +163,19 @@ struct common_state {
 	u64 waiting;	  /* CPUs that wait for room in their rings, */
 	u64 cpus;	  /* of so many that user space may run on */
 	u64 uring_count;  /* rings of io_uring that came into scope */
-	u64 uring_state;  /* enum uring_state */
+	u64 uring_state;  /* enum on_demand_state, of uring.bpf.c */
 	u64 uring_late;	  /* a ring was used before that was decided */
+	u64 aio_state;	  /* the same of aio.bpf.c */
+	u64 aio_late;	  /* and of a context of libaio */
 	u64 file_wait_ns; /* nanoseconds to wait for that after a call; 0: whoever serves them has
 			 no other CPU, so that it is no use */
 };
 
-/* Whether uring.bpf.c is there: it is loaded when it is needed. */
-/* URING_LOADING: all threads in scope have been stopped meanwhile. */
-enum uring_state { URING_ABSENT, URING_ATTACHED, URING_IMPOSSIBLE, URING_LOADING };
+/*
+ * Whether uring.bpf.c or aio.bpf.c is there: each is loaded when it is needed. LOADING: all threads
+ * in scope have been stopped meanwhile.
+ */
+enum on_demand_state { ABSENT, ATTACHED, IMPOSSIBLE, LOADING };
 
 /* A call that has begun and not ended. */
 struct under_way {

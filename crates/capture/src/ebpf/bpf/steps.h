@@ -60,9 +60,11 @@ __noinline int take_step(u32 i)
 		strings_of(s, t);
 	else if (t->what == W_IOV)
 		vectors_of(s, t);
+#ifndef NO_MESSAGES
 	else if (t->what == W_IOCBS)
 		blocks_of(s, t);
 	else
 		messages_of(s, t);
+#endif
 	return 0;
 }

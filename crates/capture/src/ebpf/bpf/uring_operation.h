@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "call_record.h"
+#include "opcode.h"
 #include "uring_scope.h"
 
 /* struct io_uring_sqe. */
@@ -30,29 +31,9 @@ enum {
 enum { SETUP_SQE128 = 1 << 10, SETUP_NO_SQARRAY = 1 << 16 };
 enum { CQE_MORE = 1 << 1, CQE_NOTIFICATION = 1 << 3 };
 
-/* What user space says of an opcode (crates/abi/src/row/operation.rs). */
-enum sqe_field {
-	ZERO,
-	SQE_FD,
-	SQE_OFF,
-	SQE_ADDR,
-	SQE_LEN,
-	SQE_OP_FLAGS,
-	SQE_FILE_INDEX,
-	SQE_ADDR3,
-	SQE_FD_OR_SLOT
-};
 /* In a descriptor argument: the rest is the index of a registered file. */
 #define REGISTERED 0x80000000u
-struct opcode {
-	u32 plan;
-	u8 fields[6];
-	u8 returns_bytes; /* its result is a number of bytes */
-	u8 multishot;	  /* it may complete many times */
-};
 
-#define OPCODES 256
-#define URING_NUMBERS 0x80000000u
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, OPCODES);
@@ -95,15 +76,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct operation);
 } new_operation SEC(".maps");
-
-/* Counts operations that are lost. */
-static __always_inline void lose(u64 count)
-{
-	u32 at = bpf_get_smp_processor_id();
-	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &at);
-	if (cpu)
-		cpu->seq += count;
-}
 
 /* Copies the entry of the submission queue that the kernel has just taken. */
 static __always_inline bool read_sqe(struct io_ring_ctx *ctx, struct sqe *sqe)

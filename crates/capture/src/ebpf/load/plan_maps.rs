@@ -2,12 +2,13 @@
 
 use crate::Options;
 use crate::ebpf::skel::EngineSkel;
+use crate::ebpf::skel::aio::types as aio_types;
 use crate::ebpf::skel::types;
 use crate::ebpf::skel::uring::types as uring_types;
 use crate::options::NUMBER_LIMIT;
-use crate::plans::{LimitedStep, Plans};
+use crate::plans::{LimitedStep, Plans, aio_meaning};
 use abi::plan::{NONE, StepKind};
-use abi::{Ret, SqeField, URING};
+use abi::{AIO, Ret, SqeField, URING};
 use libbpf_rs::{MapCore, MapFlags};
 
 /// The contents of the maps. Plan 0 stands for calls that are not recorded.
@@ -21,6 +22,8 @@ pub(super) struct Tables {
     pub unknown: u32,
     /// The operations of io_uring, by opcode.
     pub opcodes: Vec<uring_types::opcode>,
+    /// The operations of libaio, by opcode.
+    pub aio_opcodes: Vec<aio_types::opcode>,
 }
 
 /// The most steps of a plan at one end of a call.
@@ -72,6 +75,12 @@ fn opcode(row: Option<&abi::Row>, plan: u32) -> uring_types::opcode {
     opcode
 }
 
+/// Describes an opcode of libaio for the probe.
+fn aio_opcode(row: Option<&abi::Row>, plan: u32) -> aio_types::opcode {
+    let uring_types::opcode { plan, fields, returns_bytes, multishot } = opcode(row, plan);
+    aio_types::opcode { plan, fields, returns_bytes, multishot }
+}
+
 impl Tables {
     /// Makes the tables for these options.
     pub fn new(options: &Options) -> Self {
@@ -87,6 +96,8 @@ impl Tables {
                 mask: chosen.as_ref().map_or(0, |c| c.mask),
                 by: chosen.as_ref().map_or(0, |c| u32::from(c.selector)),
                 variants: u32::from(chosen.is_some()),
+                aio: aio_meaning(number).map_or(0, |meaning| meaning as u32),
+                unused: 0,
             });
             for (value, steps) in chosen.iter().flat_map(|c| c.plans) {
                 variants.push((types::variant { nr: u64::from(number), value: *value }, steps + 1));
@@ -103,6 +114,10 @@ impl Tables {
             opcodes: (URING..)
                 .zip(plans.by_opcode())
                 .map(|(number, plan)| opcode(abi::by_number(number), place(*plan)))
+                .collect(),
+            aio_opcodes: (AIO..)
+                .zip(plans.by_aio_opcode())
+                .map(|(number, plan)| aio_opcode(abi::by_number(number), place(*plan)))
                 .collect(),
         }
     }

@@ -18,11 +18,6 @@ const MAX_NAME: u64 = size_of::<libc::sockaddr_storage>() as u64;
 /// The most bytes that are captured of a control message.
 const MAX_CONTROL: u64 = 1 << 20;
 
-/// The operation of a `struct iocb` that writes a buffer (`include/uapi/linux/aio_abi.h`).
-const IOCB_CMD_PWRITE: u16 = 1;
-/// The operation of a `struct iocb` that writes several buffers.
-const IOCB_CMD_PWRITEV: u16 = 8;
-
 /// Returns the number at this offset, or 0 behind the end.
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
@@ -45,7 +40,25 @@ pub(in crate::ptrace) fn iovecs_to_spans(iovecs: &[u8], into: &mut Vec<Span>) {
     into.extend(iovecs.chunks_exact(16).map(|v| span(u64_at(v, 0), u64_at(v, 8) as usize)));
 }
 
-/// The buffers that messages or control blocks refer to, in their order.
+/// Reads the addresses of `count` control blocks, which an array at `address` points to, and the
+/// blocks into `blocks`, which holds only as much as could be read afterwards.
+pub(in crate::ptrace) fn read_control_blocks(
+    tid: i32,
+    address: u64,
+    count: usize,
+    blocks: &mut Vec<u8>,
+) -> Vec<u64> {
+    let mut array = vec![0; count * 8];
+    let n = read(tid, address, &mut array) / 8;
+    let pointers: Vec<u64> = array[..n * 8].chunks_exact(8).map(|p| u64_at(p, 0)).collect();
+    let each: Vec<Span> = pointers.iter().map(|p| span(*p, IOCB)).collect();
+    blocks.resize(n * IOCB, 0);
+    let got = if n == 0 { 0 } else { read_spans(tid, &each, blocks) };
+    blocks.truncate(got);
+    pointers
+}
+
+/// The buffers that messages refer to, in their order.
 #[derive(Default)]
 pub(in crate::ptrace) struct BufferList {
     /// The iovecs of all messages.
@@ -108,40 +121,6 @@ impl BufferList {
                 self.controls.push(span(control, u64_at(h, 40).min(MAX_CONTROL) as usize));
             }
             self.add_vectors(tid, u64_at(h, 16), u64_at(h, 24), moved);
-        }
-    }
-
-    /// Replaces the buffers by those of the `struct iocb`s that write, and puts the structs into
-    /// `blocks`. `address` is an array of `count` pointers to them.
-    pub fn set_control_blocks(
-        &mut self,
-        tid: i32,
-        address: u64,
-        count: usize,
-        blocks: &mut Vec<u8>,
-    ) {
-        self.clear();
-        self.array.resize(count * 8, 0);
-        let n = read(tid, address, &mut self.array) / 8;
-        let pointers: Vec<u64> =
-            self.array[..n * 8].chunks_exact(8).map(|p| u64_at(p, 0)).collect();
-        let each: Vec<Span> = pointers.iter().map(|p| span(*p, IOCB)).collect();
-        blocks.resize(n * IOCB, 0);
-        let got = if n == 0 { 0 } else { read_spans(tid, &each, blocks) };
-        blocks.truncate(got);
-        for block in blocks.chunks_exact(IOCB) {
-            let (buffer, bytes) = (u64_at(block, 24), u64_at(block, 32));
-            match u16::from_le_bytes([block[16], block[17]]) {
-                IOCB_CMD_PWRITE => {
-                    let bytes = bytes.min(u64::from(i32::MAX as u32));
-                    self.spans.push(span(buffer, bytes as usize));
-                    self.data += bytes;
-                }
-                IOCB_CMD_PWRITEV => {
-                    self.add_vectors(tid, buffer, bytes, u64::from(i32::MAX as u32));
-                }
-                _ => {}
-            }
         }
     }
 

@@ -26,6 +26,18 @@ fn header(thread: &Thread, p: &PendingCall, left: u64, ret: i64, flags: u8) -> H
     }
 }
 
+/// Borrows what operations of libaio are captured with.
+macro_rules! aio_sinks {
+    ($tracer:ident) => {
+        crate::ptrace::aio::Sinks {
+            plans: &$tracer.plans,
+            scratch: &mut $tracer.scratch,
+            out: &mut $tracer.out,
+        }
+    };
+}
+pub(super) use aio_sinks;
+
 impl Tracer {
     /// Handles a stop at the entry or the exit of a call.
     pub fn handle_call_stop(&mut self, stopped: Stopped) {
@@ -99,9 +111,12 @@ impl Tracer {
         } else {
             (Some(REGISTERS_ONLY), COMPAT)
         };
+        let pid = thread.pid;
+        let is_aio = native && self.aio.enter_call(tid, pid, number, &args, &mut aio_sinks!(self));
+        let Some(thread) = self.threads.get_mut(&tid) else { return self.default_resume };
         let Some(plan) = plan else {
             thread.phase = Phase::Skipped;
-            return self.resume_mode(tid);
+            return if is_aio { ResumeUntil::Call } else { self.resume_mode(tid) };
         };
         let pending = PendingCall { tid, number: number as u32, flags, plan, args, entered };
         thread.entry_payloads.clear();
@@ -126,6 +141,8 @@ impl Tracer {
         let left = monotonic_ns();
         let tid = stopped.tid();
         let ret = self.info.words[0] as i64;
+        let Some(pid) = self.threads.get(&tid).map(|t| t.pid) else { return self.default_resume };
+        self.aio.leave_call(tid, pid, ret, &mut aio_sinks!(self));
         let Some(thread) = self.threads.get_mut(&tid) else { return self.default_resume };
         // If a filter sends SIGSYS, the result register has the number of the call.
         let number =

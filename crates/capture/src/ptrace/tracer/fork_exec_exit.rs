@@ -1,6 +1,7 @@
 //! How threads and processes start, execute programs, and end.
 
 use super::Tracer;
+use super::calls::aio_sinks;
 use crate::command::seccomp::AUDIT_ARCH_X86_64;
 use crate::inspect::procfs;
 use crate::ptrace::births::{Origin, Parent, UnreportedChild};
@@ -160,6 +161,7 @@ impl Tracer {
             self.out.write_event(RecordKind::Start, begin, pid, pid, [0, 0, 0, 1, 0, 0]);
             at_start::write_state(&mut self.out, &mut self.files, begin, pid, pid);
         }
+        self.aio.forget_process(pid, &mut self.out);
         let program = procfs::executable_path(pid);
         let effective = procfs::effective_ids(pid);
         let (euid, egid) = effective.unwrap_or_default();
@@ -199,6 +201,9 @@ impl Tracer {
 
     /// Handles the exit stop of a thread: its pending call will not return.
     pub fn handle_exit_stop(&mut self, stopped: Stopped) {
+        if let Some(pid) = self.threads.get(&stopped.tid()).map(|t| t.pid) {
+            self.aio.look(stopped.tid(), pid, &mut aio_sinks!(self));
+        }
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
             let parent = thread.clone_call.as_mut().filter(|m| !m.reported).map(|clone_call| {
                 clone_call.reported = true;
@@ -241,6 +246,9 @@ impl Tracer {
             self.remove_thread(thread);
             self.release_orphans(Some(tid));
             let last = !self.threads.values().any(|t| t.pid == pid);
+            if last {
+                self.aio.forget_process(pid, &mut self.out);
+            }
             if !self.launching {
                 self.out.write_event(
                     RecordKind::Exit,

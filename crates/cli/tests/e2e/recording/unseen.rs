@@ -27,7 +27,6 @@ fn files_that_change_without_a_call() {
         for (how, word) in [
             ("ring", "1 operations went through io_uring or aio"),
             ("polled", "1 rings of io_uring took operations without a call"),
-            ("aio", "1 operations went through io_uring or aio"),
             ("map", "through shared mappings of files"),
             ("protect", "through shared mappings of files"),
         ] {
@@ -53,7 +52,7 @@ fn files_that_change_without_a_call() {
 #[test]
 fn what_only_could_change_files() {
     Place::each(|place| {
-        for how in ["probe", "private", "unmapped", "gone"] {
+        for how in ["probe", "aio", "private", "unmapped", "gone"] {
             assert_eq!(told(&place, how), ("complete".to_owned(), vec![]), "{how}");
         }
     });

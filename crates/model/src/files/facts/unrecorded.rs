@@ -14,7 +14,7 @@ use linux_raw_sys::general::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 use overlapping::OverlappingCalls;
-use processes::Operands;
+use processes::{Operands, Unrecorded};
 
 /// So many changes are told; a trace with more is of another kind.
 const MOST: usize = 1 << 16;
@@ -52,16 +52,13 @@ impl Facts {
         number: usize,
         call: &Arc<Call>,
         operands: &Operands<T>,
-        are_rings_recorded: bool,
+        unrecorded: &Unrecorded,
     ) {
         if !self.names.watched {
             return;
         }
         let not_followed = call.spec().is_none_or(|spec| match spec.replay {
-            Replay::Skip(Class::Async) => {
-                let submits_blocks = |a: &abi::Arg| matches!(a.kind, Kind::Iocbs { .. });
-                !are_rings_recorded || spec.args.iter().any(submits_blocks)
-            }
+            Replay::Skip(Class::Async) => unrecorded.may_begin_unrecorded(spec),
             Replay::Skip(Class::Mounts | Class::Unknown) => true,
             _ => false,
         });

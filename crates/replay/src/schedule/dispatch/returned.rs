@@ -10,11 +10,12 @@ use crate::issue::{PreparedCall, RealFd, raw};
 use crate::schedule::order::{DispatchPosition, InFlight, ReturningCall};
 use crate::schedule::skip::{DEVICE, RING, check_performed};
 use crate::verify::Expected;
-use abi::{CallSpec, Class, Kind, Replay, Ret};
+use abi::{CallSpec, Class, Replay, Ret};
 use model::processes::Descriptor;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use trace::Call;
+use trace::record::TAKEN;
 
 /// The most calls remembered as explained.
 const EXPLAINED: usize = 1 << 20;
@@ -102,13 +103,12 @@ impl Dispatcher<'_> {
         None
     }
 
-    /// Returns whether a call only serves rings of io_uring whose operations are recorded.
+    /// Returns whether a call only serves rings of io_uring or contexts of libaio whose operations
+    /// are recorded.
     fn is_ring_call(&self, call: &Call) -> bool {
-        self.unrecorded.are_rings_recorded()
-            && call.spec().is_some_and(|spec| {
-                let submits_blocks = |a: &abi::Arg| matches!(a.kind, Kind::Iocbs { .. });
-                spec.replay == Replay::Skip(Class::Async) && !spec.args.iter().any(submits_blocks)
-            })
+        call.spec().is_some_and(|spec| {
+            spec.replay == Replay::Skip(Class::Async) && self.unrecorded.are_recorded(spec)
+        })
     }
 
     /// Dispatches a call to the executor of its thread, with the calls that it must wait for.
@@ -144,8 +144,10 @@ impl Dispatcher<'_> {
         let is_written_unseen = |d: &Arc<Descriptor<RealFd>>| {
             !self.unseen_writes.is_empty() && self.unseen_writes.contains(&d.file.inode.key)
         };
-        let unseen_writes =
-            operands.shares_buffer || operands.fds.iter().flatten().any(is_written_unseen);
+        // Data that the program could have changed are perhaps not what was read.
+        let unseen_writes = call.flags & TAKEN != 0
+            || operands.shares_buffer
+            || operands.fds.iter().flatten().any(is_written_unseen);
         if self.skipped_changes.is_affected(operands) && self.counts.explained.len() < EXPLAINED {
             self.counts.explained.insert(number);
         }

@@ -1,0 +1,139 @@
+//! Loading the parts of the probe that a recording may not need. They use the maps of the probe.
+
+mod aio;
+mod uring;
+
+pub(in crate::ebpf) use aio::AioLoader;
+pub(in crate::ebpf) use uring::UringLoader;
+
+use super::{CopyMethod, Scope};
+use crate::Error;
+use crate::ebpf::libbpf_error::refused;
+use crate::ebpf::skel::EngineSkel;
+use libbpf_rs::{MapCore, MapFlags, MapHandle, OpenObject};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use trace::record::Header;
+
+/// Loads a part of the probe, at any time and in any thread.
+pub(in crate::ebpf) trait Loader: Send + 'static {
+    /// What it records: a name of one word, and one for messages.
+    const NAMES: [&'static str; 2];
+    /// The offset in `struct common_state` of the word that says whether the part is there.
+    const STATE: usize;
+    /// The offset of the word that says whether a ring or context was used before the part was there.
+    const LATE: usize;
+    /// What is used then, for messages.
+    const USED: &'static str;
+    /// The programs, loaded and attached until this is dropped.
+    type Probe<'o>;
+
+    /// Returns the ring buffer in which the probe says that the part is needed.
+    fn alarms(&self) -> &MapHandle;
+
+    /// Loads the programs and attaches them. Fails if the kernel does not accept them.
+    fn load<'o>(&self, object: &'o mut MaybeUninit<OpenObject>) -> Result<Self::Probe<'o>, Error>;
+
+    /// Detaches the programs, and returns the records of the operations that have not completed.
+    fn finish(probe: Self::Probe<'_>) -> Vec<Header>;
+}
+
+/// What the programs share with the probe.
+struct Shared {
+    /// The maps, by name.
+    maps: Vec<(&'static str, MapHandle)>,
+    /// The ring buffer in which the probe says that the programs are needed.
+    alarms: MapHandle,
+    dynptrs: bool,
+    drops: bool,
+    scope: u32,
+    ring_bytes: u64,
+    room_bytes: u64,
+    chunk_bytes: u32,
+}
+
+impl Shared {
+    /// Takes them from the probe. `more` are maps that only these programs use.
+    fn new<'m>(
+        skel: &EngineSkel<'m>,
+        alarms: &libbpf_rs::MapMut<'m>,
+        more: &[(&'static str, &libbpf_rs::MapMut<'m>)],
+        (path, drops, scope): (CopyMethod, bool, Scope),
+    ) -> Result<Self, Error> {
+        let maps = &skel.maps;
+        let of_all = [
+            ("threads", &maps.threads),
+            ("joined", &maps.joined),
+            ("cgroup", &maps.cgroup),
+            ("plans", &maps.plans),
+            ("scratches", &maps.scratches),
+            ("cpus", &maps.cpus),
+            ("common", &maps.common),
+            ("rings", &maps.rings),
+            ("alarms", &maps.alarms),
+            ("requests", &maps.requests),
+        ];
+        let copy = |map| MapHandle::try_from(map).map_err(refused("duplicate a descriptor"));
+        let maps = of_all.iter().chain(more).map(|(name, map)| Ok((*name, copy(*map)?)));
+        let data = skel.maps.data_data.as_deref().expect("the program has variables");
+        Ok(Self {
+            maps: maps.collect::<Result<_, Error>>()?,
+            alarms: copy(alarms)?,
+            dynptrs: path == CopyMethod::Dynptr,
+            drops,
+            scope: scope as u32,
+            ring_bytes: data.ring_bytes,
+            room_bytes: data.room_bytes,
+            chunk_bytes: data.chunk_bytes,
+        })
+    }
+
+    /// Makes the programs use the maps of the probe.
+    fn reuse_maps(&self, object: &mut libbpf_rs::OpenObject) -> Result<(), Error> {
+        for mut map in object.maps_mut() {
+            let shared = self.maps.iter().find(|(name, _)| map.name() == *name);
+            if let Some((_, shared)) = shared {
+                map.reuse_fd(shared.as_fd()).map_err(refused("share a map"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sets the constants and variables of the programs.
+macro_rules! configure {
+    ($open:expr, $shared:expr, $cast_to:expr) => {
+        let constants = $open.maps.rodata_data.as_deref_mut().expect("the program has constants");
+        constants.dynptrs = $shared.dynptrs;
+        constants.drops = $shared.drops;
+        constants.recorder = std::process::id();
+        constants.scope = $shared.scope;
+        [
+            constants.type_task_struct,
+            constants.type_path,
+            constants.type_file,
+            constants.type_inode,
+            constants.type_super_block,
+        ] = $cast_to;
+        let data = $open.maps.data_data.as_deref_mut().expect("the program has variables");
+        data.ring_bytes = $shared.ring_bytes;
+        data.room_bytes = $shared.room_bytes;
+        data.chunk_bytes = $shared.chunk_bytes;
+    };
+}
+use configure;
+
+/// Returns the values of a map.
+///
+/// # Safety
+///
+/// `T` is the type of the values, a struct of numbers.
+unsafe fn values<T>(map: &impl MapCore) -> Vec<T> {
+    let value = |key: Vec<u8>| {
+        let bytes = map.lookup(&key, MapFlags::ANY).ok()??;
+        // SAFETY: as many bytes of a struct of numbers.
+        (bytes.len() >= size_of::<T>())
+            .then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    };
+    map.keys().filter_map(value).collect()
+}
