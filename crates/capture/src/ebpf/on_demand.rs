@@ -115,6 +115,7 @@ fn run<L: Loader>(
             Some(method.lock().unwrap_or_else(PoisonError::into_inner))
         }
     };
+    let is_needed = method.is_some();
     let all_stopped = method.as_mut().and_then(|method| method.stop_all());
     if all_stopped.is_some() {
         decide(LOADING);
@@ -123,7 +124,7 @@ fn run<L: Loader>(
     let mut object = MaybeUninit::uninit();
     let probe = loader.load(&mut object).inspect_err(|_| {
         decide(IMPOSSIBLE);
-        if method.is_some() {
+        if is_needed {
             common.word(L::LATE).store(1, Ordering::SeqCst);
         }
     })?;
