@@ -51,19 +51,20 @@ static __always_inline void complete(struct operation *o, s64 result, u64 addr, 
 }
 
 /*
- * Begins an operation, of which `sqe` is the entry. `follows`: other operations, which it waits
+ * Begins an operation, whose entry is in `new`. `follows`: other operations, which it waits
  * for, may put there what it writes; so its data are captured when it completes.
  */
 static __always_inline void begin(struct io_kiocb *req, struct io_ring_ctx *uring,
-				  const struct sqe *sqe, u32 ring, bool follows)
+				  struct new_operation *new, u32 ring, bool follows)
 {
+	const struct sqe *sqe = &new->sqe;
 	struct task_struct *task = bpf_get_current_task_btf();
-	u32 zero = 0, opcode = sqe->opcode;
+	u32 opcode = sqe->opcode;
 	u64 key = (u64)req;
-	struct operation *o = bpf_map_lookup_elem(&new_operation, &zero);
+	struct operation *o = &new->operation;
 	struct opcode *of = bpf_map_lookup_elem(&opcodes, &opcode);
 	struct scratch *s = scratch();
-	if (!o || !of || !s || !of->plan)
+	if (!of || !s || !of->plan)
 		return;
 	__builtin_memset(o, 0, sizeof(*o));
 	o->call.entered = bpf_ktime_get_ns();
@@ -128,7 +129,9 @@ static __always_inline int submitted(struct io_kiocb *req)
 	struct io_ring_ctx *uring = BPF_CORE_READ(req, ctx);
 	u64 key = (u64)uring;
 	struct uring *ring = bpf_map_lookup_elem(&uring_scope, &key);
-	struct sqe sqe;
+	struct new_operation *new = new_operation();
+	if (!new)
+		return 0;
 	if (!ring) {
 		/* A ring that was there before its process was recorded. */
 		struct thread *t = thread_of(bpf_get_current_task_btf());
@@ -142,13 +145,13 @@ static __always_inline int submitted(struct io_kiocb *req)
 		lose(BPF_CORE_READ(uring, cached_sq_head) - 1);
 	ring->is_seen = 1;
 	end_unreported(req);
-	if (!read_sqe(uring, &sqe)) {
+	if (!read_sqe(uring, &new->sqe)) {
 		lose(1);
 		return 0;
 	}
-	bool follows = ring->is_chain || sqe.flags & AFTER_ALL;
-	ring->is_chain = !!(sqe.flags & LINKS);
-	begin(req, uring, &sqe, ring->number, follows);
+	bool follows = ring->is_chain || new->sqe.flags & AFTER_ALL;
+	ring->is_chain = !!(new->sqe.flags &LINKS);
+	begin(req, uring, new, ring->number, follows);
 	return 0;
 }
 
@@ -171,14 +174,14 @@ int BPF_PROG(on_refused, const void *entry, struct io_kiocb *req)
 	struct io_ring_ctx *uring = BPF_CORE_READ(req, ctx);
 	u64 key = (u64)uring, request = (u64)req;
 	struct uring *ring = bpf_map_lookup_elem(&uring_scope, &key);
-	struct sqe sqe;
-	if (!ring || bpf_probe_read_kernel(&sqe, sizeof(sqe), entry))
+	struct new_operation *new = new_operation();
+	if (!ring || !new || bpf_probe_read_kernel(&new->sqe, sizeof(new->sqe), entry))
 		return 0;
 	struct operation *o = bpf_map_lookup_elem(&operations, &request);
-	if (o && o->user_data == sqe.user_data)
+	if (o && o->user_data == new->sqe.user_data)
 		return 0;
 	end_unreported(req);
-	begin(req, uring, &sqe, ring->number, false);
+	begin(req, uring, new, ring->number, false);
 	return 0;
 }
 

@@ -69,13 +69,23 @@ struct {
 	__type(value, u64);
 } multishots SEC(".maps");
 
-/* An operation is built here; it is too large for the stack. */
+/* An operation is built here; it and its entry are too large for the stack. */
+struct new_operation {
+	struct operation operation;
+	struct sqe sqe;
+};
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct operation);
-} new_operation SEC(".maps");
+	__type(value, struct new_operation);
+} new_operations SEC(".maps");
+
+static __always_inline struct new_operation *new_operation(void)
+{
+	u32 zero = 0;
+	return bpf_map_lookup_elem(&new_operations, &zero);
+}
 
 /* Copies the entry of the submission queue that the kernel has just taken. */
 static __always_inline bool read_sqe(struct io_ring_ctx *ctx, struct sqe *sqe)
