@@ -25,16 +25,16 @@ impl CapturePlan {
     /// Derives the plan of a call from its argument kinds. `data` limits the steps that capture
     /// data.
     fn from_shape(spec: &CallSpec, data: DataLimit) -> Self {
-        Self::with_limits(spec, Plan::derive(spec), data)
+        Self::with_limits(spec, &Plan::derive(spec), data)
     }
 
     /// Derives the plan of an operation that is no system call.
     fn of_operation(spec: &CallSpec, data: DataLimit) -> Self {
-        Self::with_limits(spec, Plan::derive_operation(spec), data)
+        Self::with_limits(spec, &Plan::derive_operation(spec), data)
     }
 
     /// Adds to each step the limit that `data` sets.
-    fn with_limits(spec: &CallSpec, plan: Plan, data: DataLimit) -> Self {
+    fn with_limits(spec: &CallSpec, plan: &Plan, data: DataLimit) -> Self {
         let add_limit = |step: &Step| {
             let limit = match data {
                 _ if step.flags & DATA == 0 => u64::MAX,

@@ -119,7 +119,7 @@ impl Files {
                     self.moves.note_created(path, false);
                 }
                 Role::Remove | Role::RemoveDirectory | Role::Source => {
-                    self.moves.note_removed(path)
+                    self.moves.note_removed(path);
                 }
                 Role::Lookup | Role::Open(_) => {}
             }

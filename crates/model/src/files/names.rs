@@ -35,6 +35,9 @@ pub const ROOT: NodeId = 0;
 /// A name in a directory.
 type Name = (NodeId, Box<[u8]>);
 
+/// Where a link led, and the name that was followed next.
+type ShownLink = (Box<[u8]>, Box<[u8]>);
+
 /// The name space.
 #[derive(Default)]
 pub struct Names {
@@ -71,7 +74,7 @@ pub struct Names {
     /// How many names were tried that are made up, by their directory and length.
     made_up_names: HashMap<(NodeId, Option<u64>), usize>,
     /// Links that an open showed, where they led, and the name that it followed next.
-    shown_links: HashMap<NodeId, (Box<[u8]>, Box<[u8]>)>,
+    shown_links: HashMap<NodeId, ShownLink>,
     /// Directories that a path led through although nothing had stood there.
     pub appeared: Vec<NodeId>,
     /// The number of the call that is looked at, in the order in which they returned.

@@ -119,7 +119,7 @@ impl<T: Default> Processes<T> {
             Effect::Pair { fds, flags } => self.install_pair(call, spec, operands, fds, flags),
             Effect::Receive => self.install_received(call, operands),
             Effect::Fetch { process, fd } => {
-                self.apply_pidfd_getfd(call, spec, operands, process, fd)
+                self.apply_pidfd_getfd(call, spec, operands, process, fd);
             }
             Effect::Unshare => {
                 if call.args[0] & CLONE_FILES != 0 {

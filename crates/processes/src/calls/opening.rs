@@ -73,7 +73,7 @@ impl<T: Default> Processes<T> {
         match found {
             // It is close-on-exec in any case (pidfd_getfd(2)).
             Some(descriptor) => {
-                self.install_descriptor(call, operands, call.ret as i32, descriptor, true)
+                self.install_descriptor(call, operands, call.ret as i32, descriptor, true);
             }
             None => self.apply_open(call, spec, operands),
         }

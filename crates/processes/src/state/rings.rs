@@ -87,7 +87,7 @@ impl<T: Default> Processes<T> {
     /// ordinary descriptor or the trace does not tell.
     pub(crate) fn find_registered(&self, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
         let index = registered_index(number)?;
-        let ring = call.sqe_word().map(|word| word.ring());
+        let ring = call.sqe_word().map(abi::SqeWord::ring);
         if let Some(known) = ring.and_then(|ring| self.rings.file(ring, index)) {
             return Some(known.clone());
         }

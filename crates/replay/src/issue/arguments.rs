@@ -78,7 +78,7 @@ impl Arguments {
                 Deferred::Buffer { len, zeroed } => this.add_output(i, len, zeroed, scratch)?,
                 Deferred::String => this.add_string(string(call, operands, i), i, scratch)?,
                 Deferred::Struct { len } => {
-                    this.add_input(call, spec, operands, i, len, scratch)?
+                    this.add_input(call, spec, operands, i, len, scratch)?;
                 }
                 Deferred::Data { len } => {
                     let buffer = scratch.alloc(len).ok_or(TranslateError::Size)?;

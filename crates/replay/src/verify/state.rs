@@ -137,7 +137,7 @@ pub fn compare_tree(
                             );
                         }
                         _ => {
-                            report.add_excluded(&row.path, format!("cannot be read here: {error}"))
+                            report.add_excluded(&row.path, format!("cannot be read here: {error}"));
                         }
                     }
                 }

@@ -52,10 +52,10 @@ impl Selection {
         for expression in &a.filter {
             match expression.split_once('=') {
                 Some(("signal" | "signals" | "s", set)) => {
-                    choice.signals = Some(parse_signals(set)?)
+                    choice.signals = Some(parse_signals(set)?);
                 }
                 Some(("quiet" | "silent" | "silence" | "q", set)) => {
-                    choice.silent = parse_quiet(set)?
+                    choice.silent = parse_quiet(set)?;
                 }
                 Some(("abbrev" | "a", "none")) => choice.whole = true,
                 Some(("abbrev" | "a", "all")) => choice.whole = false,

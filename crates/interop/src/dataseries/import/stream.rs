@@ -106,7 +106,7 @@ impl Stream {
             losses.held -= self.extent.take().map_or(0, |e| e.memory_bytes());
             match reader.read_at(offset) {
                 Ok(extent) if losses.held + extent.memory_bytes() > HELD => {
-                    losses.add_too_large(&self.name)
+                    losses.add_too_large(&self.name);
                 }
                 Ok(extent) => {
                     losses.held += extent.memory_bytes();

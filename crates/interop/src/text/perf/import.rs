@@ -90,7 +90,7 @@ impl FirstPass {
             Line::Enter(tid, _, nr, args) if forks(nr) => self.forks.begin_fork(tid, time, args[0]),
             Line::Leave(tid, _, nr, ret) if forks(nr) => self.forks.end_fork(tid, ret),
             Line::Begin(c) if is_fork(c.name) => {
-                self.forks.begin_fork(c.tid, time, parse_clone_flags(c.args))
+                self.forks.begin_fork(c.tid, time, parse_clone_flags(c.args));
             }
             Line::End(c, result) if is_fork(c.name) => {
                 self.forks.end_fork(c.tid, parse_result(result).unwrap_or(0));

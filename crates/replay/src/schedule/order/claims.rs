@@ -129,7 +129,7 @@ pub(super) fn new_descriptor(call: &Call, spec: &CallSpec) -> Option<i32> {
         _ if !call.succeeded() => None,
         Effect::DupTo { old, new } if number(old) != number(new) => Some(number(new)),
         _ if spec.ret == Ret::Fd
-            && let Some(slot) = call.sqe_word().and_then(|w| w.slot()) =>
+            && let Some(slot) = call.sqe_word().and_then(abi::SqeWord::slot) =>
         {
             Some(registered_file(slot.unwrap_or(call.ret as u32)))
         }
