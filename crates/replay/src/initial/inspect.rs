@@ -7,7 +7,7 @@ use sandbox::Tree;
 use std::io;
 use std::path::Path;
 
-/// Inspects a root that already holds the initial state. Returns what [`super::prepare`] would
+/// Inspects a root that already holds the initial state. Returns what `prepare` would
 /// return, and creates nothing.
 pub fn inspect(rows: &[Row], root: &Path) -> Result<CreatedFiles, PrepareError> {
     let mut tree =
