@@ -266,7 +266,7 @@ impl<T: Default> Processes<T> {
     fn apply_exit(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
         let mut gone = self.end_thread(event.tid);
         let [_, is_last, ..] = event.args;
-        if is_last == 1 {
+        if is_last == 1 && self.rings.has_any() {
             // The kernel's threads that carry out operations of a ring end unseen.
             let others: Vec<u32> = self.threads.of_process(event.pid).collect();
             others.into_iter().for_each(|tid| gone.extend(self.end_thread(tid)));

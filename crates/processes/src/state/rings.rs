@@ -25,6 +25,11 @@ impl<T> Default for Rings<T> {
 }
 
 impl<T> Rings<T> {
+    /// Returns whether a ring is open, as far as the trace tells.
+    pub fn has_any(&self) -> bool {
+        !self.numbers.is_empty()
+    }
+
     /// Returns file `index` of a ring.
     pub fn file(&self, ring: u32, index: u32) -> Option<&Arc<Descriptor<T>>> {
         self.files.get(&(ring, index))
@@ -102,7 +107,7 @@ impl<T: Default> Processes<T> {
     /// Adds to the descriptors that are being closed the registered files of rings that are not
     /// open any more.
     pub(crate) fn close_rings(&mut self, closed: &mut Vec<Arc<Descriptor<T>>>) {
-        if self.rings.numbers.is_empty() {
+        if !self.rings.has_any() {
             return;
         }
         for i in 0..closed.len() {

@@ -49,7 +49,7 @@ fn a_small_program_costs_few_steps() {
         .filter(|l| l.contains("BPF_PROG_LOAD") && l.contains("prog_name=\""))
         .filter(|l| ["on_", "calls_under_way", "in_scope"].iter().any(|name| l.contains(name)))
         .count();
-    assert_eq!(programs, 8, "each program is loaded once, and none that is not needed\n{log}");
+    assert_eq!(programs, 9, "each program is loaded once, and none that is not needed\n{log}");
     let thread = |name: &str| {
         let loads = |l: &&str| l.contains("BPF_PROG_LOAD") && l.contains(name);
         log.lines().find(loads).and_then(|l| l.split_once(' ')).map(|(thread, _)| thread)
