@@ -2,6 +2,7 @@
 //! their exit, which applies what they did.
 
 pub(crate) mod closing;
+mod credentials;
 pub(crate) mod effects;
 pub(crate) mod enter;
 pub(crate) mod mounting;

@@ -1,5 +1,5 @@
 //! Reads the running kernel's types (`/sys/kernel/btf/vmlinux`, `Documentation/bpf/btf.rst`):
-//! structs, their members and sizes.
+//! structs, their members and sizes, and enumerations.
 
 use std::collections::HashMap;
 
@@ -15,6 +15,7 @@ struct Type {
 pub struct Btf {
     types: Vec<Type>,
     structs: HashMap<String, usize>,
+    enumerations: HashMap<String, Vec<(String, u32)>>,
 }
 
 impl Btf {
@@ -32,7 +33,7 @@ impl Btf {
             String::from_utf8_lossy(&raw[start..end]).into_owned()
         };
         let mut types = vec![Type { kind: 0, size_or_type: 0, members: vec![], element: None }];
-        let mut structs = HashMap::new();
+        let (mut structs, mut enumerations) = (HashMap::new(), HashMap::new());
         let mut at = head + types_at;
         while at < head + types_at + types_len {
             let (name, info, size_or_type) = (string(word(at)), word(at + 4), word(at + 8));
@@ -58,7 +59,12 @@ impl Btf {
                     }
                     at += 12 * count;
                 }
-                6 | 13 => at += 8 * count,
+                6 => {
+                    let value = |i: usize| (string(word(at + 8 * i)), word(at + 8 * i + 4));
+                    enumerations.insert(name.clone(), (0..count).map(value).collect());
+                    at += 8 * count;
+                }
+                13 => at += 8 * count,
                 15 | 19 => at += 12 * count,
                 _ => {}
             }
@@ -67,7 +73,12 @@ impl Btf {
             }
             types.push(Type { kind, size_or_type, members, element });
         }
-        Self { types, structs }
+        Self { types, structs, enumerations }
+    }
+
+    /// The names and values of an enumeration.
+    pub fn enumeration(&self, name: &str) -> Option<&[(String, u32)]> {
+        self.enumerations.get(name).map(Vec::as_slice)
     }
 
     /// A struct's size in bytes.

@@ -7,6 +7,7 @@ extern crate reanimator_abi as abi;
 mod aarch64;
 mod btf;
 mod calls;
+mod operations;
 mod plans;
 mod print;
 mod structs;

@@ -8,7 +8,7 @@ use crate::events::CLONE_FILES;
 use crate::state::file::{Descriptor, Inode};
 use crate::state::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
-use abi::{Arg, CallSpec, Class, Effect, Kind, Replay, Ret, argument_indices};
+use abi::{CallSpec, Effect, Kind, Ret, argument_indices};
 use linux_raw_sys::general::{FASYNC, O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, S_IFIFO};
 use linux_raw_sys::{errno, general};
 use std::sync::Arc;
@@ -185,36 +185,6 @@ impl<T: Default> Processes<T> {
             {
                 operands.fds[i] = None;
             }
-        }
-    }
-
-    /// Applies a change of user, group or supplementary groups. Saved ids are not kept: they only
-    /// allow what the recording shows to have happened.
-    fn change_credentials(&mut self, call: &Call, spec: &CallSpec) {
-        if spec.replay != Replay::Skip(Class::Credentials) || spec.ret == Ret::Host {
-            return;
-        }
-        let Some(known) = self.threads.get(&call.tid).and_then(|t| t.credentials.as_deref()) else {
-            return;
-        };
-        let mut new = known.clone();
-        let privileged = new.euid == 0;
-        match spec.args {
-            [Arg { kind: Kind::Uid, .. }, ..] => {
-                change_ids(call, spec, privileged, &mut new.uid, &mut new.euid);
-            }
-            [Arg { kind: Kind::Gid, .. }, ..] => {
-                change_ids(call, spec, privileged, &mut new.gid, &mut new.egid);
-            }
-            [Arg { kind: Kind::Int, .. }, Arg { kind: Kind::In(..), .. }] => {
-                let list = call.payload(1, PayloadKind::Bytes);
-                let (groups, _) = list.map_or(&[][..], |p| p.bytes.as_slice()).as_chunks::<4>();
-                new.groups = groups.iter().map(|group| u32::from_le_bytes(*group)).collect();
-            }
-            _ => return,
-        }
-        if let Some(thread) = self.threads.get_mut(&call.tid) {
-            thread.credentials = Some(Arc::new(new));
         }
     }
 
@@ -397,23 +367,6 @@ impl<T: Default> Processes<T> {
         }
         if spec.uses.writes_data {
             d.file.inode.grow(end);
-        }
-    }
-}
-
-/// Sets a real and an effective id as a call does that takes one or several ids. -1 leaves an id
-/// unchanged. A call that takes one id sets both if the process is privileged.
-fn change_ids(call: &Call, spec: &CallSpec, privileged: bool, real: &mut u32, effective: &mut u32) {
-    const SAME: u32 = u32::MAX;
-    let [first, second, ..] = call.args.map(|value| value as u32);
-    let (to_real, to_effective) = match spec.args.len() {
-        1 if privileged => (first, first),
-        1 => (SAME, first),
-        _ => (first, second),
-    };
-    for (id, to) in [(real, to_real), (effective, to_effective)] {
-        if to != SAME {
-            *id = to;
         }
     }
 }
