@@ -54,7 +54,9 @@ static __always_inline void await(struct thread *t, bool after)
 	struct common_state *c = common_state();
 	if (!c)
 		return;
-	struct served w = {t->ticket, bpf_ktime_get_ns() + (after ? c->file_wait_ns : 50000000)};
+	/* A thread that is to be stopped should not reach its next call. */
+	u64 at_first = t->ticket >= UNTIL_AIO ? 20000000 : c->file_wait_ns;
+	struct served w = {t->ticket, bpf_ktime_get_ns() + (after ? at_first : 50000000)};
 	if (c->file_wait_ns)
 		bpf_loop(1 << 22, is_served, &w, 0);
 	t->waits--;
