@@ -1,16 +1,10 @@
 //! Reads, checks and writes DataSeries version 1, the format of the original Re-Animator.
-//!
-//! A file is a header, an extent that holds the types, extents of records (each of one type,
-//! compressed on its own), an index extent, and a tail. All numbers are in the writer's byte order.
 
-pub mod container;
 pub mod export;
 pub mod import;
 pub mod records;
 
-pub use container::extent::{Extent, Value};
-pub use container::reader::{Reader, is_dataseries};
-pub use container::types::{Type, Types};
+pub use dataseries_file::is_dataseries;
 pub use export::export;
 pub use import::import;
 

@@ -51,3 +51,14 @@ impl Error {
         Self::Damaged { path: path.to_owned(), at, what: what.into() }
     }
 }
+
+impl From<dataseries_file::Error> for Error {
+    fn from(error: dataseries_file::Error) -> Self {
+        use dataseries_file::Error as File;
+        match error {
+            File::Io { what, path, source } => Self::Io { what, path, source },
+            File::Damaged { path, at, what } => Self::Damaged { path, at, what },
+            File::Alien { path, what } => Self::Alien { path, format: "DataSeries file", what },
+        }
+    }
+}

@@ -143,21 +143,7 @@ impl<'a> Bits<'a> {
                 }
             }
             Type::Float(exponent, mantissa, align) => {
-                let size = exponent + mantissa;
-                let bits = self.read_int(&Int {
-                    size,
-                    align: *align,
-                    signed: false,
-                    big_endian: false,
-                    base: 10,
-                    text: false,
-                    clock: false,
-                })?;
-                Value::Float(if size == 32 {
-                    f64::from(f32::from_bits(bits as u32))
-                } else {
-                    f64::from_bits(bits)
-                })
+                Value::Float(self.read_float(exponent + mantissa, *align)?)
             }
             Type::String => Value::Text(self.read_string()?.to_vec()),
             Type::Enum(int, names) => {
@@ -200,6 +186,20 @@ impl<'a> Bits<'a> {
         };
         self.depth -= 1;
         Ok(value)
+    }
+
+    /// Reads a number of `size` bits, which are those of an IEEE 754 number.
+    fn read_float(&mut self, size: u32, align: u32) -> Result<f64, String> {
+        let bits = self.read_int(&Int {
+            size,
+            align,
+            signed: false,
+            big_endian: false,
+            base: 10,
+            text: false,
+            clock: false,
+        })?;
+        Ok(if size == 32 { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits) })
     }
 
     /// Reads an event's header and returns the number of its class. Of an extended header, that is

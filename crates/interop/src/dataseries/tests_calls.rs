@@ -1,12 +1,12 @@
 //! Calls that DataSeries holds as they are, as others, or not at all; out and in again.
 
-use super::container::writer::{Field, Writer};
 use super::records::arguments::{PREFIX, UTIME_NOW, UTIME_OMIT};
 use super::records::schema;
-use super::{Reader, Value, export, import};
+use super::{export, import};
 use crate::export::Exported;
 use ::import::Origin;
 use ::import::{Import, ImportedCall};
+use dataseries_file::{Field, Reader, Value, Writer};
 use std::fs;
 use std::path::{Path, PathBuf};
 use trace::record::PayloadKind;

@@ -90,7 +90,7 @@ impl Facts {
     /// Adds a file that existed when the recording began: the root or working directory of a
     /// process, or an open file. Returns `None` if it is on a virtual file system.
     pub fn add_existing_file(&mut self, path: &[u8], identity: &Identity) -> Option<NodeId> {
-        let seen = observed_in(identity);
+        let seen = Observed::of_identity(identity);
         if identity.lost_name(path).is_some() {
             return Some(self.unnamed(&seen));
         }
@@ -140,7 +140,7 @@ impl Facts {
         if !file.is_stored() || file.path.first() != Some(&b'/') {
             return None;
         }
-        let seen = observed_in(&file.identity);
+        let seen = Observed::of_identity(&file.identity);
         if file.identity.lost_name(&file.path).is_some() {
             let node = self.unnamed(&seen);
             self.add_open_file(file, node);
@@ -256,7 +256,7 @@ impl Facts {
                 && !(call.errno().is_some() && l.used.role != Role::Create)
             {
                 let seen = match call.identity(RESULT) {
-                    Some((identity, _)) => Some(observed_in(&identity)),
+                    Some((identity, _)) => Some(Observed::of_identity(&identity)),
                     None => stat_result(call, spec),
                 };
                 if let Some(node) = self.names.rename_did_nothing(dir_entry, seen.as_ref(), false) {
@@ -429,26 +429,4 @@ fn flags<'a>(call: &'a Call, spec: &'a CallSpec) -> impl Iterator<Item = u64> + 
         .zip(call.args)
         .filter(|(a, _)| matches!(a.kind, Kind::Flags(_)))
         .map(|(_, v)| v)
-}
-
-/// Returns what an identity shows of a file.
-pub fn observed_in(identity: &Identity) -> Observed {
-    let mut seen = Observed::kind(FileType::of_mode(identity.mode));
-    if identity.is_synthetic() {
-        // A guess at a regular file is none that counts against what calls show.
-        return Observed::kind(if seen.kind == FileType::Directory {
-            FileType::Directory
-        } else {
-            FileType::Unknown
-        });
-    }
-    if identity.mode != 0 {
-        seen.attributes.mode = Some(identity.mode & 0o7777);
-        seen.attributes.uid = Some(identity.uid);
-        seen.attributes.gid = Some(identity.gid);
-        seen.attributes.size = Some(identity.size);
-        seen.links = Some(identity.links);
-        seen.id = Some((identity.dev, identity.ino)).filter(|id| id.1 != 0);
-    }
-    seen
 }

@@ -1,64 +1,16 @@
 //! One file of the name space (an inode), as it was at first and as it is now, as far as the trace
 //! tells.
 
+mod observed;
+
+pub use observed::{Attributes, Observed};
+
 use super::ranges::Ranges;
 use super::row::{FileType, Known};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file's number in [`super::names::Names`].
 pub type NodeId = u32;
-
-/// What is known of a file's attributes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// Permissions.
-    pub mode: Option<u32>,
-    /// Owner.
-    pub uid: Option<u32>,
-    /// Group.
-    pub gid: Option<u32>,
-    /// Bytes, of a regular file.
-    pub size: Option<u64>,
-}
-
-/// What was observed of a file: a stat result, an identity, the live file system.
-#[derive(Clone, Debug, Default)]
-pub struct Observed {
-    /// Its type, if it was told.
-    pub kind: FileType,
-    /// Its attributes.
-    pub attributes: Attributes,
-    /// Device and inode.
-    pub id: Option<(u64, u64)>,
-    /// Links.
-    pub links: Option<u32>,
-    /// Where a symbolic link leads.
-    pub target: Option<Vec<u8>>,
-    /// The name itself is no directory, whatever it leads to.
-    pub leaf: bool,
-}
-
-impl Attributes {
-    /// Takes what is not known from `other`.
-    pub fn complete(&mut self, other: &Self) {
-        self.mode = self.mode.or(other.mode);
-        self.uid = self.uid.or(other.uid);
-        self.gid = self.gid.or(other.gid);
-        self.size = self.size.or(other.size);
-    }
-}
-
-impl Observed {
-    /// Returns an observation that shows only that the file exists, and perhaps its type.
-    pub fn kind(kind: FileType) -> Self {
-        Self { kind, ..Self::default() }
-    }
-
-    /// Returns an observation that shows only that the name exists and is no directory.
-    pub fn leaf() -> Self {
-        Self { leaf: true, ..Self::kind(FileType::Unknown) }
-    }
-}
 
 /// One thing that stood under a name: at first, and now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -127,12 +127,7 @@ impl<T: Default> Processes<T> {
                 }
                 self.apply_unshare(call.tid, call.args[0]);
             }
-            Effect::Truncate => {
-                let length = spec.args.iter().position(|a| a.kind == Kind::Length);
-                if let (Some(d), Some(length)) = (&operands.fds[0], length) {
-                    d.file.inode.set_size(call.args[length]);
-                }
-            }
+            Effect::Truncate => apply_truncate(call, spec, operands),
             Effect::Allocate => {
                 if let Some(d) = &operands.fds[0] {
                     apply_allocate(&d.file.inode, call.args[1], call.args[2], call.args[3]);
@@ -368,6 +363,14 @@ impl<T: Default> Processes<T> {
         if spec.uses.writes_data {
             d.file.inode.grow(end);
         }
+    }
+}
+
+/// Sets the size of the file whose length the call changed.
+fn apply_truncate<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) {
+    let length = spec.args.iter().position(|a| a.kind == Kind::Length);
+    if let (Some(d), Some(length)) = (&operands.fds[0], length) {
+        d.file.inode.set_size(call.args[length]);
     }
 }
 

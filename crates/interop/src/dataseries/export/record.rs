@@ -1,8 +1,6 @@
 //! Makes the records of a call.
 
 use super::Exporter;
-use crate::dataseries::container::types::FieldType;
-use crate::dataseries::container::writer::Field;
 use crate::dataseries::export::fields::{
     Numbers, RecordedTimes, STAT_FIELDS, STATFS_FIELDS, node_type, recorded_times, struct_to_fields,
 };
@@ -10,6 +8,7 @@ use crate::dataseries::export::lower::{LIMIT, lacks_payload};
 use crate::dataseries::records::arguments::{Meaning, PREFIX, RECORDS, RecordMap, WITH_FLAGS};
 use abi::Kind;
 use abi::layout::{STAT, STATFS};
+use dataseries_file::{Field, FieldType};
 use std::io;
 use std::sync::Arc;
 use trace::record::{AT_EXIT, PayloadKind};
@@ -122,18 +121,7 @@ impl RecordFields {
                 None if call.args[arg] != 0 => self.held.push((field, Vec::new())),
                 None => {}
             },
-            Meaning::Data(arg, field) if call.succeeded() => {
-                let mut data = join_payloads(call, arg, PayloadKind::Data, None);
-                let moved = call.ret.max(0).cast_unsigned();
-                let missing = moved.saturating_sub(data.len() as u64);
-                self.whole &= missing == 0;
-                if missing > FILLED as u64 {
-                    self.bare = true;
-                } else {
-                    data.resize(data.len().min(moved as usize) + missing as usize, 0);
-                    self.held.push((field, data));
-                }
-            }
+            Meaning::Data(arg, field) if call.succeeded() => self.add_data(call, arg, field),
             Meaning::Data(..) => {}
             Meaning::Before(arg, field) => {
                 if kind(arg).is_some_and(|kind| lacks_payload(call, arg, kind)) {
@@ -187,6 +175,20 @@ impl RecordFields {
             }
         }
         Some(())
+    }
+
+    /// Adds the data that a call moved, with zeros for a few bytes that were not captured.
+    fn add_data(&mut self, call: &Call, arg: usize, field: &'static str) {
+        let mut data = join_payloads(call, arg, PayloadKind::Data, None);
+        let moved = call.ret.max(0).cast_unsigned();
+        let missing = moved.saturating_sub(data.len() as u64);
+        self.whole &= missing == 0;
+        if missing > FILLED as u64 {
+            self.bare = true;
+        } else {
+            data.resize(data.len().min(moved as usize) + missing as usize, 0);
+            self.held.push((field, data));
+        }
     }
 
     /// Adds the fields of a `struct rlimit`. Returns `None` if it was not captured although the

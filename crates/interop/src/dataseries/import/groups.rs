@@ -2,9 +2,9 @@
 
 use super::DataSeriesImport;
 use crate::Error;
-use crate::dataseries::Reader;
 use crate::dataseries::import::stream::{Row, Stream};
 use ::import::ImportedCall;
+use dataseries_file::Reader;
 use trace::record::PayloadKind;
 
 /// The kernel takes no more buffers in a call.

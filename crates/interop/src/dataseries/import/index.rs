@@ -3,10 +3,11 @@
 
 use super::stream::Row;
 use crate::Error;
+use crate::dataseries::LEFT_OUT;
 use crate::dataseries::records::arguments;
-use crate::dataseries::{Extent, LEFT_OUT, Reader};
 use ::import::Fork;
 use ahash::HashMap;
+use dataseries_file::{Extent, Reader};
 use std::path::Path;
 
 /// Times looked at to find out what they count.

@@ -2,11 +2,11 @@
 
 use super::index::from_tfrac;
 use super::stream::Row;
-use crate::dataseries::Value;
 use crate::dataseries::records::arguments::{Meaning, Times, UTIME_NOW, UTIME_OMIT, UTIME_WORDS};
 use crate::dataseries::records::dirents;
 use ::import::ImportedCall;
 use abi::{Arg, Kind, Layout};
+use dataseries_file::Value;
 use trace::record::PayloadKind;
 
 /// A record that is being imported.
@@ -22,6 +22,8 @@ impl RecordSource<'_> {
     pub fn set_part(self, part: Meaning, imported: &mut ImportedCall) {
         let Self { row, original } = self;
         let (captured, succeeded) = (row.is_captured(), imported.call.succeeded());
+        let output_bytes =
+            |field| row.bytes(field).filter(|b| succeeded && captured && !b.is_empty());
         match part {
             Meaning::Number(arg, field) => set_number(imported, arg, row.int(field).unwrap_or(0)),
             // The original library stores no bytes of what should have a name.
@@ -53,25 +55,16 @@ impl RecordSource<'_> {
             }
             Meaning::After(arg, field) => {
                 imported.set_unknown_pointer(arg);
-                if let Some(bytes) =
-                    row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
-                {
+                if let Some(bytes) = output_bytes(field) {
                     imported.add_payload(arg, PayloadKind::Bytes, true, bytes, bytes.len() as u64);
                 }
             }
             Meaning::Dirents(arg, field) => {
                 imported.set_unknown_pointer(arg);
-                if let Some(bytes) =
-                    row.bytes(field).filter(|b| succeeded && captured && !b.is_empty())
-                {
+                if let Some(bytes) = output_bytes(field) {
                     let entries = dirents::convert_for_call(imported.row, bytes);
-                    imported.add_payload(
-                        arg,
-                        PayloadKind::Bytes,
-                        true,
-                        &entries,
-                        bytes.len() as u64,
-                    );
+                    let len = bytes.len() as u64;
+                    imported.add_payload(arg, PayloadKind::Bytes, true, &entries, len);
                 }
             }
             Meaning::Stat(arg) => {

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::dataseries::records::arguments::{self, RecordMap};
-use crate::dataseries::{Extent, Reader, Value};
+use dataseries_file::{Extent, Reader, Value};
 use std::collections::BTreeMap;
 
 /// How much memory the extents of all types, one each, may take together. The original library
@@ -41,7 +41,7 @@ impl Losses {
     }
 
     /// Keeps the message of the first damage.
-    fn add_damage(&mut self, e: &Error) {
+    fn add_damage(&mut self, e: &dataseries_file::Error) {
         self.damage.get_or_insert_with(|| e.to_string());
         self.passed += 1;
         self.count("damaged extents");
@@ -112,7 +112,7 @@ impl Stream {
                     losses.held += extent.memory_bytes();
                     self.extent = Some(extent);
                 }
-                Err(e @ Error::Io { .. }) => return Err(e),
+                Err(e @ dataseries_file::Error::Io { .. }) => return Err(e.into()),
                 Err(e) => losses.add_damage(&e),
             }
         }

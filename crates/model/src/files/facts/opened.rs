@@ -9,7 +9,7 @@ impl Facts {
             call.identity(RESULT).map(|(identity, _)| identity).filter(|i| !i.is_synthetic());
         let mut seen = call.identity(RESULT).map_or_else(
             || Observed::kind(FileType::Unknown),
-            |(identity, _)| observed_in(&identity),
+            |(identity, _)| Observed::of_identity(&identity),
         );
         let unnamed = flags & O_TMPFILE == O_TMPFILE;
         if flags & O_DIRECTORY != 0 && !unnamed && seen.kind == FileType::Unknown {
@@ -140,7 +140,7 @@ impl Facts {
         {
             return;
         }
-        let seen = observed_in(&identity);
+        let seen = Observed::of_identity(&identity);
         let known = seen.id.and_then(|id| self.names.named(id));
         let node = match known {
             Some(node) => node,

@@ -209,7 +209,7 @@ impl Facts {
             return None;
         }
         let seen = match opened {
-            Some((identity, _)) => observed_in(&identity),
+            Some((identity, _)) => Observed::of_identity(&identity),
             None => stat_result(call, spec)
                 .or_else(|| link_read(call, spec))
                 .unwrap_or_else(|| Observed::kind(FileType::Unknown)),

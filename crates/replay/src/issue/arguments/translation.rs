@@ -117,50 +117,8 @@ impl Translation {
         for i in 0..spec.args.len() {
             this.values[i] = call.args[i] as usize;
         }
-        for (i, arg) in spec.args.iter().enumerate() {
-            let pointer = call.args[i];
-            match arg.kind {
-                Kind::Int
-                | Kind::Uint
-                | Kind::Hex
-                | Kind::Off
-                | Kind::Pos
-                | Kind::PosHigh
-                | Kind::Size
-                | Kind::Length
-                | Kind::Mode => {}
-                // What came at once then need not be there at once now.
-                Kind::Flags(set) if call.succeeded() => {
-                    this.values[i] &= !(set.nonblocking as usize);
-                }
-                Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
-                Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
-                    this.values[i] = AT_FDCWD as isize as usize;
-                }
-                Kind::Fd | Kind::DirFd => this.deferred[i] = Deferred::RealFd,
-                Kind::Pid | Kind::Signal | Kind::StrVec | Kind::InMsg | Kind::OutMsg => {
-                    return Err(TranslateError::Kind);
-                }
-                Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => {
-                    return Err(TranslateError::Kind);
-                }
-                Kind::Addr => this.values[i] = 0,
-                _ if pointer == 0 => {}
-                Kind::Path(_) | Kind::Str => this.string(call, i),
-                Kind::In(len, layout) if layout.form == Form::Data => {
-                    this.data(call, spec, i, len, operands)?;
-                }
-                Kind::In(len, _) => this.input(call, i, len)?,
-                Kind::InOut(len, _) => this.input(call, i, len)?,
-                Kind::Out(len, layout) => {
-                    this.output(call, spec, i, len, layout.form, operands.cut)?;
-                }
-                Kind::InIov { .. } | Kind::OutIov { .. } if faulted(call) => {
-                    this.set_faulting(i);
-                }
-                Kind::InIov { count } => this.deferred[i] = Deferred::IovecsIn { count },
-                Kind::OutIov { count } => this.deferred[i] = Deferred::IovecsOut { count },
-            }
+        for i in 0..spec.args.len() {
+            this.argument(call, spec, i, operands)?;
         }
         for i in abi::argument_indices(spec.uses.path_args) {
             if this.deferred[i] == Deferred::String
@@ -182,6 +140,60 @@ impl Translation {
             this.values[i] = call.ret as usize;
         }
         Ok(this)
+    }
+
+    /// Decides how argument `i` is passed.
+    fn argument(
+        &mut self,
+        call: &Call,
+        spec: &CallSpec,
+        i: usize,
+        operands: &Operands<RealFd>,
+    ) -> Result<(), TranslateError> {
+        let pointer = call.args[i];
+        match spec.args[i].kind {
+            Kind::Int
+            | Kind::Uint
+            | Kind::Hex
+            | Kind::Off
+            | Kind::Pos
+            | Kind::PosHigh
+            | Kind::Size
+            | Kind::Length
+            | Kind::Mode => {}
+            // What came at once then need not be there at once now.
+            Kind::Flags(set) if call.succeeded() => {
+                self.values[i] &= !(set.nonblocking as usize);
+            }
+            Kind::Uid | Kind::Gid | Kind::Dev | Kind::Flags(_) | Kind::Unused => {}
+            Kind::DirFd if call.args[i] as i32 == AT_FDCWD => {
+                self.values[i] = AT_FDCWD as isize as usize;
+            }
+            Kind::Fd | Kind::DirFd => self.deferred[i] = Deferred::RealFd,
+            Kind::Pid | Kind::Signal | Kind::StrVec | Kind::InMsg | Kind::OutMsg => {
+                return Err(TranslateError::Kind);
+            }
+            Kind::InMsgs { .. } | Kind::OutMsgs { .. } | Kind::Iocbs { .. } => {
+                return Err(TranslateError::Kind);
+            }
+            Kind::Addr => self.values[i] = 0,
+            _ if pointer == 0 => {}
+            Kind::Path(_) | Kind::Str => self.string(call, i),
+            Kind::In(len, layout) if layout.form == Form::Data => {
+                self.data(call, spec, i, len, operands)?;
+            }
+            Kind::In(len, _) => self.input(call, i, len)?,
+            Kind::InOut(len, _) => self.input(call, i, len)?,
+            Kind::Out(len, layout) => {
+                self.output(call, spec, i, len, layout.form, operands.cut)?;
+            }
+            Kind::InIov { .. } | Kind::OutIov { .. } if faulted(call) => {
+                self.set_faulting(i);
+            }
+            Kind::InIov { count } => self.deferred[i] = Deferred::IovecsIn { count },
+            Kind::OutIov { count } => self.deferred[i] = Deferred::IovecsOut { count },
+        }
+        Ok(())
     }
 
     /// Makes argument `i` an address that no process can access.

@@ -50,7 +50,7 @@ impl Facts {
     ) -> Option<NodeId> {
         let opened = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd);
         let seen = match &opened {
-            Some((identity, _)) => observed_in(identity),
+            Some((identity, _)) => Observed::of_identity(identity),
             None => stat_result(call, spec)?,
         };
         let other = self.names.named(seen.id?)?;

@@ -63,7 +63,7 @@ impl Facts {
                     if identity.created & CREATED != 0 {
                         return None;
                     }
-                    observed_in(&identity)
+                    Observed::of_identity(&identity)
                 }
                 _ => return None,
             };

@@ -1,6 +1,6 @@
 //! From what is stored to records: decompression, and the pack options undone.
 
-use super::types::{FieldType, Relative, Type};
+use crate::types::{FieldType, Relative, Type};
 use std::io::Read;
 
 /// The names of the compression modes, by their numbers.
@@ -139,7 +139,7 @@ pub(crate) fn undo_packing(t: &Type, fixed: &mut [u8]) {
     let word = |r: &[u8], at: usize| r[at..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
     let mut before = vec![0u64; t.fields.len()];
     for record in fixed.chunks_exact_mut(t.record_bytes) {
-        let null = |record: &[u8], f: &super::types::Field| {
+        let null = |record: &[u8], f: &crate::types::Field| {
             t.compact && f.null.is_some_and(|(at, bit)| record[at] >> bit & 1 != 0)
         };
         for f in t.fields.iter().filter(|f| f.scale.is_some()) {

@@ -1,9 +1,9 @@
 //! Writing a DataSeries file: records gather in an extent of their type until it is full.
 
-use super::extent::{HEAD, content_hash, padded_len};
-use super::hash::{CONTENT, TAIL, continue_hash, mix_to_one};
-use super::types::{FieldType, INDEX_TYPE, Type, Types, XML_TYPE};
-use super::unpack::Order;
+use crate::extent::{HEAD, content_hash, padded_len};
+use crate::hash::{CONTENT, TAIL, continue_hash, mix_to_one};
+use crate::types::{FieldType, INDEX_TYPE, Type, Types, XML_TYPE};
+use crate::unpack::Order;
 use ahash::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;

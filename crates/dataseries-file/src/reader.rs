@@ -1,19 +1,17 @@
 //! Reads a DataSeries file extent by extent from its beginning. A file whose writer was killed has
 //! neither index nor tail, and is read as far as it goes.
 
-use super::extent::{Extent, HEAD, Head};
-use super::hash::{TAIL, continue_hash, mix_to_one};
-use super::types::{INDEX_TYPE, Types, XML_TYPE};
-use super::unpack::Order;
 use crate::Error;
-use crate::dataseries::Value;
+use crate::extent::{Extent, HEAD, Head, Value};
+use crate::hash::{TAIL, continue_hash, mix_to_one};
+use crate::types::{INDEX_TYPE, Types, XML_TYPE};
+use crate::unpack::Order;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 const HEADER: u64 = 40;
 const TAIL_BYTES: usize = 28;
-const FORMAT: &str = "DataSeries file";
 
 /// Returns whether a file that starts with these bytes is a DataSeries file.
 pub fn is_dataseries(start: &[u8]) -> bool {
@@ -47,11 +45,7 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
         let mut header = [0; HEADER as usize];
-        let alien = |what: &str| Error::Alien {
-            path: path.to_owned(),
-            format: FORMAT,
-            what: what.to_owned(),
-        };
+        let alien = |what: &str| Error::Alien { path: path.to_owned(), what: what.to_owned() };
         file.read_exact(&mut header).map_err(|_| alien("it ends within its header"))?;
         if !is_dataseries(&header) {
             return Err(alien("it does not begin with DSv1"));
@@ -99,7 +93,7 @@ impl Reader {
         let offset = self.at;
         self.at += bytes.len() as u64;
         let extent = self.unpack(&head, &bytes, offset)?;
-        self.chain = mix_to_one(head.hash ^ head.adler, self.chain, super::hash::CONTENT);
+        self.chain = mix_to_one(head.hash ^ head.adler, self.chain, crate::hash::CONTENT);
         if extent.kind.name != INDEX_TYPE {
             return Ok(Some(extent));
         }

@@ -1,8 +1,8 @@
 //! An extent: records of one type.
 
-use super::hash::{CONTENT, continue_hash};
-use super::types::{FieldType, Type};
-use super::unpack::{Order, decompress, restore_nulls, to_little_endian, undo_packing};
+use crate::hash::{CONTENT, continue_hash};
+use crate::types::{FieldType, Type};
+use crate::unpack::{Order, decompress, restore_nulls, to_little_endian, undo_packing};
 use std::sync::Arc;
 
 /// Bytes of an extent's head before its type's name.
