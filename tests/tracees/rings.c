@@ -286,14 +286,27 @@ static void overflowing(int fd)
 
 static void silent(int fd)
 {
+	struct iovec out[2] = {{page(3), 4096}, {page(4), 200}};
 	for (int i = 0; i < 4; i++)
 		entry(IORING_OP_WRITE, fd, page(i), 4096, 65536 + i * 4096)->flags |=
 			IOSQE_CQE_SKIP_SUCCESS;
+	entry(IORING_OP_WRITEV, fd, out, 2, 20000)->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	submit(0);
 	/* Nothing says when they have completed. */
 	usleep(200000);
 	entry(IORING_OP_NOP, -1, 0, 0, 0);
 	must(all() == 0, "nop");
+}
+
+/* What a ring moves between files has no data that the recorder could keep. */
+static void splicing(int fd)
+{
+	int pipes[2];
+	must(!pipe(pipes) && write(pipes[1], page(2), 4096) == 4096, "pipe");
+	struct io_uring_sqe *sqe = entry(IORING_OP_SPLICE, fd, 0, 4096, 8192);
+	sqe->splice_fd_in = pipes[0];
+	sqe->splice_off_in = -1;
+	must(all() == 4096, "splice");
 }
 
 static void child(int fd)
@@ -343,6 +356,7 @@ int main(int argc, char **argv)
 		{"selected", selected, 0},
 		{"overflowing", overflowing, 0},
 		{"silent", silent, 0},
+		{"splicing", splicing, 0},
 		{"child", child, 0},
 		{"leaving", leaving, 0},
 	};

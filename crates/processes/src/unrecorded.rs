@@ -1,6 +1,5 @@
 //! Files that change without a row: operations of io_uring and libaio that are not recorded, stores
-//! into shared mappings. What they do is not recorded; which files they can have changed follows from the
-//! calls that let them.
+//! into shared mappings. Which files they can have changed follows from the calls that let them.
 //!
 //! Invariant: a file is told when it can be changed from then on, and may be told again. A ring can
 //! reach what its process has open for writing and what it opens later; what is open in a process
@@ -52,7 +51,9 @@ pub struct Unrecorded {
     pub operations: u64,
     /// Rings whose operations the kernel finds by itself.
     pub polled: u64,
-    /// Whether the operations of rings are recorded.
+    /// Whether a ring was created whose operations the recorder meant to record, and whether there
+    /// is a row of one.
+    are_rings_announced: bool,
     are_rings_recorded: bool,
     /// How many entries were submitted to such rings by calls, and how many rows there are of them.
     submitted: u64,
@@ -85,20 +86,24 @@ impl Unrecorded {
     }
 
     /// Returns whether the operations that an asynchronous call serves are recorded, as far as the
-    /// calls until now tell.
+    /// calls until now tell. Of a call that returns, what it has submitted has been entered.
     pub fn are_recorded(&self, spec: &CallSpec) -> bool {
-        match spec.effect {
-            Effect::Aio(AioUse::Submit) => self.are_blocks_recorded,
+        match (spec.effect, spec.unrecorded) {
+            (Effect::Aio(AioUse::Submit), _) => self.are_blocks_recorded,
             // They begin no operation.
-            Effect::Aio(_) => true,
-            _ => self.are_rings_recorded,
+            (Effect::Aio(_), _) => true,
+            (_, UnrecordedEffect::AsyncOperations) => self.are_rings_recorded,
+            (_, UnrecordedEffect::Transfer { .. }) => false,
+            _ => self.are_rings_announced || self.are_rings_recorded,
         }
     }
 
     /// Returns whether an asynchronous call may begin operations that are not recorded, when it is
     /// entered. Those of libaio show when it returns, in [`Unrecorded::operations`].
     pub fn may_begin_unrecorded(&self, spec: &CallSpec) -> bool {
-        !matches!(spec.effect, Effect::Aio(_)) && !self.are_rings_recorded
+        !matches!(spec.effect, Effect::Aio(_))
+            && !self.are_rings_announced
+            && !self.are_rings_recorded
     }
 
     /// Returns the files that can change from now on without a recorded call, after a call
@@ -111,7 +116,7 @@ impl Unrecorded {
         operands: &Operands<T>,
     ) -> Files {
         let Some(spec) = call.spec().filter(|_| call.succeeded()) else { return Vec::new() };
-        self.are_rings_recorded |= call.created_ring().is_some();
+        self.are_rings_announced |= call.created_ring().is_some();
         match spec.unrecorded {
             UnrecordedEffect::Nothing if self.tables.is_empty() || operands.opened.is_empty() => {
                 Vec::new()
@@ -134,7 +139,7 @@ impl Unrecorded {
             UnrecordedEffect::KernelPolling { arg, at, bit }
                 if call.struct_u64(arg, at) as u32 & bit != 0 =>
             {
-                if self.are_rings_recorded {
+                if self.are_rings_announced {
                     self.are_rings_polled = true;
                     return Vec::new();
                 }
@@ -144,6 +149,12 @@ impl Unrecorded {
             UnrecordedEffect::AsyncOperations | UnrecordedEffect::KernelPolling { .. } => {
                 Vec::new()
             }
+            UnrecordedEffect::Transfer { to } if call.ret > 0 => {
+                let file = operands.fds[usize::from(to)].as_ref().and_then(writable_file);
+                self.operations += u64::from(file.is_some());
+                file.map(|file| (file, BY_OPERATIONS)).into_iter().collect()
+            }
+            UnrecordedEffect::Transfer { .. } => Vec::new(),
             UnrecordedEffect::Mapping => self.mapped_files(call, operands),
             UnrecordedEffect::ProtectionChange if call.args[2] & PROT_WRITE != 0 => {
                 let range = mapped_range(call.args[0], call.args[1]);

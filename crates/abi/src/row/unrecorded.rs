@@ -15,6 +15,9 @@ pub enum UnrecordedEffect {
     /// If `bit` is set in the `u32` at byte `at` of the struct in argument `arg`, a kernel thread
     /// takes operations from the submission queue without further calls.
     KernelPolling { arg: u8, at: u8, bit: u32 },
+    /// The call moves as many bytes as its result says to the file in argument `to`, and they are
+    /// not captured.
+    Transfer { to: u8 },
     /// The call maps the file in argument 4. Stores change the file if the flags in argument 3 say
     /// that the mapping is shared and the protection in argument 2 allows writing.
     Mapping,

@@ -9,7 +9,9 @@ use crate::flags::{io as fi, net as fnet, process as fp};
 use crate::kind::{Arg, Len as Length};
 use crate::layout::*;
 use crate::row::SqeField::{self, *};
-use crate::row::{AIO, CallSpec, Class, Effect, Groups, Operation, Ret, Row, URING};
+use crate::row::{
+    AIO, CallSpec, Class, Effect, Groups, Operation, Ret, Row, URING, UnrecordedEffect,
+};
 use linux_raw_sys::io_uring::io_uring_op::{self, *};
 use syscalls::x86_64::Sysno as X;
 
@@ -206,7 +208,9 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     ),
     like(IORING_OP_OPENAT2, "uring_openat2", X::openat2, &[Fd, Addr, Off, Len]),
     like(IORING_OP_EPOLL_CTL, "uring_epoll_ctl", X::epoll_ctl, &[Fd, Len, Off, Addr]),
-    only_recorded(IORING_OP_SPLICE, "uring_splice", Class::Ipc, SPLICE, MOVE).returns(Ret::Int),
+    only_recorded(IORING_OP_SPLICE, "uring_splice", Class::Async, SPLICE, MOVE)
+        .returns(Ret::Int)
+        .leaves_unrecorded(UnrecordedEffect::Transfer { to: 2 }),
     only_recorded(
         IORING_OP_PROVIDE_BUFFERS,
         "uring_provide_buffers",

@@ -16,10 +16,9 @@ use super::skel::types::{common_state, request};
 use crate::Error;
 use crate::inspect::moved_data::FileRange;
 use crate::records::{PayloadSink, PayloadSpec, RecordSize, RecordWriter};
-use crate::threads::scheduling::{use_normal_policy, use_realtime_policy};
+use crate::threads::scheduling::{OwnCpus, stay_on, use_normal_policy, use_realtime_policy};
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::thread::CpuSet;
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::mem::offset_of;
@@ -112,21 +111,16 @@ impl FileReaders {
             order: Mutex::default(),
             disk: Mutex::new(()),
         });
-        let cpus = rustix::thread::sched_getaffinity(None)
-            .map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect::<Vec<_>>())
-            .unwrap_or_default();
-        let file_wait_ns = if cpus.len() == 1 { 0 } else { NORMAL_WAIT_NS };
+        let cpus = OwnCpus::of_thread();
+        let file_wait_ns = if cpus.is_single() { 0 } else { NORMAL_WAIT_NS };
         common.word(offset_of!(common_state, file_wait_ns)).store(file_wait_ns, Ordering::Release);
         let mut threads = Vec::new();
-        for (index, journal) in journals.into_iter().enumerate() {
+        for (index, (journal, half)) in journals.into_iter().zip(cpus.halves()).enumerate() {
             let requests = MapHandle::try_from(&probe.skel.maps.requests)
                 .map_err(refused("duplicate a descriptor"))?;
             let shared = Arc::clone(&shared);
-            let mut mine = CpuSet::new();
-            cpus.iter().skip(index).step_by(Self::JOURNALS).for_each(|cpu| mine.set(*cpu));
             let serve = move || {
-                // Of one CPU both have the same.
-                let _ = rustix::thread::sched_setaffinity(None, &mine);
+                stay_on(&half);
                 if use_realtime_policy() {
                     shared
                         .common

@@ -2,17 +2,18 @@
 //! or context is created, so that other programs do not wait for that. All recorded processes are
 //! stopped meanwhile.
 
-use super::back_pressure::{SharedStopMethod, StopMethod};
+use super::back_pressure::SharedStopMethod;
 use super::load::Loader;
 use super::mapped::Mapped;
 use crate::Error;
 use crate::records::{RecordSize, RecordWriter};
-use crate::threads::scheduling::{use_normal_policy, use_realtime_policy};
+use crate::threads::scheduling::{OwnCpus, stay_on, use_normal_policy, use_realtime_policy};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::thread::{CpuSet, sched_getaffinity};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use trace::record::Header;
@@ -24,10 +25,11 @@ const IMPOSSIBLE: u64 = 2;
 /// A state of the programs: they are being loaded, and all recorded processes are stopped.
 const LOADING: u64 = 3;
 
-/// The thread that loads the programs and keeps them.
-pub(super) struct OnDemandThread {
+/// The threads that load the programs of one part and keep them: two, on different CPUs
+/// ([`OwnCpus`]), of which the first one that is scheduled does the work.
+pub(super) struct OnDemand {
     stop: OwnedFd,
-    thread: JoinHandle<Result<Vec<Header>, Error>>,
+    threads: Vec<JoinHandle<Result<Vec<Header>, Error>>>,
     /// `struct common_state`, shared with the probe.
     common: Arc<Mapped>,
     /// What the programs record.
@@ -37,10 +39,11 @@ pub(super) struct OnDemandThread {
     late: (usize, &'static str),
 }
 
-impl OnDemandThread {
-    /// Starts the thread. It loads the programs when they are first needed, and stops the recorded
-    /// processes by `method` meanwhile. Without a method it loads them now, and they are attached
-    /// when this returns if the kernel accepts them.
+impl OnDemand {
+    /// Starts the threads. They load the programs when these are first needed, and stop the
+    /// recorded processes by `method` meanwhile. Without a method, and if there is only one CPU,
+    /// the programs are loaded now, and they are attached when this returns if the kernel accepts
+    /// them.
     pub fn start<L: Loader>(
         loader: L,
         common: &Arc<Mapped>,
@@ -48,31 +51,47 @@ impl OnDemandThread {
     ) -> Result<Self, Error> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC)
             .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
-        let stopped = stop.try_clone().map_err(Error::refused("duplicate a descriptor"))?;
-        let shared = Arc::clone(common);
-        let at_once = method.is_none();
+        let cpus = OwnCpus::of_thread();
+        let method = method.filter(|_| !cpus.is_single());
+        let threads = if method.is_some() { 2 } else { 1 };
+        let shared = Arc::new(Shared {
+            loader,
+            common: Arc::clone(common),
+            stop: stop.try_clone().map_err(Error::refused("duplicate a descriptor"))?,
+            method,
+            is_begun: AtomicBool::new(false),
+        });
         let [thread_name, name] = L::NAMES;
-        let thread = std::thread::Builder::new()
-            .name(thread_name.to_owned())
-            .spawn(move || run(&loader, &shared, &stopped, method.as_deref()))
-            .map_err(Error::refused("start a thread"))?;
-        let state = common.word(L::STATE);
-        while at_once && state.load(Ordering::Acquire) == 0 && !thread.is_finished() {
+        let start = |half| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name(thread_name.to_owned())
+                .spawn(move || shared.run(&half))
+                .map_err(Error::refused("start a thread"))
+        };
+        let threads =
+            cpus.halves().into_iter().take(threads).map(start).collect::<Result<Vec<_>, _>>()?;
+        let is_decided = || common.word(L::STATE).load(Ordering::Acquire) != 0;
+        while shared.method.is_none() && !is_decided() && !threads[0].is_finished() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(Self { stop, thread, common: Arc::clone(common), name, late: (L::LATE, L::USED) })
+        Ok(Self { stop, threads, common: Arc::clone(common), name, late: (L::LATE, L::USED) })
     }
 
     /// Detaches the programs, and writes a record of each operation that has not completed. Returns
     /// why operations were not recorded, if a ring or context was used whose operations were not.
     pub fn finish(self, out: &mut RecordWriter) -> Option<String> {
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
-        let ended = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let ended = self
+            .threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let ended = ended.collect::<Result<Vec<_>, _>>();
         let (late, used) = self.late;
         let is_lacking = self.common.word(late).load(Ordering::Acquire) != 0;
         match ended {
             Ok(records) => {
-                for header in records {
+                for header in records.into_iter().flatten() {
                     out.begin(header, RecordSize::Small);
                     out.end();
                 }
@@ -92,46 +111,70 @@ impl OnDemandThread {
     }
 }
 
-/// The work of the thread. Returns the records of the operations that are under way at the end.
-fn run<L: Loader>(
-    loader: &L,
-    common: &Mapped,
-    stop: &OwnedFd,
-    method: Option<&Mutex<StopMethod>>,
-) -> Result<Vec<Header>, Error> {
-    let decide = |state| common.word(L::STATE).store(state, Ordering::SeqCst);
-    let mut method = match method {
-        None => None,
-        Some(method) => {
-            use_realtime_policy();
-            let mut wake = [
-                PollFd::new(stop, PollFlags::IN),
-                PollFd::from_borrowed_fd(loader.alarms().as_fd(), PollFlags::IN),
-            ];
-            while poll(&mut wake, None).is_err() {}
-            if wake[0].revents().contains(PollFlags::IN) {
+/// What the threads of one part share.
+struct Shared<L> {
+    loader: L,
+    common: Arc<Mapped>,
+    /// An eventfd that is readable when the recording ends.
+    stop: OwnedFd,
+    method: Option<SharedStopMethod>,
+    /// Whether one of them does the work.
+    is_begun: AtomicBool,
+}
+
+impl<L: Loader> Shared<L> {
+    /// The work of a thread. Returns the records of the operations that are under way at the end.
+    fn run(&self, half: &CpuSet) -> Result<Vec<Header>, Error> {
+        let mut method = None;
+        if let Some(shared_method) = &self.method {
+            if !self.is_woken(half) {
                 return Ok(Vec::new());
             }
-            Some(method.lock().unwrap_or_else(PoisonError::into_inner))
+            method = Some(shared_method.lock().unwrap_or_else(PoisonError::into_inner));
         }
-    };
-    let is_needed = method.is_some();
-    let all_stopped = method.as_mut().and_then(|method| method.stop_all());
-    if all_stopped.is_some() {
-        decide(LOADING);
+        let is_needed = method.is_some();
+        let all_stopped = method.as_mut().and_then(|method| method.stop_all());
+        if all_stopped.is_some() {
+            self.decide(LOADING);
+        }
+        use_normal_policy();
+        let mut object = MaybeUninit::uninit();
+        let probe = self.loader.load(&mut object).inspect_err(|_| {
+            self.decide(IMPOSSIBLE);
+            if is_needed {
+                self.common.word(L::LATE).store(1, Ordering::SeqCst);
+            }
+        })?;
+        self.decide(ATTACHED);
+        drop(all_stopped);
+        drop(method);
+        let mut stopped = [PollFd::new(&self.stop, PollFlags::IN)];
+        while poll(&mut stopped, None).is_err() {}
+        Ok(L::finish(probe))
     }
-    use_normal_policy();
-    let mut object = MaybeUninit::uninit();
-    let probe = loader.load(&mut object).inspect_err(|_| {
-        decide(IMPOSSIBLE);
-        if is_needed {
-            common.word(L::LATE).store(1, Ordering::SeqCst);
+
+    /// Waits until the programs are needed. Returns whether this thread is to load them: not at the
+    /// end of the recording, nor if the other one does.
+    fn is_woken(&self, half: &CpuSet) -> bool {
+        let everywhere = sched_getaffinity(None);
+        stay_on(half);
+        use_realtime_policy();
+        let alarms = self.loader.shared().alarms.as_fd();
+        let mut wake = [
+            PollFd::new(&self.stop, PollFlags::IN),
+            PollFd::from_borrowed_fd(alarms, PollFlags::IN),
+        ];
+        while poll(&mut wake, None).is_err() {}
+        if wake[0].revents().contains(PollFlags::IN) || self.is_begun.swap(true, Ordering::SeqCst) {
+            return false;
         }
-    })?;
-    decide(ATTACHED);
-    drop(all_stopped);
-    drop(method);
-    let mut stopped = [PollFd::new(stop, PollFlags::IN)];
-    while poll(&mut stopped, None).is_err() {}
-    Ok(L::finish(probe))
+        if let Ok(everywhere) = everywhere {
+            stay_on(&everywhere);
+        }
+        true
+    }
+
+    fn decide(&self, state: u64) {
+        self.common.word(L::STATE).store(state, Ordering::SeqCst);
+    }
 }

@@ -8,7 +8,7 @@ use super::file_data::FileReaders;
 use super::libbpf_error::refused;
 use super::load::{Probe, Scope, load};
 use super::mapped::Mapped;
-use super::on_demand::OnDemandThread;
+use super::on_demand::OnDemand;
 use super::rings::{Consumers, LowWaterMark};
 use super::skel::types::common_state;
 use crate::command::launch;
@@ -47,7 +47,7 @@ struct Watch<'o> {
     /// The threads that read files for the probe.
     files: FileReaders,
     /// The threads that have operations of io_uring and libaio recorded, once they are started.
-    on_demand: Vec<OnDemandThread>,
+    on_demand: Vec<OnDemand>,
     throttle: Option<Throttle>,
     /// The thread that seals ahead.
     sealing: Option<SealAheadThread>,
@@ -109,7 +109,11 @@ pub(super) fn attach(
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
     let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
-    watch.record_operations(None)?;
+    // What the processes have already is recorded from the start.
+    let at_once = pids.iter().any(|pid| procfs::uses_async_io(*pid));
+    if at_once {
+        watch.record_operations(None)?;
+    }
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
@@ -125,7 +129,10 @@ pub(super) fn attach(
         );
     }
     watch.out.flush();
-    watch.throttle(options, None)?;
+    let method = watch.throttle(options, None)?;
+    if !at_once {
+        watch.record_operations(Some(method))?;
+    }
     watch.seal_ahead(options, recording);
     options.on_start.call();
     watch.run();
@@ -244,9 +251,9 @@ impl<'o> Watch<'o> {
     /// or context on, for which they stop the processes by `method`, or at once.
     fn record_operations(&mut self, method: Option<SharedStopMethod>) -> Result<(), Error> {
         let (uring, aio) = self.probe.take_loaders();
-        let uring = OnDemandThread::start(uring, &self.common, method.clone())?;
+        let uring = OnDemand::start(uring, &self.common, method.clone())?;
         self.on_demand.push(uring);
-        self.on_demand.push(OnDemandThread::start(aio, &self.common, method)?);
+        self.on_demand.push(OnDemand::start(aio, &self.common, method)?);
         Ok(())
     }
 

@@ -49,6 +49,15 @@ pub(crate) fn list_children(pid: i32, tid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Returns whether a process has an io_uring instance or a libaio context.
+pub(crate) fn uses_async_io(pid: i32) -> bool {
+    let links = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    let mut targets = links.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    let has_ring = targets.any(|target| target.as_os_str() == "anon_inode:[io_uring]");
+    let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+    has_ring || maps.split(|byte| *byte == b'\n').any(|line| line.ends_with(b"/[aio] (deleted)"))
+}
+
 /// Returns the path of the file that a process executes, or nothing if it cannot be read.
 pub(crate) fn executable_path(tid: i32) -> Vec<u8> {
     std::fs::read_link(format!("/proc/{tid}/exe"))

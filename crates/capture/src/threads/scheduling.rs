@@ -1,4 +1,40 @@
-//! Scheduling policies (sched(7)) of the recorder's own threads.
+//! Scheduling policies and CPUs (sched(7)) of the recorder's own threads.
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The CPUs that the recorder may use. While an eBPF program waits on a CPU, nothing else runs
+/// there, not even a real-time thread. What such a program waits for is done by two threads, one in
+/// each half of the CPUs: one of them is scheduled.
+pub(crate) struct OwnCpus {
+    cpus: Vec<usize>,
+}
+
+impl OwnCpus {
+    /// Returns the CPUs of the calling thread; none if they are not known.
+    pub fn of_thread() -> Self {
+        let set = sched_getaffinity(None).unwrap_or_default();
+        Self { cpus: (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect() }
+    }
+
+    /// Returns whether there is only one.
+    pub fn is_single(&self) -> bool {
+        self.cpus.len() == 1
+    }
+
+    /// Returns the two halves. If there is only one CPU, the second one is empty.
+    pub fn halves(&self) -> [CpuSet; 2] {
+        [0, 1].map(|first| {
+            let mut half = CpuSet::new();
+            self.cpus.iter().skip(first).step_by(2).for_each(|cpu| half.set(*cpu));
+            half
+        })
+    }
+}
+
+/// Makes the calling thread run on these CPUs only. Without one it remains where it may run.
+pub(crate) fn stay_on(cpus: &CpuSet) {
+    let _ = sched_setaffinity(None, cpus);
+}
 
 /// Sets the scheduling policy of thread `tid` (0: the calling thread), with the lowest priority of
 /// that policy. Returns whether that was permitted.

@@ -29,9 +29,10 @@ pub struct Unfinished {
     _lock: OwnedFd,
 }
 
-/// Held by what ends a trace: the thread that gives it its name or removes it, or the one that a
-/// signal wakes, which never lets go.
-type Ending = Arc<Mutex<()>>;
+/// Whether the hidden directory is this process's. Held by what changes that: the thread that makes
+/// the trace and gives it its name or removes it, or the one that a signal wakes, which never lets
+/// go.
+type Ending = Arc<Mutex<bool>>;
 
 impl Unfinished {
     /// Locks a hidden directory beside `to`, inside which a trace can be made. Fails if another
@@ -41,24 +42,25 @@ impl Unfinished {
         name.push(to.file_name().unwrap_or_default());
         name.push(".part");
         let part = to.with_file_name(name);
-        let lock = loop {
-            let held = lock_directory(&part);
-            match held.with_context(|| format!("cannot create {}", part.display()))? {
-                Held::Ours(lock) => break lock,
-                Held::Another => bail!("another process is writing {}", to.display()),
-                Held::Foreign => bail!("{} is another user's", part.display()),
-                Held::Gone => {}
-            }
-        };
         let path = part.join("trace");
-        if let Err(e) = fs::remove_dir_all(&path)
+        // Whoever sees the directory may send a signal at once.
+        let ending = Ending::default();
+        let mut is_ours = ending.lock().unwrap_or_else(PoisonError::into_inner);
+        let signals = remove_on_signal(part.clone(), Arc::clone(&ending));
+        let lock = lock_for(to, &part).inspect_err(|_| {
+            if let Some(signals) = &signals {
+                signals.close();
+            }
+        })?;
+        *is_ours = true;
+        drop(is_ours);
+        let this = Self { part, path, signals, ending, _lock: lock };
+        if let Err(e) = fs::remove_dir_all(&this.path)
             && e.kind() != ErrorKind::NotFound
         {
-            return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+            return Err(e).with_context(|| format!("cannot remove {}", this.path.display()));
         }
-        let ending = Ending::default();
-        let signals = remove_on_signal(part.clone(), ending.clone());
-        Ok(Self { part, path, signals, ending, _lock: lock })
+        Ok(this)
     }
 
     /// Returns where the trace is made until it gets its final name.
@@ -102,6 +104,19 @@ enum Held {
     Gone,
 }
 
+/// Creates and locks the hidden directory `part` for a trace `to`. Fails if it is in use.
+fn lock_for(to: &Path, part: &Path) -> Result<OwnedFd> {
+    loop {
+        let held = lock_directory(part);
+        match held.with_context(|| format!("cannot create {}", part.display()))? {
+            Held::Ours(lock) => return Ok(lock),
+            Held::Another => bail!("another process is writing {}", to.display()),
+            Held::Foreign => bail!("{} is another user's", part.display()),
+            Held::Gone => {}
+        }
+    }
+}
+
 /// Creates and locks the hidden directory. Returns what keeps another process or user from using
 /// it, or `Gone` if it was removed meanwhile and this has to be tried again.
 fn lock_directory(part: &Path) -> io::Result<Held> {
@@ -128,8 +143,8 @@ fn lock_directory(part: &Path) -> io::Result<Held> {
     })
 }
 
-/// Starts a thread that removes the directory when a signal would end this process, and then lets
-/// the signal end it.
+/// Starts a thread that removes the directory, if it is this process's, when a signal would end the
+/// process, and then lets the signal end it.
 fn remove_on_signal(path: PathBuf, ending: Ending) -> Option<signal_hook::iterator::Handle> {
     let ends =
         [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !capture::is_signal_ignored(*signal));
@@ -137,9 +152,9 @@ fn remove_on_signal(path: PathBuf, ending: Ending) -> Option<signal_hook::iterat
     let handle = signals.handle();
     let watch = move || {
         if let Some(signal) = signals.forever().next() {
-            let _held = ending.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_ours = ending.lock().unwrap_or_else(PoisonError::into_inner);
             // What writes into it goes on until we end, but cannot begin new files once it is gone.
-            for _ in 0..50 {
+            for _ in 0..if *is_ours { 50 } else { 0 } {
                 if fs::remove_dir_all(&path).is_ok() || path.symlink_metadata().is_err() {
                     break;
                 }

@@ -112,6 +112,9 @@ impl<T: Default> Processes<T> {
         }
         for i in 0..closed.len() {
             let id = closed[i].file.id;
+            if !self.rings.numbers.contains_key(&id) {
+                continue;
+            }
             let is_open = self
                 .tables
                 .values()

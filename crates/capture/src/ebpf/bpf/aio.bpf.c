@@ -41,14 +41,8 @@ static __always_inline void complete(struct aio_work *w, struct block *b, u64 ri
 	head(s, b->pid, &b->call);
 	s->head.left = bpf_ktime_get_ns();
 	s->head.ret = w->event.res;
-	u32 retry = b->call.retry;
-	if (w->event.res < 0)
-		for (u32 i = 0; i < STEPS; i++)
-			if (p->steps[ENTRY][i].flags & DATA)
-				retry &= ~(1u << i);
-	bool reads_memory = retry || p->count[EXIT];
-	if (retry)
-		again(s, retry);
+	bool reads_memory = b->call.retry || p->count[EXIT];
+	take_put_off(s, p, b->call.retry);
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)

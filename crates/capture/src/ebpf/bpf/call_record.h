@@ -46,6 +46,20 @@ static __always_inline void again(struct scratch *s, u32 retry)
 	flush(s);
 }
 
+/*
+ * Takes the steps of an operation that were put off until its completion, whose result is known; of
+ * one that failed, no data.
+ */
+static __always_inline void take_put_off(struct scratch *s, const struct plan *p, u32 retry)
+{
+	if (s->head.ret < 0)
+		for (u32 i = 0; i < STEPS; i++)
+			if (p->steps[ENTRY][i].flags & DATA)
+				retry &= ~(1u << i);
+	if (retry)
+		again(s, retry);
+}
+
 /* Counts operations that are lost. */
 static __always_inline void lose(u64 count)
 {

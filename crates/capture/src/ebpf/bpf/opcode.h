@@ -18,8 +18,10 @@ enum sqe_field {
 struct opcode {
 	u32 plan;
 	u8 fields[6];
-	u8 returns_bytes; /* its result is a number of bytes */
+	u8 returns_bytes; /* its result is a number of bytes: of argument 2, */
+	u8 vectors;	  /* or of as many vectors as that says */
 	u8 multishot;	  /* it may complete many times */
+	u8 pad[3];
 };
 
 #define OPCODES 256

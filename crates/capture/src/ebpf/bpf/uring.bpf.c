@@ -15,9 +15,10 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile u32 unknown_opcode = 1; /* the plan of opcodes without a row */
-
-/* The last record of an operation. `addr`: where its data are, if the kernel selected the place. */
+/*
+ * The last record of an operation. `addr`: where its data are, if the kernel selected the place.
+ * `flags`: 0, or why its completion was not seen; then nothing that it put into memory is captured.
+ */
 static __always_inline void complete(struct operation *o, s64 result, u64 addr, u8 flags)
 {
 	struct scratch *s = scratch();
@@ -31,23 +32,39 @@ static __always_inline void complete(struct operation *o, s64 result, u64 addr, 
 	s->head.flags |= flags;
 	if (addr)
 		s->head.args[1] = addr;
-	u32 retry = o->call.retry;
-	if (result < 0)
-		for (u32 i = 0; i < STEPS; i++)
-			if (p->steps[ENTRY][i].flags & DATA)
-				retry &= ~(1u << i);
-	if (retry)
-		again(s, retry);
+	take_put_off(s, p, o->call.retry);
 	s->phase = EXIT;
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++) {
 		const struct step *step = &p->steps[EXIT][i];
 		/* The result is no descriptor if the file was opened into the ring. */
 		bool descriptor = step->what == W_IDENTITY && step->arg == RESULT;
-		if (!(flags & BY_CONTRACT) && !(descriptor && o->direct))
+		if (!flags && !(descriptor && o->direct))
 			take_step(i);
 	}
 	call(s);
+}
+
+static long add_length(u32 i, void *ctx)
+{
+	struct scratch *s = scratch();
+	u64 len = 0;
+	if (!s || bpf_probe_read_user(&len, sizeof(len), (void *)(s->vectors.addr + i * 16ULL + 8)))
+		return 1;
+	s->vectors.left += len;
+	return 0;
+}
+
+/* What an operation with these arguments returns if it moves all that it was asked for. */
+static __always_inline u64 asked(struct scratch *s, const struct opcode *of, const u64 args[6])
+{
+	if (!of->returns_bytes)
+		return 0;
+	if (!of->vectors)
+		return args[2];
+	s->vectors = (struct vectors){args[1]};
+	bpf_loop(min(args[2], VECTORS), add_length, 0, 0);
+	return s->vectors.left;
 }
 
 /*
@@ -80,7 +97,7 @@ static __always_inline void begin(struct io_kiocb *req, struct io_ring_ctx *urin
 	o->user_data = sqe->user_data;
 	o->sqe_flags = sqe->flags;
 	o->direct = sqe->file_index != 0;
-	o->returns_bytes = of->returns_bytes;
+	o->asked = sqe->flags & SKIP_SUCCESS ? asked(s, of, o->call.args) : 0;
 	o->multishot = of->multishot;
 	u32 at = of->plan;
 	struct plan *p = bpf_map_lookup_elem(&plans, &at);
@@ -107,20 +124,15 @@ static __always_inline void begin(struct io_kiocb *req, struct io_ring_ctx *urin
 	}
 }
 
-/* What the operation returns if it succeeds and nothing says so. */
-static __always_inline s64 contract(const struct operation *o)
-{
-	return o->returns_bytes ? (s64)o->call.args[2] : 0;
-}
-
-/* A request is used again, so the operation that had it is over. */
+/* A request is used again, so the operation that had it is over, though nothing said so. */
 static __always_inline void end_unreported(struct io_kiocb *req)
 {
 	u64 key = (u64)req;
 	struct operation *o = bpf_map_lookup_elem(&operations, &key);
 	if (!o)
 		return;
-	complete(o, contract(o), 0, BY_CONTRACT);
+	bool skips = o->sqe_flags & SKIP_SUCCESS;
+	complete(o, skips ? o->asked : 0, 0, skips ? BY_CONTRACT : NO_EXIT);
 	bpf_map_delete_elem(&operations, &key);
 }
 
@@ -150,7 +162,7 @@ static __always_inline int submitted(struct io_kiocb *req)
 		return 0;
 	}
 	bool follows = ring->is_chain || new->sqe.flags & AFTER_ALL;
-	ring->is_chain = !!(new->sqe.flags &LINKS);
+	ring->is_chain = (new->sqe.flags &LINKS) != 0;
 	begin(req, uring, new, ring->number, follows);
 	return 0;
 }

@@ -41,12 +41,12 @@ struct {
 	__type(value, struct opcode);
 } opcodes SEC(".maps");
 
-#define SAVED_VECTORS 8
 struct operation {
 	struct thread call;
-	u64 ctx, user_data, addr;
+	u64 ctx, user_data;
+	u64 asked; /* what it returns if it succeeds and does not report that */
 	u32 pid;
-	u8 sqe_flags, direct, returns_bytes, multishot;
+	u8 sqe_flags, direct, multishot, pad;
 };
 
 struct {

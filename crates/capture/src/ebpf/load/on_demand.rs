@@ -6,30 +6,34 @@ mod uring;
 pub(in crate::ebpf) use aio::AioLoader;
 pub(in crate::ebpf) use uring::UringLoader;
 
-use super::{CopyMethod, Scope};
+use super::kernel_types::{KernelTypes, TypesFile};
+use super::{CopyMethod, Scope, plan_maps};
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
 use crate::ebpf::skel::EngineSkel;
+use crate::ebpf::skel::uring::types::opcode;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, OpenObject};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use trace::record::Header;
 
 /// Loads a part of the probe, at any time and in any thread.
-pub(in crate::ebpf) trait Loader: Send + 'static {
+pub(in crate::ebpf) trait Loader: Send + Sync + 'static {
     /// What it records: a name of one word, and one for messages.
     const NAMES: [&'static str; 2];
     /// The offset in `struct common_state` of the word that says whether the part is there.
     const STATE: usize;
-    /// The offset of the word that says whether a ring or context was used before the part was there.
+    /// The offset of the word that says whether a ring or context was used before the part was
+    /// there.
     const LATE: usize;
     /// What is used then, for messages.
     const USED: &'static str;
     /// The programs, loaded and attached until this is dropped.
     type Probe<'o>;
 
-    /// Returns the ring buffer in which the probe says that the part is needed.
-    fn alarms(&self) -> &MapHandle;
+    /// Returns what the part shares with the probe.
+    fn shared(&self) -> &Shared;
 
     /// Loads the programs and attaches them. Fails if the kernel does not accept them.
     fn load<'o>(&self, object: &'o mut MaybeUninit<OpenObject>) -> Result<Self::Probe<'o>, Error>;
@@ -38,12 +42,14 @@ pub(in crate::ebpf) trait Loader: Send + 'static {
     fn finish(probe: Self::Probe<'_>) -> Vec<Header>;
 }
 
-/// What the programs share with the probe.
-struct Shared {
+/// What a part shares with the probe.
+pub(in crate::ebpf) struct Shared {
     /// The maps, by name.
     maps: Vec<(&'static str, MapHandle)>,
-    /// The ring buffer in which the probe says that the programs are needed.
-    alarms: MapHandle,
+    /// The ring buffer in which the probe says that the part is needed.
+    pub alarms: MapHandle,
+    /// The operations that the part records, by opcode.
+    opcodes: Vec<opcode>,
     dynptrs: bool,
     drops: bool,
     scope: u32,
@@ -58,6 +64,7 @@ impl Shared {
         skel: &EngineSkel<'m>,
         alarms: &libbpf_rs::MapMut<'m>,
         more: &[(&'static str, &libbpf_rs::MapMut<'m>)],
+        opcodes: Vec<opcode>,
         (path, drops, scope): (CopyMethod, bool, Scope),
     ) -> Result<Self, Error> {
         let maps = &skel.maps;
@@ -79,6 +86,7 @@ impl Shared {
         Ok(Self {
             maps: maps.collect::<Result<_, Error>>()?,
             alarms: copy(alarms)?,
+            opcodes,
             dynptrs: path == CopyMethod::Dynptr,
             drops,
             scope: scope as u32,
@@ -86,6 +94,27 @@ impl Shared {
             room_bytes: data.room_bytes,
             chunk_bytes: data.chunk_bytes,
         })
+    }
+
+    /// Opens the object of the part. Returns the numbers of the kernel's types that it casts to as
+    /// well, and the file of types, which must live until the object is loaded.
+    fn open<'o, B: SkelBuilder<'o>>(
+        builder: B,
+        kernel: &KernelTypes,
+        object: &'o mut MaybeUninit<OpenObject>,
+    ) -> Result<(B::Output, [u32; 5], TypesFile), Error> {
+        let for_libbpf = TypesFile::new()?;
+        let open = builder
+            .open_opts(for_libbpf.open_options(), object)
+            .map_err(refused("open the eBPF program"))?;
+        let numbers = for_libbpf.fill(kernel, open.open_object())?;
+        Ok((open, numbers.cast_to(), for_libbpf))
+    }
+
+    /// Fills the map of opcodes.
+    fn store_opcodes(&self, map: &impl MapCore) -> Result<(), Error> {
+        let opcodes = plan_maps::numbered().zip(self.opcodes.iter().map(plan_maps::bytes));
+        plan_maps::fill(map, opcodes).map_err(refused("load the table of operations"))
     }
 
     /// Makes the programs use the maps of the probe.

@@ -2,13 +2,12 @@
 
 use crate::Options;
 use crate::ebpf::skel::EngineSkel;
-use crate::ebpf::skel::aio::types as aio_types;
 use crate::ebpf::skel::types;
-use crate::ebpf::skel::uring::types as uring_types;
+use crate::ebpf::skel::uring::types::opcode;
 use crate::options::NUMBER_LIMIT;
 use crate::plans::{LimitedStep, Plans, aio_meaning};
 use abi::plan::{NONE, StepKind};
-use abi::{AIO, Ret, SqeField, URING};
+use abi::{AIO, Arg, Kind, Ret, SqeField, URING};
 use libbpf_rs::{MapCore, MapFlags};
 
 /// The contents of the maps. Plan 0 stands for calls that are not recorded.
@@ -21,9 +20,9 @@ pub(super) struct Tables {
     /// The plan that captures nothing but the registers.
     pub unknown: u32,
     /// The operations of io_uring, by opcode.
-    pub opcodes: Vec<uring_types::opcode>,
+    pub opcodes: Vec<opcode>,
     /// The operations of libaio, by opcode.
-    pub aio_opcodes: Vec<aio_types::opcode>,
+    pub aio_opcodes: Vec<opcode>,
 }
 
 /// The most steps of a plan at one end of a call.
@@ -63,22 +62,18 @@ fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
 }
 
 /// Describes an opcode for the probe. `row` is `None` if the table does not have it.
-fn opcode(row: Option<&abi::Row>, plan: u32) -> uring_types::opcode {
+fn describe_opcode(row: Option<&abi::Row>, plan: u32) -> opcode {
     let raw = [SqeField::Fd, SqeField::Addr, SqeField::Len, SqeField::Off, SqeField::OpFlags];
     let fields = row.and_then(|r| r.operation).map_or(&raw[..], |o| o.fields);
-    let mut opcode = uring_types::opcode { plan, ..Default::default() };
+    let mut opcode = opcode { plan, ..Default::default() };
     for (to, from) in opcode.fields.iter_mut().zip(fields) {
         *to = *from as u8;
     }
+    let is_vector = |a: &Arg| matches!(a.kind, Kind::InIov { .. } | Kind::OutIov { .. });
     opcode.returns_bytes = row.is_some_and(|r| r.spec.ret == Ret::Bytes).into();
+    opcode.vectors = row.is_some_and(|r| r.spec.args.iter().any(is_vector)).into();
     opcode.multishot = row.and_then(|r| r.operation).is_some_and(|o| o.multishot).into();
     opcode
-}
-
-/// Describes an opcode of libaio for the probe.
-fn aio_opcode(row: Option<&abi::Row>, plan: u32) -> aio_types::opcode {
-    let uring_types::opcode { plan, fields, returns_bytes, multishot } = opcode(row, plan);
-    aio_types::opcode { plan, fields, returns_bytes, multishot }
 }
 
 impl Tables {
@@ -87,6 +82,10 @@ impl Tables {
         let plans = Plans::new(options);
         // A plan's number in the maps is its index plus 1; 0 is no plan.
         let place = |found: Option<u32>| found.map_or(0, |at| at + 1);
+        let opcodes = |first: u32, plans: &[Option<u32>]| {
+            let opcodes = (first..).zip(plans);
+            opcodes.map(|(n, plan)| describe_opcode(abi::by_number(n), place(*plan))).collect()
+        };
         let mut variants = Vec::new();
         let mut numbers = Vec::new();
         for number in 0..NUMBER_LIMIT {
@@ -111,14 +110,8 @@ impl Tables {
             variants,
             beyond: place(plans.find_plan(u64::MAX, &[0; 6])),
             unknown: place(Some(crate::plans::REGISTERS_ONLY)),
-            opcodes: (URING..)
-                .zip(plans.by_opcode())
-                .map(|(number, plan)| opcode(abi::by_number(number), place(*plan)))
-                .collect(),
-            aio_opcodes: (AIO..)
-                .zip(plans.by_aio_opcode())
-                .map(|(number, plan)| aio_opcode(abi::by_number(number), place(*plan)))
-                .collect(),
+            opcodes: opcodes(URING, plans.by_opcode()),
+            aio_opcodes: opcodes(AIO, plans.by_aio_opcode()),
         }
     }
 

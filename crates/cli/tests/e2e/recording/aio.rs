@@ -1,6 +1,6 @@
 //! Operations of libaio, which complete without a system call: each is a row with its data.
 
-use crate::harness::place::{Place, number};
+use crate::harness::place::{Place, Watch, number};
 use crate::harness::proof::same_again;
 use crate::harness::run::run;
 use crate::harness::tracee::tracee;
@@ -37,4 +37,22 @@ fn operations_of_libaio_are_rows() {
         assert_eq!(number(&report, "divergences"), 0, "{report:#}");
         assert!(number(&report, "performed") >= 408, "{report:#}");
     });
+}
+
+/// The thread that creates the first context or ring is stopped before it submits to it, on
+/// whichever CPU it runs: no operation comes before the programs that record it.
+#[test]
+fn the_first_operation_is_recorded() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let program = tracee("unseen");
+    for (how, call) in [("aio", "aio_pwrite"), ("ring", "uring_write")] {
+        for turn in 0..10 {
+            let trace = place.trace(&format!("{how}-{turn}"));
+            let argv = [program.to_str().unwrap(), how];
+            run(&mut place.record(&trace, &["--strict"], argv)).ok("record unseen");
+            let rows = place.rows(&trace, &[]);
+            let writes = rows.iter().filter(|row| row["call"] == call).count();
+            assert_eq!(writes, 1, "{how}, turn {turn}");
+        }
+    }
 }

@@ -3,22 +3,22 @@
 use super::{Loader, Shared, configure, values};
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
-use crate::ebpf::load::kernel_types::{KernelTypes, TypesFile};
-use crate::ebpf::load::{CopyMethod, Scope, plan_maps};
+use crate::ebpf::load::kernel_types::KernelTypes;
+use crate::ebpf::load::{CopyMethod, Scope};
 use crate::ebpf::skel::EngineSkel;
-use crate::ebpf::skel::aio::types::{block, opcode};
+use crate::ebpf::skel::aio::types::block;
 use crate::ebpf::skel::aio::{AioSkel, AioSkelBuilder};
 use crate::ebpf::skel::types::common_state;
+use crate::ebpf::skel::uring::types::opcode;
 use crate::records::monotonic_ns;
-use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{MapHandle, OpenObject};
+use libbpf_rs::OpenObject;
+use libbpf_rs::skel::{OpenSkel, Skel};
 use std::mem::{MaybeUninit, offset_of};
 use trace::record::{Header, NO_EXIT, RecordKind};
 
 /// All that is needed to load the programs.
 pub(in crate::ebpf) struct AioLoader {
     shared: Shared,
-    opcodes: Vec<opcode>,
 }
 
 impl AioLoader {
@@ -29,8 +29,9 @@ impl AioLoader {
         options: (CopyMethod, bool, Scope),
     ) -> Result<Self, Error> {
         let maps = &skel.maps;
-        let shared = Shared::new(skel, &maps.aio_alarms, &[("numbers", &maps.numbers)], options)?;
-        Ok(Self { shared, opcodes })
+        let shared =
+            Shared::new(skel, &maps.aio_alarms, &[("numbers", &maps.numbers)], opcodes, options)?;
+        Ok(Self { shared })
     }
 }
 
@@ -41,24 +42,18 @@ impl Loader for AioLoader {
     const USED: &'static str = "a context of libaio";
     type Probe<'o> = AioSkel<'o>;
 
-    fn alarms(&self) -> &MapHandle {
-        &self.shared.alarms
+    fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     fn load<'o>(&self, object: &'o mut MaybeUninit<OpenObject>) -> Result<AioSkel<'o>, Error> {
         let kernel = KernelTypes::open()?;
-        let for_libbpf = TypesFile::new()?;
-        let mut open = AioSkelBuilder::default()
-            .open_opts(for_libbpf.open_options(), object)
-            .map_err(refused("open the eBPF program for libaio"))?;
-        let numbers = for_libbpf.fill(&kernel, open.open_object())?;
+        let (mut open, cast_to, _types) = Shared::open(AioSkelBuilder::default(), &kernel, object)?;
         drop(kernel);
-        configure!(open, self.shared, numbers.cast_to());
+        configure!(open, self.shared, cast_to);
         self.shared.reuse_maps(open.open_object_mut())?;
         let mut skel = open.load().map_err(refused("load the eBPF program for libaio"))?;
-        let opcodes = plan_maps::numbered().zip(self.opcodes.iter().map(plan_maps::bytes));
-        plan_maps::fill(&skel.maps.aio_opcodes, opcodes)
-            .map_err(refused("load the table of operations"))?;
+        self.shared.store_opcodes(&skel.maps.aio_opcodes)?;
         skel.attach().map_err(refused("attach the eBPF program for libaio"))?;
         Ok(skel)
     }

@@ -3,15 +3,15 @@
 use super::{Loader, Shared, configure, values};
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
-use crate::ebpf::load::kernel_types::{KernelTypes, TypesFile};
-use crate::ebpf::load::{CopyMethod, Scope, plan_maps};
+use crate::ebpf::load::kernel_types::KernelTypes;
+use crate::ebpf::load::{CopyMethod, Scope};
 use crate::ebpf::skel::EngineSkel;
 use crate::ebpf::skel::types::common_state;
 use crate::ebpf::skel::uring::types::{opcode, operation};
 use crate::ebpf::skel::uring::{UringSkel, UringSkelBuilder};
 use crate::records::monotonic_ns;
-use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{MapHandle, OpenObject};
+use libbpf_rs::OpenObject;
+use libbpf_rs::skel::{OpenSkel, Skel};
 use std::mem::{MaybeUninit, offset_of};
 use trace::record::{BY_CONTRACT, Header, NO_EXIT, RecordKind};
 
@@ -24,7 +24,6 @@ const SKIP_SUCCESS: u8 = 1 << 6;
 /// All that is needed to load the programs.
 pub(in crate::ebpf) struct UringLoader {
     shared: Shared,
-    opcodes: Vec<opcode>,
 }
 
 impl UringLoader {
@@ -36,8 +35,8 @@ impl UringLoader {
     ) -> Result<Self, Error> {
         let maps = &skel.maps;
         let more = [("uring_scope", &maps.uring_scope)];
-        let shared = Shared::new(skel, &maps.uring_alarms, &more, options)?;
-        Ok(Self { shared, opcodes })
+        let shared = Shared::new(skel, &maps.uring_alarms, &more, opcodes, options)?;
+        Ok(Self { shared })
     }
 }
 
@@ -48,18 +47,15 @@ impl Loader for UringLoader {
     const USED: &'static str = "a ring of io_uring";
     type Probe<'o> = UringSkel<'o>;
 
-    fn alarms(&self) -> &MapHandle {
-        &self.shared.alarms
+    fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     fn load<'o>(&self, object: &'o mut MaybeUninit<OpenObject>) -> Result<UringSkel<'o>, Error> {
         let kernel = KernelTypes::open()?;
-        let for_libbpf = TypesFile::new()?;
-        let mut open = UringSkelBuilder::default()
-            .open_opts(for_libbpf.open_options(), object)
-            .map_err(refused("open the eBPF program for io_uring"))?;
-        let numbers = for_libbpf.fill(&kernel, open.open_object())?;
-        configure!(open, self.shared, numbers.cast_to());
+        let (mut open, cast_to, _types) =
+            Shared::open(UringSkelBuilder::default(), &kernel, object)?;
+        configure!(open, self.shared, cast_to);
         let new_submit = kernel.have_name("btf_trace_io_uring_submit_req");
         let completion = kernel.tracepoint_arguments("io_uring_complete");
         let with_completion = completion == Some(ARGUMENTS_WITH_COMPLETION);
@@ -70,9 +66,7 @@ impl Loader for UringLoader {
         open.progs.on_complete_old.set_autoload(!with_completion);
         self.shared.reuse_maps(open.open_object_mut())?;
         let mut skel = open.load().map_err(refused("load the eBPF program for io_uring"))?;
-        let opcodes = plan_maps::numbered().zip(self.opcodes.iter().map(plan_maps::bytes));
-        plan_maps::fill(&skel.maps.opcodes, opcodes)
-            .map_err(refused("load the table of operations"))?;
+        self.shared.store_opcodes(&skel.maps.opcodes)?;
         skel.attach().map_err(refused("attach the eBPF program for io_uring"))?;
         Ok(skel)
     }
@@ -91,7 +85,6 @@ impl Loader for UringLoader {
 fn record(operation: &operation, left: u64) -> Header {
     let call = &operation.call;
     let unreported = operation.sqe_flags & SKIP_SUCCESS != 0;
-    let ret = if operation.returns_bytes != 0 { call.args[2] as i64 } else { 0 };
     Header {
         kind: RecordKind::Call as u8,
         flags: if unreported { BY_CONTRACT } else { NO_EXIT },
@@ -100,7 +93,7 @@ fn record(operation: &operation, left: u64) -> Header {
         nr: call.nr,
         entered: call.entered,
         left,
-        ret: if unreported { ret } else { 0 },
+        ret: if unreported { operation.asked as i64 } else { 0 },
         args: call.args,
         ..Header::default()
     }
