@@ -229,6 +229,19 @@ def production(runs):
                 runs,
                 limit=1.05,
             )
+    for mode in ("randread", "randwrite"):
+        table(
+            f"(c) fio {mode}, 4 KiB, O_DIRECT, io_uring of depth 16",
+            [*fio(mode, 1), "--ioengine=io_uring", "--iodepth=16", "--number_ios=60000"],
+            runs,
+            limit=1.10,
+        )
+    table(
+        "(c) fio randread, 4 KiB, of a mapping that is not written to",
+        [*fio("randread", 1), "--ioengine=mmap", "--direct=0", "--number_ios=2000000"],
+        runs,
+        limit=1.01,
+    )
     table(
         "(d) sqlite3, 10,000 inserts in transactions of 100",
         ["/usr/bin/sqlite3", "t.db"],

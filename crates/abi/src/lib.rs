@@ -20,10 +20,12 @@ pub use layout::{Field, FieldKind, Form, Layout};
 pub use plan::{Plan, Step};
 pub use print::{errno_name, errno_of};
 pub use row::{
-    AIO, AIO_OPCODES, AioUse, OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES,
+    AIO, AIO_OPCODES, AioUse, MAPPINGS, OPERATIONS, Operation, SqeField, SqeWord, URING,
+    URING_OPCODES,
 };
 pub use row::{CallSpec, Class, Copies, CopyEnd, CopyOffset, Effect, Groups, Replay, Ret, Row};
-pub use row::{UnrecordedEffect, Uses, argument_indices, registered_file, registered_index};
+pub use row::{UnrecordedEffect, Uses, argument_indices};
+pub use row::{mapped_file, mapping_number, registered_file, registered_index};
 pub use table::{Arch, by_name, by_number, operations, rows, spec, table};
 
 /// The value of a `dirfd` argument that means the working directory.

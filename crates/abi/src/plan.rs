@@ -86,6 +86,9 @@ pub const ROOT_DIRECTORY: u8 = 252;
 /// In a payload's argument: the number of the ring of io_uring that the call created (`u32`). It is
 /// no step of a plan.
 pub const RING: u8 = 251;
+/// In a payload's argument: the number of the shared mapping that the call created (`u32`), stores
+/// through which have rows ([`crate::MAPPINGS`]). It is no step of a plan.
+pub const MAPPING: u8 = 250;
 
 /// In [`Step::flags`]: the bytes are data that the call transferred.
 pub const DATA: u8 = 1;

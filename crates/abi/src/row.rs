@@ -8,8 +8,8 @@ mod uses;
 
 pub use groups::Groups;
 pub use operation::{
-    AIO, AIO_OPCODES, OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES,
-    registered_file, registered_index,
+    AIO, AIO_OPCODES, MAPPINGS, OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES,
+    mapped_file, mapping_number, registered_file, registered_index,
 };
 pub use unrecorded::UnrecordedEffect;
 pub use uses::{Uses, argument_indices};
@@ -152,6 +152,13 @@ pub enum Effect {
     /// The files of a ring of io_uring become those whose descriptors are in the array of argument
     /// 2, or none if the call has no such argument. Argument 0 is the ring.
     RegisterFiles,
+    /// The mappings in the range from argument 0, argument 1 bytes long, are moved or get another
+    /// length.
+    MoveMapping,
+    /// What was stored through shared mappings is to reach the disk.
+    SyncMapping,
+    /// Nothing is stored any more through the shared mapping whose file is argument 0.
+    EndMapping,
     /// The file in argument 0 gets the content of the file in argument `from`, by sharing extents.
     Clone { from: u8 },
 }

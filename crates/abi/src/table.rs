@@ -119,8 +119,9 @@ static TABLE: &[Row] = &[
             addr("new_addr"),
         ],
     )
-    .returns(Ret::Addr),
-    mem(X::msync, &[addr("start"), size("len"), fl("flags", &fp::MSYNC)]),
+    .returns(Ret::Addr)
+    .does(Effect::MoveMapping),
+    mem(X::msync, &[addr("start"), size("len"), fl("flags", &fp::MSYNC)]).does(Effect::SyncMapping),
     mem(X::mincore, &[addr("start"), size("len"), addr("vec")]),
     mem(X::madvise, &[addr("start"), size("len_in"), fl("behavior", &fp::MADV)]),
     ipc(X::shmget, &[hex("key"), size("size"), hex("shmflg")])

@@ -10,6 +10,7 @@ mod command;
 mod ebpf;
 mod error;
 mod inspect;
+mod mapped_files;
 mod options;
 mod plans;
 mod ptrace;

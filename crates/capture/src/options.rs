@@ -17,6 +17,17 @@ pub enum DataLimit {
     Bytes(u64),
 }
 
+impl DataLimit {
+    /// Returns how many bytes of each buffer that the program writes are recorded at most.
+    pub fn of_writes(self) -> u64 {
+        match self {
+            Self::All | Self::Writes => u64::MAX,
+            Self::None => 0,
+            Self::Bytes(n) => n,
+        }
+    }
+}
+
 /// A set of system call numbers.
 #[derive(Clone, Debug)]
 pub struct CallSet {

@@ -1,8 +1,9 @@
 //! The capture plans of all system calls. They are made once, so that a call costs one lookup.
 
+use crate::mapped_files::{MappingUse, mapping_use};
 use crate::options::{DataLimit, NUMBER_LIMIT, Options};
 use abi::plan::{DATA, Plan, Step, StepKind, When};
-use abi::{AIO, AIO_OPCODES, AioUse, CallSpec, Effect, Kind, URING, URING_OPCODES};
+use abi::{AIO, AIO_OPCODES, AioUse, CallSpec, Effect, Kind, MAPPINGS, URING, URING_OPCODES};
 
 /// A step of a plan, with the limit that [`Options::data`] sets.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct CapturePlan {
     pub exit: Box<[LimitedStep]>,
     /// The argument that is the descriptor the call works on, if there is one.
     pub fd: Option<u8>,
+    /// What the call means to mapped files.
+    pub mapping: Option<MappingUse>,
 }
 
 impl CapturePlan {
@@ -59,6 +62,7 @@ impl CapturePlan {
             entry: plan.entry.iter().map(add_limit).collect(),
             exit: plan.exit.iter().map(add_limit).collect(),
             fd: spec.uses.fd,
+            mapping: mapping_use(spec),
         }
     }
 }
@@ -182,6 +186,9 @@ impl Plans {
         };
         let by_opcode = (URING..URING + URING_OPCODES).map(&mut plan_of_operation).collect();
         let by_aio_opcode = (AIO..AIO + AIO_OPCODES).map(&mut plan_of_operation).collect();
+        if !options.calls.contains(MAPPINGS) {
+            plans.iter_mut().for_each(|plan| plan.mapping = None);
+        }
         let records_unlisted = options.calls.contains(u32::MAX);
         Self { plans, by_number, by_opcode, by_aio_opcode, records_unlisted }
     }

@@ -226,6 +226,9 @@ fn follow(
             }
         }
     }
+    for (file, why) in unrecorded.open_mappings() {
+        facts.mark_uncertain(&file, why);
+    }
     facts.explain_errors();
     facts.covered = processes.mount_points();
     Ok((facts, unrecorded))

@@ -28,8 +28,8 @@ mod unrecorded;
 
 pub use arguments::{Operands, PerArgument};
 pub use calls::mounting::ReadLink;
-pub use mounts::Mounts;
 pub use mounts::namespace::{MountNamespace, MountView, Resolved};
+pub use mounts::{Mounts, is_virtual_magic};
 pub use paths::{lexical, parent};
 pub use procfs_links::{LinkRoute, LinkTarget};
 pub use state::file::{Descriptor, Directory, Inode, OpenFile};
@@ -91,6 +91,8 @@ pub struct Processes<T = ()> {
     links: Links,
     rings: Rings<T>,
     buffers: Buffers,
+    /// The files behind shared mappings, by the numbers of these. The descriptors stay open.
+    mappings: HashMap<u32, Arc<Descriptor<T>>>,
     next: u64,
     /// How many calls and events it has been told of, returns counted apart.
     step: u64,
@@ -115,6 +117,7 @@ impl<T: Default> Processes<T> {
             links: Links::default(),
             rings: Rings::default(),
             buffers: Buffers::default(),
+            mappings: HashMap::default(),
             threads: Threads::default(),
             tables: HashMap::default(),
             groups: HashMap::default(),

@@ -50,7 +50,7 @@ const VIRTUAL_TYPES: &[&str] = &[
 ];
 
 /// Returns whether a file system with this `f_type` generates its files, as procfs does.
-pub(crate) fn is_virtual_magic(magic: u32) -> bool {
+pub fn is_virtual_magic(magic: u32) -> bool {
     VIRTUAL_MAGIC.contains(&magic)
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod file;
+pub(crate) mod mappings;
 pub(crate) mod rings;
 pub(crate) mod table;
 pub(crate) mod threads;

@@ -6,7 +6,7 @@
 //! that only made a ring is not told.
 
 use crate::{Descriptor, OpenFile, Operands, Processes};
-use abi::{AIO, AioUse, CallSpec, Effect, Kind, URING, UnrecordedEffect};
+use abi::{AIO, AioUse, CallSpec, Effect, Kind, MAPPINGS, URING, UnrecordedEffect, mapping_number};
 use ahash::{HashMap, HashSet};
 use linux_raw_sys::general;
 use linux_raw_sys::general::O_ACCMODE;
@@ -45,6 +45,8 @@ type Mapping = (Range<u64>, Arc<OpenFile>);
 pub struct Unrecorded {
     /// Descriptor tables of processes that have begun operations of rings.
     tables: HashSet<u32>,
+    /// Files behind shared mappings whose stores have rows, by the mappings' numbers.
+    recorded_mappings: HashMap<u32, Arc<OpenFile>>,
     /// Shared mappings of each process that cannot be written, of files that can.
     mappings: HashMap<u32, Vec<Mapping>>,
     /// Operations that were begun.
@@ -73,7 +75,7 @@ impl Unrecorded {
             self.are_rings_recorded = true;
             self.rows += 1;
         }
-        if call.nr >= AIO {
+        if (AIO..MAPPINGS).contains(&call.nr) {
             self.are_blocks_recorded = true;
             *self.begun_blocks.entry(call.tid).or_default() += 1;
         }
@@ -117,6 +119,10 @@ impl Unrecorded {
     ) -> Files {
         let Some(spec) = call.spec().filter(|_| call.succeeded()) else { return Vec::new() };
         self.are_rings_announced |= call.created_ring().is_some();
+        if spec.effect == Effect::EndMapping {
+            let number = mapping_number(call.args[0] as i32);
+            number.and_then(|number| self.recorded_mappings.remove(&number));
+        }
         match spec.unrecorded {
             UnrecordedEffect::Nothing if self.tables.is_empty() || operands.opened.is_empty() => {
                 Vec::new()
@@ -173,6 +179,17 @@ impl Unrecorded {
                 Vec::new()
             }
         }
+    }
+
+    /// Returns whether stores can change the file now that have rows later.
+    pub fn is_mapped(&self, file: &OpenFile) -> bool {
+        self.recorded_mappings.values().any(|mapped| mapped.inode.key == file.inode.key)
+    }
+
+    /// Returns the files behind mappings whose stores were to be recorded and that have not ended,
+    /// at the end of the trace.
+    pub fn open_mappings(&self) -> Files {
+        self.recorded_mappings.values().map(|file| (file.clone(), BY_STORES)).collect()
     }
 
     /// Forgets the mappings of a process that has replaced its program.
@@ -251,6 +268,10 @@ impl Unrecorded {
         let Some(file) = operands.fds[4].as_ref().filter(|_| shared).and_then(writable_file) else {
             return Vec::new();
         };
+        if let Some(number) = call.created_mapping() {
+            self.recorded_mappings.insert(number, file);
+            return Vec::new();
+        }
         if call.args[2] & PROT_WRITE != 0 {
             return vec![(file, BY_STORES)];
         }

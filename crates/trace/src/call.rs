@@ -163,6 +163,12 @@ impl Call {
         let number = self.payload(abi::plan::RING, PayloadKind::Bytes)?;
         Some(u32::from_le_bytes(*number.bytes.as_slice().first_chunk()?))
     }
+    /// Returns the number of the shared mapping that the call created, if what is stored through it
+    /// is recorded; else `None`.
+    pub fn created_mapping(&self) -> Option<u32> {
+        let number = self.payload(abi::plan::MAPPING, PayloadKind::Bytes)?;
+        Some(u32::from_le_bytes(*number.bytes.as_slice().first_chunk()?))
+    }
     /// Returns the first payload of this argument and kind, or `None`. If the argument was read at
     /// entry and at exit, this is the payload from the entry.
     pub fn payload(&self, arg: u8, kind: PayloadKind) -> Option<&Payload> {

@@ -2,7 +2,7 @@
 
 use super::{brief, field, put};
 use crate::layout::{Brief, Style};
-use crate::{Field, FieldKind, Flags, Kind, Layout, registered_index};
+use crate::{Field, FieldKind, Flags, Kind, Layout, mapping_number, registered_index};
 use linux_raw_sys::general as raw;
 
 /// Appends the value of an argument that is not dereferenced, by its kind.
@@ -11,6 +11,7 @@ pub fn scalar(kind: Kind, raw: u64, out: &mut String) {
         Kind::Fd | Kind::DirFd if let Some(index) = registered_index(raw as i32) => {
             put!(out, "registered:{index}");
         }
+        Kind::Fd if let Some(number) = mapping_number(raw as i32) => put!(out, "mapped:{number}"),
         Kind::Int | Kind::Fd | Kind::Pid | Kind::Uid | Kind::Gid => put!(out, "{}", raw as i32),
         Kind::DirFd if raw as i32 == crate::AT_FDCWD => out.push_str("AT_FDCWD"),
         Kind::DirFd => put!(out, "{}", raw as i32),

@@ -15,6 +15,9 @@ pub const URING_OPCODES: u32 = 256;
 pub const AIO: u32 = URING + URING_OPCODES;
 /// How many opcodes libaio has (`IOCB_CMD_PWRITEV` is the last).
 pub const AIO_OPCODES: u32 = 9;
+/// The number of the row that says what a program stored through a shared mapping of a file; the
+/// next one ends the mapping.
+pub const MAPPINGS: u32 = AIO + AIO_OPCODES;
 
 /// A field of `struct io_uring_sqe`, from which an argument is taken; or the field of
 /// `struct iocb` that means the same: `aio_fildes`, `aio_offset`, `aio_buf`, `aio_nbytes` and
@@ -103,6 +106,25 @@ pub const fn registered_index(fd: i32) -> Option<u32> {
     if fd < i32::MIN + MOST { Some(fd.wrapping_sub(i32::MIN) as u32) } else { None }
 }
 
+/// Mapped files have the descriptor arguments from here on: above registered files, and below what
+/// the kernel uses.
+const FIRST_MAPPED: i32 = i32::MIN + (1 << 20);
+/// So many shared mappings can be told apart.
+const MAPPED: u32 = 1 << 30;
+
+/// Returns the value of a descriptor argument that means the file behind shared mapping `number`,
+/// counted from 1 in each recording.
+pub const fn mapped_file(number: u32) -> i32 {
+    FIRST_MAPPED + (number % MAPPED) as i32
+}
+
+/// Returns the number of the shared mapping whose file a descriptor argument means, or `None` if it
+/// is another descriptor.
+pub const fn mapping_number(fd: i32) -> Option<u32> {
+    let number = fd.wrapping_sub(FIRST_MAPPED);
+    if number > 0 && (number as u32) < MAPPED { Some(number as u32) } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +135,12 @@ mod tests {
         assert_eq!(registered_index(registered_file(0)), Some(0));
         for fd in [0, 3, -1, crate::AT_FDCWD, i32::MAX] {
             assert_eq!(registered_index(fd), None);
+            assert_eq!(mapping_number(fd), None);
         }
+        for number in [1, 77, MAPPED - 1] {
+            assert_eq!(mapping_number(mapped_file(number)), Some(number));
+            assert_eq!(registered_index(mapped_file(number)), None);
+        }
+        assert_eq!(mapping_number(registered_file((1 << 20) - 1)), None);
     }
 }

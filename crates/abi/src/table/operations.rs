@@ -1,5 +1,5 @@
-//! Rows of operations that are not system calls: those of io_uring, by opcode (Linux 6.18), and
-//! those of libaio.
+//! Rows of operations that are not system calls: those of io_uring, by opcode (Linux 6.18), those of
+//! libaio, and what is stored through shared mappings of files.
 //!
 //! An operation that does what a system call does has that call's arguments, in its order, and
 //! differs only in where they come from: a field of `struct io_uring_sqe` or `struct iocb` each.
@@ -10,7 +10,7 @@ use crate::kind::{Arg, Len as Length};
 use crate::layout::*;
 use crate::row::SqeField::{self, *};
 use crate::row::{
-    AIO, CallSpec, Class, Effect, Groups, Operation, Ret, Row, URING, UnrecordedEffect,
+    AIO, CallSpec, Class, Effect, Groups, MAPPINGS, Operation, Ret, Row, URING, UnrecordedEffect,
 };
 use linux_raw_sys::io_uring::io_uring_op::{self, *};
 use syscalls::x86_64::Sysno as X;
@@ -97,6 +97,11 @@ const fn aio_operation(opcode: u32, row: Row) -> Row {
         operation.call_at_own_offset = None;
     }
     row
+}
+
+/// Gives a row the number of what is known of shared mappings, counted from 0.
+const fn of_mapping(index: u32, row: Row) -> Row {
+    Row { number: MAPPINGS + index, groups: D.or(Groups::MEMORY), ..row }
 }
 
 /// Says that one submission may complete many times.
@@ -304,8 +309,14 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     ),
     numbered_like(AIO + 7, "aio_preadv", X::preadv2, VECTORS),
     numbered_like(AIO + 8, "aio_pwritev", X::pwritev2, VECTORS),
+    of_mapping(0, aio_operation(0, buffer(IORING_OP_WRITE, "mmap_write", STORE, WRITES).changes())),
+    of_mapping(1, only_recorded(IORING_OP_NOP, "mmap_end", Class::Memory, FD, NO_FIELDS))
+        .does(Effect::EndMapping),
 ];
 
+const STORE: &[Arg] = &[fd("fd"), input("buf", by(2), &DATA), size("count"), pos("pos")];
+const NO_FIELDS: &[SqeField] = &[];
+const FD: &[Arg] = &[fd("fd")];
 const NR: &[Arg] = &[uint("nr")];
 /// The arguments of splice and tee, with offsets by value.
 const SPLICE: &[Arg] = &[

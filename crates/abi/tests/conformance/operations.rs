@@ -1,7 +1,7 @@
 //! Operations of io_uring: against the running kernel's opcodes.
 
 use crate::btf::Btf;
-use abi::{SqeField, URING};
+use abi::{MAPPINGS, SqeField, URING};
 
 #[test]
 fn every_opcode_of_the_running_kernel_has_its_row() {
@@ -20,7 +20,7 @@ fn every_opcode_of_the_running_kernel_has_its_row() {
 
 #[test]
 fn each_argument_comes_from_a_field() {
-    for row in abi::operations() {
+    for row in abi::operations().iter().filter(|row| row.number < MAPPINGS) {
         let Some(operation) = row.operation else { continue };
         let arguments = row.spec.args.len();
         // An argument that a system call has and an operation has not is 0.

@@ -9,6 +9,8 @@
 //! checked. Nothing else runs on a CPU whose call waits, so there are two threads on different
 //! CPUs, with a real-time policy if that is permitted.
 
+mod mapped_requests;
+
 use super::libbpf_error::refused;
 use super::load::Probe;
 use super::mapped::Mapped;
@@ -18,6 +20,7 @@ use crate::inspect::moved_data::FileRange;
 use crate::records::{PayloadSink, PayloadSpec, RecordSize, RecordWriter};
 use crate::threads::scheduling::{OwnCpus, stay_on, use_normal_policy, use_realtime_policy};
 use libbpf_rs::{MapHandle, RingBufferBuilder};
+use mapped_requests::MappedByScope;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
@@ -65,6 +68,8 @@ struct Shared {
     order: Mutex<RequestOrder>,
     /// Held while a journal is written.
     disk: Mutex<()>,
+    /// The files that recorded processes have mapped.
+    mapped: Mutex<MappedByScope>,
 }
 
 /// Which requests have been answered. Requests are taken in the order in which they were made.
@@ -96,11 +101,13 @@ impl FileReaders {
     /// How many journals (and threads) there are.
     pub const JOURNALS: usize = 2;
 
-    /// Starts the threads. `common` is the map of that name.
+    /// Starts the threads. `common` is the map of that name. Of what is stored through a mapping at
+    /// once, `store_limit` bytes are recorded at most.
     pub fn start(
         probe: &Probe<'_>,
         common: &Arc<Mapped>,
         journals: Vec<Journal>,
+        store_limit: u64,
     ) -> Result<Self, Error> {
         let stopped = eventfd(0, EventfdFlags::CLOEXEC)
             .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
@@ -110,6 +117,7 @@ impl FileReaders {
             common: Arc::clone(common),
             order: Mutex::default(),
             disk: Mutex::new(()),
+            mapped: Mutex::new(MappedByScope::new(probe, store_limit)?),
         });
         let cpus = OwnCpus::of_thread();
         let file_wait_ns = if cpus.is_single() { 0 } else { NORMAL_WAIT_NS };
@@ -164,7 +172,12 @@ fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWr
             // SAFETY: as many bytes of a struct of numbers.
             let request = unsafe { bytes.as_ptr().cast::<request>().read_unaligned() };
             let name = Path::new(OsStr::from_bytes(&bytes[size_of::<request>()..]));
-            serve_request(&request, name, &mut out.borrow_mut());
+            if request.how & mapped_requests::ANY == 0 {
+                serve_request(&request, name, &mut out.borrow_mut());
+            } else {
+                let mut files = shared.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+                mapped_requests::serve(&request, name, &mut files, &mut out.borrow_mut());
+            }
         }
         shared.common.word(offset_of!(common_state, served)).fetch_add(1, Ordering::Release);
         answered.set(answered.get() + 1);
@@ -180,6 +193,10 @@ fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWr
         {
             let mut order = order();
             let _ = ring.consume();
+            if last {
+                let mut files = shared.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+                files.files.finish(&mut out.borrow_mut());
+            }
             order.note_taken(index, answered.take());
         }
         let disk = if last {

@@ -212,6 +212,7 @@ impl<'o> Watch<'o> {
             &probe,
             &common,
             (after..after + FileReaders::JOURNALS).map(journal).collect::<Result<_, _>>()?,
+            options.data.of_writes(),
         )?;
         let handlers = Handlers::install();
         Ok(Self {

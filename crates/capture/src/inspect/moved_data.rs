@@ -108,6 +108,10 @@ impl FileRange {
             .or_else(|| check(if write_only { duplicate(pid, fd) } else { reopen(tid, fd) }))
             .or_else(|| check(named()))
     }
+    /// Returns the file.
+    pub fn into_file(self) -> File {
+        self.file
+    }
     /// Returns how many bytes the file has from here on.
     pub fn remaining(&self) -> u64 {
         self.end.saturating_sub(self.from)
@@ -141,7 +145,7 @@ fn duplicate(pid: i32, fd: i32) -> Option<OwnedFd> {
 }
 
 /// Opens the file of a descriptor of another process for reading, if it is a regular file.
-fn reopen(tid: i32, fd: i32) -> Option<OwnedFd> {
+pub(crate) fn reopen(tid: i32, fd: i32) -> Option<OwnedFd> {
     let path = format!("/proc/{tid}/fd/{fd}");
     // Opening a FIFO or a device could block or have side effects.
     if !std::fs::metadata(&path).ok()?.is_file() {

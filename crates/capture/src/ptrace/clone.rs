@@ -74,6 +74,11 @@ fn flags_location(arch: u32, number: u64) -> Option<FlagsLocation> {
 }
 
 impl CloneCall {
+    /// Returns whether the new thread or process shares its memory with the one that makes it.
+    pub fn shares_memory(&self) -> bool {
+        self.flags & libc::CLONE_VM as u64 != 0
+    }
+
     /// Makes a call with these flags, of which nothing has been reported or patched.
     pub fn new(flags: u64, entered: u64) -> Self {
         Self { flags, entered, reported: false, patched: None }

@@ -3,6 +3,7 @@
 mod attach;
 mod calls;
 mod fork_exec_exit;
+mod mappings;
 
 use super::affinity::{BackgroundSealer, CpuAffinity};
 use super::aio::AioTracker;
@@ -12,6 +13,7 @@ use super::steps::Scratch;
 use super::stopped::{CallInfo, ResumeUntil, Stop, Stopped, WaitMode, WaitResult, wait_for_tracee};
 use super::thread::{Phase, Thread};
 use crate::inspect::open_files::OpenFiles;
+use crate::mapped_files::MappedFiles;
 use crate::plans::Plans;
 use crate::records::{RecordWriter, monotonic_ns};
 use crate::signals::{EndRequests, Handlers, stop_recorder};
@@ -51,6 +53,9 @@ pub(super) struct Tracer {
     pub handlers: Handlers,
     /// Operations of libaio that are under way.
     pub aio: AioTracker,
+    /// Files that are mapped shared, and how many mappings of files were created.
+    pub mapped: MappedFiles,
+    pub mappings: u32,
     /// How a thread is resumed that is in no call to be recorded.
     pub default_resume: ResumeUntil,
     /// The command's process, or the only one that was attached to.
@@ -90,6 +95,8 @@ impl Tracer {
             any_filtered: false,
             attaching: HashMap::new(),
             out: RecordWriter::new(journal),
+            mapped: MappedFiles::new(options.data.of_writes()),
+            mappings: 0,
             plans: Plans::new(options),
             scratch: Scratch::new(),
             info: CallInfo::default(),
@@ -337,6 +344,7 @@ impl Tracer {
             self.write_unfinished_call(&mut thread);
         }
         self.aio.finish(&mut self.out);
+        self.mapped.finish(&mut self.out);
         drop(self.affinity);
         drop(self.handlers);
         let journal_error = self.out.finish();

@@ -9,6 +9,7 @@ pub mod endings;
 pub mod filtered;
 pub mod killed;
 pub mod limits;
+pub mod mapped;
 pub mod starting;
 pub mod unseen;
 pub mod uring;

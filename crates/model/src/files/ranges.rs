@@ -9,14 +9,15 @@ pub struct Ranges(RangeSet<u64>);
 impl Ranges {
     /// Adds the range `start..end`.
     pub fn insert(&mut self, start: u64, end: u64) {
-        if start < end {
+        // Most is written where something was written before, which is quick to see.
+        if !self.covers(start, end) {
             self.0.insert(start..end);
         }
     }
 
     /// Removes the range `start..end`.
     pub fn remove(&mut self, start: u64, end: u64) {
-        if start < end {
+        if start < end && !self.0.is_empty() {
             self.0.remove(start..end);
         }
     }

@@ -151,7 +151,10 @@ impl<T: Default> Processes<T> {
             | Effect::DupTo { .. }
             | Effect::Fork
             | Effect::Exec => {}
-            Effect::Exit | Effect::ExitGroup | Effect::Map | Effect::Clone { .. } => {}
+            Effect::Map => self.note_mapping(call, operands),
+            Effect::EndMapping => self.end_mapping(call, operands),
+            Effect::Exit | Effect::ExitGroup | Effect::Clone { .. } => {}
+            Effect::MoveMapping | Effect::SyncMapping => {}
         }
     }
 

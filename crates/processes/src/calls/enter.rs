@@ -19,9 +19,15 @@ impl<T: Default> Processes<T> {
     /// Returns what the arguments of a call that is being entered refer to. A close removes its
     /// descriptor from the table now.
     pub fn enter(&mut self, call: &Call) -> Operands<T> {
-        self.ensure_thread(call.pid, call.tid);
         self.step += 1;
         let mut operands = Operands { step: self.step, umask: 0o022, ..Operands::default() };
+        if let Some(mapped) = self.find_mapped(call) {
+            operands.status[0] = mapped.file.status();
+            operands.fds[0] = Some(mapped);
+            operands.offset = call.spec().and_then(|spec| explicit_position(call, spec));
+            return operands;
+        }
+        self.ensure_thread(call.pid, call.tid);
         let Some(spec) = call.spec() else { return operands };
         self.bind_operands(call, spec, &mut operands, true);
         if !call.was_executed() {

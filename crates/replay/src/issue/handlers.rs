@@ -92,7 +92,9 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
         Effect::Pair { .. } => Err("ipc"),
         Effect::Receive => Err("network"),
         Effect::Fetch { .. } => Err("process"),
-        Effect::Map => Err("memory"),
+        Effect::Map | Effect::MoveMapping | Effect::SyncMapping | Effect::EndMapping => {
+            Err("memory")
+        }
         Effect::RegisterFiles | Effect::Aio(_) => Err("async"),
     }
 }

@@ -2,6 +2,7 @@
 /* Entries and exits. */
 #pragma once
 #include "call_record.h"
+#include "mapped.h"
 #include "on_demand.h"
 #include "registers.h"
 #include "scope.h"
@@ -73,6 +74,8 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	t->fd_snapshot = (struct fd_snapshot){};
 	if (!p || !s)
 		return 0;
+	if (p->mapping && !t->launching)
+		look_before(task, p);
 	if (p->fd < 6)
 		take_fd_snapshot(task, (s32)t->args[p->fd], &t->fd_snapshot);
 	if (!p->count[ENTRY])
@@ -202,6 +205,10 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
 		take_step(i);
+	if (p->mapping == MAP_FILE && !failed(s))
+		begin_mapping();
 	call(s);
+	if (p->mapping)
+		look_after(task, t, p);
 	return 0;
 }

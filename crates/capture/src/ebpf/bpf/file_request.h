@@ -47,15 +47,15 @@ static long is_served(u32 i, void *ctx)
  * but not for ever. A thread that is held keeps its CPU, which user space may need, and another
  * thread that is held may keep the other one. So a thread is held for a short time after the call,
  * and again before each of its next calls, for a second in all (for two until operations of
- * io_uring or libaio can be recorded).
+ * io_uring or libaio can be recorded). Returns whether what it waited for has been done.
  */
-static __always_inline void await(struct thread *t, bool after)
+static __always_inline bool await(struct thread *t, bool after)
 {
 	struct common_state *c = common_state();
 	if (!c)
-		return;
-	/* A thread that is to be stopped should not reach its next call. */
-	u64 at_first = t->ticket >= UNTIL_AIO ? 20000000 : c->file_wait_ns;
+		return false;
+	/* A thread that is to be stopped should not reach its next call, nor store to a mapping. */
+	u64 at_first = t->ticket >= UNTIL_AIO || t->maps ? 20000000 : c->file_wait_ns;
 	struct served w = {t->ticket, bpf_ktime_get_ns() + (after ? at_first : 50000000)};
 	if (c->file_wait_ns)
 		bpf_loop(1 << 22, is_served, &w, 0);
@@ -63,12 +63,42 @@ static __always_inline void await(struct thread *t, bool after)
 	bool served = is_ticket_served(c, t->ticket);
 	bool is_uring = t->ticket == UNTIL_URING, is_aio = t->ticket == UNTIL_AIO;
 	if (!served && t->waits && (c->file_wait_ns || is_uring || is_aio))
-		return;
+		return false;
 	if (!served && is_uring)
 		c->uring_late = 1;
 	if (!served && is_aio)
 		c->aio_late = 1;
 	t->ticket = 0;
+	return served;
+}
+
+/* Where a request is built: behind it stands the path of a file that was described. */
+static __always_inline struct request *request_in(struct scratch *s)
+{
+	return (void *)(s->bytes + IDENTITY_LESS_REQUEST);
+}
+
+/*
+ * Sends the request, which has `len` bytes with the path, and waits until it is served. Returns
+ * whether it has been.
+ */
+static __always_inline bool request(struct scratch *s, struct thread *me, u32 len)
+{
+	struct common_state *c = common_state();
+	if (!c)
+		return false;
+	/* Counted before it can be seen, and read afterwards: once so many are served, it is. */
+	__sync_fetch_and_add(&c->asked, 1);
+	barrier_var(len);
+	if (len > SCRATCH ||
+	    bpf_ringbuf_output(&requests, request_in(s), len, BPF_RB_FORCE_WAKEUP)) {
+		__sync_fetch_and_add(&c->served, 1);
+		__sync_fetch_and_add(&c->refused, 1);
+		return false;
+	}
+	me->ticket = *(volatile u64 *)&c->asked;
+	me->waits = 20;
+	return await(me, true);
 }
 
 /*
@@ -110,16 +140,14 @@ __noinline int file(void)
 	} else if (t->arg2 != NONE && bpf_probe_read_user(&after, sizeof(after), (void *)pointer)) {
 		return 0;
 	}
-	struct common_state *c = common_state();
 	struct thread *me = bpf_task_storage_get(&threads, task, 0, 0);
-	if (!c || !me)
+	if (!me)
 		return 0;
 	/* The file's path goes with the request, which stands where the identity stood before it.
 	 */
 	flush(s);
 	u32 len = describe_file(s, file) - IDENTITY_LESS_REQUEST;
-	struct request *r = (void *)(s->bytes + IDENTITY_LESS_REQUEST);
-	*r = (struct request){
+	*request_in(s) = (struct request){
 		.pid = s->head.pid,
 		.tid = s->head.tid,
 		.entered = s->head.entered,
@@ -132,21 +160,11 @@ __noinline int file(void)
 		.how = (whole ? TO_THE_END : 0) | (t->what == W_LANDED ? WRITTEN_THERE : 0),
 		.ino = BPF_CORE_READ(inode, i_ino),
 	};
-	/* Counted before it can be seen, and read afterwards: once so many are served, it is. */
-	__sync_fetch_and_add(&c->asked, 1);
-	barrier_var(len);
-	if (len > SCRATCH || bpf_ringbuf_output(&requests, r, len, BPF_RB_FORCE_WAKEUP)) {
-		__sync_fetch_and_add(&c->served, 1);
-		__sync_fetch_and_add(&c->refused, 1);
-		return 0;
-	}
 	/*
 	 * What is read comes into a journal in the order of requests: no call whose request is
 	 * before this one may have begun after this one returned.
 	 */
 	s->head.left = bpf_ktime_get_ns();
-	me->ticket = *(volatile u64 *)&c->asked;
-	me->waits = 20;
-	await(me, true);
+	request(s, me, len);
 	return 0;
 }

@@ -48,6 +48,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	s->head.args[3] = !thread;
 	emit(START);
 	end_record(s);
+	if (!(flags & CLONE_VM))
+		copy_mappings(parent->tgid, child->tgid);
 	return 0;
 }
 
@@ -136,6 +138,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	}
 	emit(EXEC);
 	end_record(s);
+	end_mappings(task);
 	return 0;
 }
 
@@ -209,6 +212,8 @@ int BPF_PROG(on_end, struct task_struct *task)
 			end_record(s);
 		}
 	}
+	if (last)
+		end_mappings(task);
 	bpf_task_storage_delete(&threads, task);
 	if (c)
 		__sync_fetch_and_add(&c->alive, -1);

@@ -90,7 +90,8 @@ enum {
 	RESULT = 254,
 	WORKING_DIRECTORY = 253,
 	ROOT_DIRECTORY = 252,
-	RING = 251
+	RING = 251,
+	MAPPING = 250
 };
 enum { DATA = 1, CLAMP = 2, RECEIVED = 4 };
 
@@ -103,11 +104,12 @@ struct step {
 #define STEPS 8
 /*
  * `begins`: the call takes a vector of strings, as those that begin a program do. `fd`: which
- * argument is the call's descriptor; NONE: no argument is.
+ * argument is the call's descriptor; NONE: no argument is. `mapping`: enum mapping_use.
  */
 struct plan {
 	u32 count[2];
 	u32 begins, fd;
+	u32 mapping, unused;
 	struct step steps[2][STEPS];
 };
 
@@ -126,9 +128,17 @@ struct variant {
 	u64 nr, value;
 };
 
+/* What the call means to mapped files, as in crates/capture/src/mapped_files.rs. */
+enum mapping_use { MAP_FILE = 1, CHANGE_MAPPINGS, SYNC_MAPPINGS, PROTECT_MAPPINGS };
+
 /*
  * A request to user space: read the bytes that the kernel moved from or to this file. The path that
  * the file had then follows.
+ *
+ * MAPPED: this part of the file was mapped at `limit` with protection `nr`; `arg` is the number of
+ * the mapping. STORED, CHANGED, ENDED: look at the files that the process has mapped, as it asks for
+ * its stores to reach the disk, may have ended mappings or made some writable, or has ended. COPIED:
+ * the process has the mappings of process `tid`. Of these no path follows.
  */
 struct request {
 	u64 entered, from, wanted, limit, ino;
@@ -136,7 +146,15 @@ struct request {
 	s32 fd;
 	u32 how;
 };
-enum { TO_THE_END = 1, WRITTEN_THERE = 2 };
+enum {
+	TO_THE_END = 1,
+	WRITTEN_THERE = 2,
+	MAPPED = 4,
+	STORED = 8,
+	CHANGED = 16,
+	ENDED = 32,
+	COPIED = 64
+};
 
 /* Shared with user space, one for each CPU, each on its own cache lines. */
 struct cpu_state {
@@ -167,6 +185,7 @@ struct common_state {
 	u64 uring_late;	  /* a ring was used before that was decided */
 	u64 aio_state;	  /* the same of aio.bpf.c */
 	u64 aio_late;	  /* and of a context of libaio */
+	u64 mappings;	  /* shared mappings of files that were created */
 	u64 file_wait_ns; /* nanoseconds to wait for that after a call; 0: whoever serves them has
 			 no other CPU, so that it is no use */
 };

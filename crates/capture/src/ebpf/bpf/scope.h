@@ -24,7 +24,8 @@ struct thread {
 	u8 incomplete; /* a record of the call found no room */
 	u8 waits;      /* how often it may still wait for its request */
 	u8 known;      /* it has left the kernel while it was in scope */
-	u8 pad[7];
+	u8 maps;       /* its request is about a new mapping */
+	u8 pad[6];
 	u64 ticket; /* of a request to user space that was not served in time, or 0 */
 };
 

@@ -2,13 +2,17 @@
 
 use super::Tracer;
 use crate::command::seccomp::{self, AUDIT_ARCH_X86_64, X32_SYSCALL_BIT, installs_filter};
+use crate::mapped_files::MappingUse;
 use crate::plans::REGISTERS_ONLY;
 use crate::ptrace::clone::CloneCall;
 use crate::ptrace::steps::CallAtStop;
 use crate::ptrace::stopped::{ENTRY, EXIT, ResumeUntil, SECCOMP, Stopped};
 use crate::ptrace::thread::{PendingCall, Phase, Thread};
 use crate::records::{EntrySink, RecordSize, monotonic_ns};
-use trace::record::{COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_EXECUTED, RecordKind};
+use abi::plan::MAPPING;
+use trace::record::{
+    AT_EXIT, COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_EXECUTED, PayloadKind, RecordKind,
+};
 
 /// Makes the header of a call's record. `left` is when it returned, in nanoseconds.
 fn header(thread: &Thread, p: &PendingCall, left: u64, ret: i64, flags: u8) -> Header {
@@ -119,6 +123,9 @@ impl Tracer {
             return if is_aio { ResumeUntil::Call } else { self.resume_mode(tid) };
         };
         let pending = PendingCall { tid, number: number as u32, flags, plan, args, entered };
+        if self.plans.get(plan).mapping == Some(MappingUse::Sync) {
+            self.mapped.look(pid, tid, &mut self.out);
+        }
         thread.entry_payloads.clear();
         let entry = &self.plans.get(plan).entry;
         if !entry.is_empty() {
@@ -191,7 +198,16 @@ impl Tracer {
         self.out.begin(header(thread, &pending, left, ret, 0), size);
         thread.entry_payloads.put_into(&mut self.out);
         call.capture(steps, &mut self.scratch, &mut self.out);
+        let maps = self.plans.get(pending.plan).mapping == Some(MappingUse::Map);
+        if maps
+            && abi::errno_of(ret).is_none()
+            && let Some(number) = self.begin_mapping(pid, &pending, ret)
+        {
+            let number = number.to_le_bytes();
+            self.out.put_whole_payload(MAPPING, PayloadKind::Bytes, AT_EXIT, &number);
+        }
         self.out.end();
+        self.look_after_call(pid, &pending);
         if self.out.has_failed() {
             self.begin_detach();
         }

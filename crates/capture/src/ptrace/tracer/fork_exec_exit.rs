@@ -64,6 +64,9 @@ impl Tracer {
             0,
         ];
         let to_restore = parent.clone_call.patched_in_child();
+        if !parent.clone_call.shares_memory() {
+            self.mapped.fork(parent.pid, pid);
+        }
         self.start_thread(Thread { to_restore, filtered, ..Thread::new(pid, tid) }, args, early);
     }
 
@@ -162,6 +165,7 @@ impl Tracer {
             at_start::write_state(&mut self.out, &mut self.files, begin, pid, pid);
         }
         self.aio.forget_process(pid, &mut self.out);
+        self.mapped.end_process(pid, pid, &mut self.out);
         let program = procfs::executable_path(pid);
         let effective = procfs::effective_ids(pid);
         let (euid, egid) = effective.unwrap_or_default();
@@ -203,6 +207,7 @@ impl Tracer {
     pub fn handle_exit_stop(&mut self, stopped: Stopped) {
         if let Some(pid) = self.threads.get(&stopped.tid()).map(|t| t.pid) {
             self.aio.look(stopped.tid(), pid, &mut aio_sinks!(self));
+            self.mapped.look(pid, stopped.tid(), &mut self.out);
         }
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
             let parent = thread.clone_call.as_mut().filter(|m| !m.reported).map(|clone_call| {
@@ -248,6 +253,7 @@ impl Tracer {
             let last = !self.threads.values().any(|t| t.pid == pid);
             if last {
                 self.aio.forget_process(pid, &mut self.out);
+                self.mapped.end_process(pid, tid, &mut self.out);
             }
             if !self.launching {
                 self.out.write_event(

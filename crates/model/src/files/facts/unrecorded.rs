@@ -100,7 +100,11 @@ impl Facts {
                 (None, EntryState::Absent | EntryState::Unknown)
                     if self.was_missing(dir_entry) && self.finds_existing(call, &l.used) =>
                 {
-                    if let Some(node) =
+                    // It was removed right after the call found it, or is there again.
+                    if self.outside.overlapping.may_have_changed_name(call, &dir_entry.name) {
+                        let name = (dir_entry.dir, dir_entry.name.clone());
+                        self.names.doubtful.insert(name);
+                    } else if let Some(node) =
                         self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Made)
                     {
                         dir_entry.state = EntryState::Node(node);

@@ -32,6 +32,12 @@ impl Names {
             // Only a directory replaces a directory.
             let certain = !self.may_be_behind_a_link(node) && !self.may_be_behind_a_link(old);
             match (self.node(node).kind, self.node(old).kind) {
+                // Behind a link or not, what was replaced is no directory.
+                (FileType::Unknown, replaced)
+                    if !matches!(replaced, FileType::Unknown | FileType::Directory) =>
+                {
+                    self.node_mut(node).observe(&Observed::leaf());
+                }
                 _ if !certain => {}
                 (FileType::Directory, FileType::Unknown) => {
                     self.node_mut(old).kind = FileType::Directory;

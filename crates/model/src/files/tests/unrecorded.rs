@@ -194,6 +194,9 @@ fn what_overlapping_calls_can_have_done_is_left_open() {
     assert_eq!(changes(vec![sized(3, 6), removes, makes(4), at(200, access(0))]), none);
     let (made, removes) = (until(40, makes(4)), until(45, unlink()));
     assert_eq!(changes(vec![sized(3, 6), made, removes, at(200, access(-2))]), none);
+    // The one that removes it returns before the one that found it.
+    let (removes, finds) = (until(40, unlink()), until(45, access(0)));
+    assert_eq!(changes(vec![sized(3, 6), removes, finds, at(200, access(-2))]), none);
 }
 
 /// A call that begins later than its place says.

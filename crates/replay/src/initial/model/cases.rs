@@ -99,6 +99,15 @@ fn what_a_directory_replaced_was_one() {
 }
 
 #[test]
+fn what_replaces_a_file_is_no_directory() {
+    let before = [open("b", CREATE), open("d", CREATE)];
+    holds(&before, &[Op::Truncate("b".into(), 0), rename("d", "b"), mkdir("b")]);
+    holds(&before, &[mkdir("d"), open("b", 0), rename("d", "b")]);
+    let ops = [symlink("a", "d"), link("a", "b"), rename("b", "d")];
+    holds(&[open("b", CREATE)], &ops);
+}
+
+#[test]
 fn what_a_directory_cannot_replace_is_none() {
     holds(&[open("d", CREATE)], &[rename("a", "d"), symlink("a", "d")]);
 }

@@ -143,6 +143,7 @@ impl Dispatcher<'_> {
         }
         let is_written_unseen = |d: &Arc<Descriptor<RealFd>>| {
             !self.unseen_writes.is_empty() && self.unseen_writes.contains(&d.file.inode.key)
+                || self.unrecorded.is_mapped(&d.file)
         };
         // Data that the program could have changed are perhaps not what was read.
         let unseen_writes = call.flags & TAKEN != 0

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Shared mappings of files. No call shows what is stored through one, so user space is told of each
+ * mapping and compares the file (crates/capture/src/mapped_files.rs) when the program asks for
+ * stores to reach the disk, and after what can end a mapping. The thread waits meanwhile.
+ */
+#pragma once
+#include "call_record.h"
+
+/* The processes that have mapped a file so. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u32);
+} mapped SEC(".maps");
+
+/* Numbers of mappings to which the program may have stored before user space had read the file. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u32);
+} stored_early SEC(".maps");
+
+enum { MAP_TYPE = 0xf, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, FMODE_WRITE = 2 };
+enum { ARG_LEN = 1, ARG_PROT = 2, ARG_FLAGS = 3, ARG_FD = 4, ARG_OFFSET = 5, PROT_WRITE = 2 };
+
+static __always_inline bool has_mapped(u32 pid)
+{
+	return bpf_map_lookup_elem(&mapped, &pid);
+}
+
+/*
+ * Tells user space of the mapping that the current call has created, if it is a shared one of a
+ * regular file that is open for writing. The record of the call gets the number of the mapping.
+ */
+__noinline int begin_mapping(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread *me = bpf_task_storage_get(&threads, task, 0, 0);
+	struct common_state *c = common_state();
+	struct scratch *s = scratch();
+	u32 pid = task->tgid, one = 1;
+	if (!me || !c || !s)
+		return 0;
+	u64 flags = s->head.args[ARG_FLAGS];
+	struct file *file = open_file(task, (s32)s->head.args[ARG_FD]);
+	struct inode *inode = regular(file);
+	if ((flags & MAP_TYPE) == MAP_PRIVATE || flags & MAP_ANONYMOUS || !inode ||
+	    !(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
+		return 0;
+	/* A file of memfd_create(2) is in no directory. */
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	if (BPF_CORE_READ(dentry, d_parent) == dentry)
+		return 0;
+	if (bpf_map_update_elem(&mapped, &pid, &one, BPF_ANY))
+		return 0;
+	u32 number = __sync_fetch_and_add(&c->mappings, 1) + 1;
+	*(u32 *)s->bytes = number;
+	from_scratch(MAPPING | BYTES << 8, sizeof(number), sizeof(number));
+	flush(s);
+	u32 len = describe_file(s, file) - IDENTITY_LESS_REQUEST;
+	*request_in(s) = (struct request){
+		.pid = s->head.pid,
+		.tid = s->head.tid,
+		.arg = number,
+		.nr = s->head.args[ARG_PROT],
+		.limit = s->head.ret,
+		.fd = s->head.args[ARG_FD],
+		.from = s->head.args[ARG_OFFSET],
+		.wanted = s->head.args[ARG_LEN],
+		.how = MAPPED,
+		.ino = BPF_CORE_READ(inode, i_ino),
+	};
+	me->maps = 1;
+	bool is_served = request(s, me, len);
+	me->maps = 0;
+	if (!is_served)
+		bpf_map_update_elem(&stored_early, &number, &one, BPF_ANY);
+	return 0;
+}
+
+/* Asks user space to look at the files that a process has mapped. `how`: why. */
+static __always_inline void ask_for_look(u32 pid, u32 tid, u32 how)
+{
+	struct thread *me = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct scratch *s = scratch();
+	if (!me || !s)
+		return;
+	*request_in(s) = (struct request){.pid = pid, .tid = tid, .how = how};
+	request(s, me, sizeof(struct request));
+}
+
+/* A call that asks for stores to reach the disk is entered. */
+static __always_inline void look_before(struct task_struct *task, const struct plan *p)
+{
+	if (p->mapping == SYNC_MAPPINGS && has_mapped(task->tgid))
+		ask_for_look(task->tgid, task->pid, STORED);
+}
+
+/* A call has returned that may have ended mappings or made some writable. */
+static __always_inline void look_after(struct task_struct *task, struct thread *t,
+				       const struct plan *p)
+{
+	bool changes = p->mapping == CHANGE_MAPPINGS ||
+		       (p->mapping == MAP_FILE && t->args[ARG_FLAGS] & MAP_FIXED) ||
+		       (p->mapping == PROTECT_MAPPINGS && t->args[ARG_PROT] & PROT_WRITE);
+	if (changes && has_mapped(task->tgid))
+		ask_for_look(task->tgid, task->pid, CHANGED);
+}
+
+/* A process has ended, or has begun another program. */
+static __always_inline void end_mappings(struct task_struct *task)
+{
+	u32 pid = task->tgid;
+	if (!has_mapped(pid))
+		return;
+	bpf_map_delete_elem(&mapped, &pid);
+	ask_for_look(pid, task->pid, ENDED);
+}
+
+/* Process `child` has copies of the mappings of `parent`. */
+static __always_inline void copy_mappings(u32 parent, u32 child)
+{
+	u32 one = 1;
+	if (has_mapped(parent) && !bpf_map_update_elem(&mapped, &child, &one, BPF_ANY))
+		ask_for_look(child, parent, COPIED);
+}

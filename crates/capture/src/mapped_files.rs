@@ -1,0 +1,195 @@
+//! Files that recorded processes have mapped shared, so that stores change them. No call shows a
+//! store, so a file is compared with what it held when it was looked at last, and what has changed
+//! becomes rows (`mmap_write`). It is looked at when the program asks for its stores to reach the
+//! disk (msync), and after each call that can end a mapping. After the last one has ended no store
+//! can follow, so that nothing is missing; a last row (`mmap_end`) says so.
+//!
+//! What was written by calls meanwhile is among what has changed, and so is all that the mapped
+//! part holds if it could not be read before the first store. When in between a store was made is
+//! unknown.
+
+mod file;
+mod maps;
+
+use crate::records::RecordWriter;
+use abi::{CallSpec, Effect, UnrecordedEffect};
+use file::{Look, MappedFile};
+use linux_raw_sys::general::{MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_TYPE, PROT_WRITE};
+use maps::{FileKey, SharedMapping, shared_mappings};
+use model::processes::is_virtual_magic;
+use rustix::fs::fstatfs;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+
+/// The most bytes of a file that is compared.
+const LONGEST: u64 = 1 << 30;
+/// The most bytes of a file that is read when it is mapped, so that the first look finds what has
+/// changed since.
+const READ_FIRST: u64 = 32 << 20;
+
+/// What a call means to mapped files, as in `enum mapping_use` of `bpf/record.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum MappingUse {
+    /// It maps a file, and may end other mappings.
+    Map = 1,
+    /// It may end mappings.
+    Change = 2,
+    /// It asks for what was stored to reach the disk.
+    Sync = 3,
+    /// It may make mappings writable.
+    Protect = 4,
+}
+
+/// Returns what such a call means to mapped files, or `None` if nothing.
+pub(crate) fn mapping_use(spec: &CallSpec) -> Option<MappingUse> {
+    match (spec.effect, spec.unrecorded) {
+        (Effect::Map, _) => Some(MappingUse::Map),
+        (Effect::MoveMapping, _) | (_, UnrecordedEffect::Unmapping) => Some(MappingUse::Change),
+        (Effect::SyncMapping, _) => Some(MappingUse::Sync),
+        (_, UnrecordedEffect::ProtectionChange) => Some(MappingUse::Protect),
+        _ => None,
+    }
+}
+
+/// Returns the part of the file that a call of mmap(2) with these arguments maps, or `None` if the
+/// mapping is not a shared one of a file.
+pub(crate) fn shared_part(args: &[u64; 6]) -> Option<Range<u64>> {
+    let [_, len, _, flags, _, offset] = *args;
+    let flags = flags as u32;
+    let shared = flags & MAP_TYPE != MAP_PRIVATE && flags & MAP_ANONYMOUS == 0;
+    shared.then(|| offset..offset.saturating_add(len))
+}
+
+/// Returns whether a call of this kind with these arguments may have ended mappings of files or made
+/// some writable.
+pub(crate) fn changes_mappings(call: MappingUse, args: &[u64; 6]) -> bool {
+    match call {
+        MappingUse::Map => args[3] as u32 & MAP_FIXED != 0,
+        MappingUse::Protect => args[2] as u32 & PROT_WRITE != 0,
+        MappingUse::Change => true,
+        MappingUse::Sync => false,
+    }
+}
+
+/// A mapping that a process has created.
+pub(crate) struct NewMapping {
+    /// Its number in the recording.
+    pub number: u32,
+    pub pid: i32,
+    pub address: u64,
+    /// Whether stores are possible from the beginning.
+    pub writable: bool,
+    /// The part of the file that is mapped.
+    pub part: Range<u64>,
+}
+
+/// The files that are mapped shared.
+pub(crate) struct MappedFiles {
+    files: HashMap<FileKey, MappedFile>,
+    look: Look,
+}
+
+impl MappedFiles {
+    /// Makes a list without files. At most `limit` bytes of each row are recorded.
+    pub fn new(limit: u64) -> Self {
+        Self { files: HashMap::new(), look: Look::new(limit) }
+    }
+
+    /// Returns how many bytes a look at the files of a process compares at most.
+    pub fn compared_bytes(&self, pid: i32) -> u64 {
+        self.files.values().filter(|file| file.is_of(pid)).map(MappedFile::mapped_bytes).sum()
+    }
+
+    /// Returns whether no file is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Adds a mapping of `file`, which is open for reading. `is_held` is asked when it was read:
+    /// whether the program cannot have stored anything yet. Does nothing if the file is too long or
+    /// not mapped any more: a trace with a mapping that does not end is incomplete. Nor does it read
+    /// files that the kernel generates, which may be devices.
+    pub fn add(&mut self, mapping: &NewMapping, file: File, is_held: impl FnOnce() -> bool) {
+        let mappings = shared_mappings(mapping.pid);
+        let found = mappings.into_iter().find(|m| m.addresses.contains(&mapping.address));
+        let Some(SharedMapping { file: key, .. }) = found else { return };
+        if fstatfs(&file).map_or(true, |fs| is_virtual_magic(fs.f_type as u32)) {
+            return;
+        }
+        let bytes = file.metadata().map_or(u64::MAX, |m| m.blocks().saturating_mul(512));
+        if let Some(known) = self.files.get_mut(&key) {
+            known.add(mapping);
+        } else if bytes <= LONGEST {
+            let mut file = MappedFile::new(file);
+            file.add(mapping);
+            if mapping.writable && bytes <= READ_FIRST {
+                self.look.read(&mut file);
+                if !is_held() {
+                    file.forget();
+                }
+            }
+            self.files.insert(key, file);
+        }
+    }
+
+    /// Notes that process `child` has copies of the mappings of process `parent`.
+    pub fn fork(&mut self, parent: i32, child: i32) {
+        self.files.values_mut().for_each(|file| file.fork(parent, child));
+    }
+
+    /// Writes rows of what was stored to the files that process `pid` has mapped. They belong to
+    /// thread `tid`.
+    pub fn look(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
+        for file in self.files.values_mut().filter(|file| file.is_of(pid)) {
+            self.look.write_changed(file, pid, tid, out);
+        }
+    }
+
+    /// Does the same after a call of the process that may have ended mappings or made some writable.
+    pub fn look_after_change(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
+        if !self.files.values().any(|file| file.is_of(pid)) {
+            return;
+        }
+        let mappings = shared_mappings(pid);
+        for mapping in &mappings {
+            if let Some(file) = self.files.get_mut(&mapping.file) {
+                file.extend(&mapping.part(), mapping.writable);
+            }
+        }
+        let mapped: HashSet<FileKey> = mappings.iter().map(|mapping| mapping.file).collect();
+        self.end(pid, tid, |key| mapped.contains(key), out);
+    }
+
+    /// Does the same after the end of a process, or when it has begun another program.
+    pub fn end_process(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
+        self.end(pid, tid, |_| false, out);
+    }
+
+    /// Does the same at the end of the recording.
+    pub fn finish(&mut self, out: &mut RecordWriter) {
+        while let Some(pid) = self.files.values().find_map(MappedFile::any_process) {
+            self.end_process(pid, pid, out);
+        }
+    }
+
+    /// Looks at the files of a process. Those that are not `mapped` by it any more are not its files
+    /// from then on, and those that are no process's are forgotten.
+    fn end(
+        &mut self,
+        pid: i32,
+        tid: i32,
+        mapped: impl Fn(&FileKey) -> bool,
+        out: &mut RecordWriter,
+    ) {
+        self.files.retain(|key, file| {
+            if !file.is_of(pid) {
+                return true;
+            }
+            self.look.write_changed(file, pid, tid, out);
+            mapped(key) || file.remove(pid, tid, out)
+        });
+    }
+}

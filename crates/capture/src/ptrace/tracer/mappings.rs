@@ -1,0 +1,42 @@
+//! Shared mappings of files.
+
+use super::Tracer;
+use crate::inspect::moved_data::reopen;
+use crate::inspect::procfs;
+use crate::mapped_files::{NewMapping, changes_mappings, shared_part};
+use crate::ptrace::thread::PendingCall;
+use linux_raw_sys::general::{O_ACCMODE, O_RDWR, PROT_WRITE};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+
+impl Tracer {
+    /// Begins to record what is stored through the mapping that a call has created. Returns the
+    /// number of the mapping, or `None` if it is not a shared one of a regular file that can be
+    /// written.
+    pub fn begin_mapping(&mut self, pid: i32, call: &PendingCall, ret: i64) -> Option<u32> {
+        let part = shared_part(&call.args)?;
+        let fd = call.args[4] as i32;
+        let writable = |flags: u32| flags & O_ACCMODE == O_RDWR;
+        procfs::read_fdinfo(call.tid, fd).filter(|info| writable(info.flags))?;
+        // A file of memfd_create(2) is in no directory.
+        let name = std::fs::read_link(format!("/proc/{}/fd/{fd}", call.tid)).ok()?;
+        if name.as_os_str().as_bytes().starts_with(b"/memfd:") {
+            return None;
+        }
+        let file = File::from(reopen(call.tid, fd)?);
+        self.mappings += 1;
+        let number = self.mappings;
+        let (address, writable) = (ret as u64, call.args[2] as u32 & PROT_WRITE != 0);
+        self.mapped.add(&NewMapping { number, pid, address, writable, part }, file, || true);
+        Some(number)
+    }
+
+    /// Records what was stored, after a call that may have ended mappings or made some writable.
+    pub fn look_after_call(&mut self, pid: i32, call: &PendingCall) {
+        let meaning = self.plans.get(call.plan).mapping;
+        let changes = meaning.is_some_and(|meaning| changes_mappings(meaning, &call.args));
+        if changes && !self.mapped.is_empty() {
+            self.mapped.look_after_change(pid, call.tid, &mut self.out);
+        }
+    }
+}
