@@ -28,6 +28,9 @@ mv "$root$place/calls" "$root/calls"
 gcc -O1 -o "$place/rings" "$top/tests/tracees/rings.c"
 take "$place/rings"
 mv "$root$place/rings" "$root/rings"
+gcc -O1 -pthread -o "$place/maps" "$top/tests/tracees/maps.c"
+take "$place/maps"
+mv "$root$place/maps" "$root/maps"
 cp /bin/busybox "$root/bin/busybox"
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
@@ -70,6 +73,9 @@ for engine in ebpf ptrace; do
     prove sqlite $engine /usr/bin/sqlite3 t.db "$sql"
     prove calls $engine /calls
     prove large $engine /usr/bin/dd if=/dev/zero of=big bs=3000001 count=5
+    for way in threads forked changed renamed killed; do
+        prove "maps $way" $engine /maps $way
+    done
 done
 for how in basic polled names registered links cancelled overflowing silent; do
     prove "rings $how" ebpf /rings $how
