@@ -36,7 +36,8 @@ package: build  ## A static program, a .deb and a container image, each tried; m
 test: build-needs  ## Everything that must hold before a change lands
 	@tests/need.sh sqlite3 git rsync fio python3 python3-venv strace attr procps util-linux bash \
 	    tar findutils dash make coreutils postgresql redis-server rocksdb-tools g++ gzip mount \
-	    e2fsprogs xfsprogs btrfs-progs man-db zsh fish qemu-utils
+	    e2fsprogs xfsprogs btrfs-progs man-db zsh fish qemu-utils mariadb-server sysbench \
+	    python3-lmdb
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || \
 	    rustup component add rustfmt clippy
 	$(CARGO) fmt --all --check

@@ -4,7 +4,7 @@
 //! PostgreSQL is reached through TCP on the loopback: a Unix socket is a file that replay does not
 //! make. Its parallel workers are off: they race for a directory (one makes it while another finds
 //! that it is not there), and replay does not yet put such calls in the order that their results
-//! prove. None of them maps files to write them here.
+//! prove.
 
 use crate::harness::place::{Place, Watch, number};
 use crate::harness::proof::same_again;
@@ -58,6 +58,33 @@ printf "port = $2\n" >> $1/postgresql.conf
 $B/pg_ctl -D $1 -l $3.log -w start >/dev/null
 $B/pg_dump -h 127.0.0.1 -p $2 postgres > $3
 $B/pg_ctl -D $1 -w -m fast stop >/dev/null
+"#;
+
+/// The whole life of a MariaDB in `data`, whose InnoDB uses `$1`; what its tables held at last goes
+/// to `sums`.
+const MARIADB: &str = r#"set -eu
+mariadb-install-db --user=root --datadir=$PWD/data --auth-root-authentication-method=normal \
+    --skip-name-resolve --cross-bootstrap >log 2>&1
+mariadbd --no-defaults --user=root --datadir=$PWD/data --socket=$PWD/s --skip-networking \
+    --innodb-linux-aio=$1 >log 2>&1 &
+until mariadb-admin -S s ping >/dev/null 2>&1; do sleep 0.1; done
+mariadb -S s -e 'create database sbtest'
+for step in prepare run; do
+    sysbench oltp_read_write --db-driver=mysql --mysql-socket=s --mysql-user=root --tables=2 \
+        --table-size=1000 --threads=4 --events=200 --time=0 $step >log.$step
+done
+mariadb -S s -e 'checksum table sbtest.sbtest1, sbtest.sbtest2' >sums
+mariadb-admin -S s shutdown
+wait
+"#;
+
+/// Starts the MariaDB in `data` once more, and prints what its tables hold.
+const MARIADB_AGAIN: &str = r#"set -eu
+mariadbd --no-defaults --user=root --datadir=$PWD/data --socket=$PWD/s --skip-networking >log 2>&1 &
+until mariadb-admin -S s ping >/dev/null 2>&1; do sleep 0.1; done
+mariadb -S s -e 'checksum table sbtest.sbtest1, sbtest.sbtest2'
+mariadb-admin -S s shutdown
+wait
 "#;
 
 /// A dump without the lines that hold a random word.
@@ -121,6 +148,24 @@ fn postgresql() {
     ]);
     run(start.arg(&data).arg(port()).arg(&out)).ok("PostgreSQL on what replay made");
     assert_eq!(dump(&out), dump(&place.work().join("dump.sql")));
+}
+
+/// InnoDB writes through io_uring and through libaio, which no system call shows.
+#[test]
+fn mariadb() {
+    for (aio, said) in [("io_uring", "Using io_uring"), ("aio", "Using Linux native AIO")] {
+        let place = Place::watched_by(Watch::Ebpf);
+        let trace = place.trace("t");
+        let argv = ["/bin/sh", "-c", MARIADB, "mariadb", aio];
+        recorded(&place, &mut place.record(&trace, &[], argv), &trace);
+        let log = fs::read_to_string(place.work().join("log")).unwrap();
+        assert!(log.contains(said), "{aio}: {log}");
+        let again = replayed(&place, &trace);
+        same_tree(&place, &again);
+        let mut start = place.command(["/bin/sh", "-c", MARIADB_AGAIN]);
+        let sums = run(start.current_dir(&again)).ok("MariaDB on what replay made").stdout;
+        assert_eq!(sums, fs::read_to_string(place.work().join("sums")).unwrap());
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Stores through shared mappings of files: what has changed has rows, and a replay makes the same
 //! file.
 
-use crate::harness::place::{Place, number};
+use crate::harness::place::{Place, Watch, number};
 use crate::harness::proof::same_again;
 use crate::harness::run::{finish, run, start, wait_for};
 use crate::harness::tracee::tracee;
+use crate::harness::tree;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -120,4 +121,37 @@ fn sqlite_with_a_write_ahead_log() {
         let report = same_again(&place, &trace, &place.directory("root"));
         assert_eq!(number(&report, "divergences"), 0, "{report:#}");
     });
+}
+
+/// Programs that map what they write: a linker, LMDB, fio.
+#[test]
+fn programs_that_map_what_they_write() {
+    const LMDB: &str = "import lmdb\n\
+        for name, map in [('mapped', True), ('written', False)]:\n\
+        \tdb = lmdb.open(name, map_size=1 << 24, writemap=map)\n\
+        \tfor i in range(10):\n\
+        \t\twith db.begin(write=True) as t:\n\
+        \t\t\tfor j in range(50): t.put(b'%d-%d' % (i, j), b'x' * 100)\n\
+        \tdb.close()";
+    const GOLD: &str = "echo 'int main(void) { return 0; }' >source.c
+        gcc -fuse-ld=gold -o program source.c";
+    let fio = "fio --name=x --ioengine=mmap --rw=randrw --bs=4k --size=4m --fsync=50 --output=log";
+    let programs = [
+        vec!["/bin/sh", "-c", GOLD],
+        vec!["/usr/bin/python3", "-c", LMDB],
+        vec!["/bin/sh", "-c", fio],
+    ];
+    for argv in programs {
+        let place = Place::watched_by(Watch::Ebpf);
+        let trace = place.trace("t");
+        run(&mut place.record(&trace, &["--strict"], &argv)).ok("record");
+        let rows = place.rows(&trace, &[]);
+        assert!(rows.iter().any(|row| row["call"] == "mmap_write"), "{argv:?}");
+        let root = place.directory("root");
+        let report = same_again(&place, &trace, &root);
+        assert_eq!(number(&report, "divergences"), 0, "{report:#}");
+        let here = root.join(place.work().strip_prefix("/").unwrap());
+        let difference = tree::difference(&tree::describe(&place.work()), &tree::describe(&here));
+        assert!(difference.is_empty(), "{argv:?}: the trees differ:\n{difference}");
+    }
 }
