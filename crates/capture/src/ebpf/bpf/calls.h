@@ -51,7 +51,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	if (!t)
 		return 0;
 	if (t->ticket)
-		await(t, false);
+		await(false);
 	if (watching == LEAVING)
 		return 0;
 	bool compat = is_compat(task);
@@ -64,6 +64,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	t->flags = compat ? COMPAT : 0;
 	t->retry = 0;
 	t->incomplete = 0;
+	t->ring = 0;
 	t->plan = compat || nr >= 0x40000000 ? unknown : plan_of((u32)nr, t->args);
 	t->phase = t->plan ? IN : SKIPPED;
 	if (!t->plan)
@@ -205,6 +206,13 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	s->late = 0;
 	for (u32 i = 0; i < STEPS && i < p->count[EXIT]; i++)
 		take_step(i);
+	if (t->ring) {
+		/* The call that creates a ring says which one it is. */
+		*(u32 *)s->bytes = t->ring;
+		from_scratch(RING | BYTES << 8, sizeof(t->ring), sizeof(t->ring));
+		flush(s);
+		t->ring = 0;
+	}
 	if (p->mapping == MAP_FILE && !failed(s))
 		begin_mapping();
 	call(s);

@@ -47,13 +47,15 @@ static long is_served(u32 i, void *ctx)
  * but not for ever. A thread that is held keeps its CPU, which user space may need, and another
  * thread that is held may keep the other one. So a thread is held for a short time after the call,
  * and again before each of its next calls, for a second in all (for two until operations of
- * io_uring or libaio can be recorded). Returns whether what it waited for has been done.
+ * io_uring or libaio can be recorded). Returns whether what it waited for has been done. Not
+ * inline: the verifier checks it once.
  */
-static __always_inline bool await(struct thread *t, bool after)
+__noinline int await(u32 after)
 {
+	struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
 	struct common_state *c = common_state();
-	if (!c)
-		return false;
+	if (!c || !t)
+		return 0;
 	/* A thread that is to be stopped should not reach its next call, nor store to a mapping. */
 	u64 at_first = t->ticket >= UNTIL_AIO || t->maps ? 20000000 : c->file_wait_ns;
 	struct served w = {t->ticket, bpf_ktime_get_ns() + (after ? at_first : 50000000)};
@@ -63,7 +65,7 @@ static __always_inline bool await(struct thread *t, bool after)
 	bool served = is_ticket_served(c, t->ticket);
 	bool is_uring = t->ticket == UNTIL_URING, is_aio = t->ticket == UNTIL_AIO;
 	if (!served && t->waits && (c->file_wait_ns || is_uring || is_aio))
-		return false;
+		return 0;
 	if (!served && is_uring)
 		c->uring_late = 1;
 	if (!served && is_aio)
@@ -82,11 +84,13 @@ static __always_inline struct request *request_in(struct scratch *s)
  * Sends the request, which has `len` bytes with the path, and waits until it is served. Returns
  * whether it has been.
  */
-static __always_inline bool request(struct scratch *s, struct thread *me, u32 len)
+__noinline int request(u32 len)
 {
+	struct thread *me = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
 	struct common_state *c = common_state();
-	if (!c)
-		return false;
+	struct scratch *s = scratch();
+	if (!c || !me || !s)
+		return 0;
 	/* Counted before it can be seen, and read afterwards: once so many are served, it is. */
 	__sync_fetch_and_add(&c->asked, 1);
 	barrier_var(len);
@@ -94,11 +98,11 @@ static __always_inline bool request(struct scratch *s, struct thread *me, u32 le
 	    bpf_ringbuf_output(&requests, request_in(s), len, BPF_RB_FORCE_WAKEUP)) {
 		__sync_fetch_and_add(&c->served, 1);
 		__sync_fetch_and_add(&c->refused, 1);
-		return false;
+		return 0;
 	}
 	me->ticket = *(volatile u64 *)&c->asked;
 	me->waits = 20;
-	return await(me, true);
+	return await(true);
 }
 
 /*
@@ -140,9 +144,6 @@ __noinline int file(void)
 	} else if (t->arg2 != NONE && bpf_probe_read_user(&after, sizeof(after), (void *)pointer)) {
 		return 0;
 	}
-	struct thread *me = bpf_task_storage_get(&threads, task, 0, 0);
-	if (!me)
-		return 0;
 	/* The file's path goes with the request, which stands where the identity stood before it.
 	 */
 	flush(s);
@@ -165,6 +166,6 @@ __noinline int file(void)
 	 * before this one may have begun after this one returned.
 	 */
 	s->head.left = bpf_ktime_get_ns();
-	request(s, me, len);
+	request(len);
 	return 0;
 }

@@ -74,7 +74,7 @@ __noinline int begin_mapping(void)
 		.ino = BPF_CORE_READ(inode, i_ino),
 	};
 	me->maps = 1;
-	bool is_served = request(s, me, len);
+	bool is_served = request(len);
 	me->maps = 0;
 	if (!is_served)
 		bpf_map_update_elem(&stored_early, &number, &one, BPF_ANY);
@@ -82,14 +82,13 @@ __noinline int begin_mapping(void)
 }
 
 /* Asks user space to look at the files that a process has mapped. `how`: why. */
-static __always_inline void ask_for_look(u32 pid, u32 tid, u32 how)
+__noinline int ask_for_look(u32 pid, u32 tid, u32 how)
 {
-	struct thread *me = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
 	struct scratch *s = scratch();
-	if (!me || !s)
-		return;
+	if (!s)
+		return 0;
 	*request_in(s) = (struct request){.pid = pid, .tid = tid, .how = how};
-	request(s, me, sizeof(struct request));
+	return request(sizeof(struct request));
 }
 
 /* A call that asks for stores to reach the disk is entered. */

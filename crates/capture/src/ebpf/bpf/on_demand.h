@@ -34,7 +34,7 @@ static __always_inline bool is_requested(struct thread *t, bool aio)
 					   BPF_RB_FORCE_WAKEUP);
 		t->ticket = aio ? UNTIL_AIO : UNTIL_URING;
 		t->waits = 40;
-		await(t, true);
+		await(true);
 	}
 	if (*state != IMPOSSIBLE)
 		return true;

@@ -25,7 +25,8 @@ struct thread {
 	u8 waits;      /* how often it may still wait for its request */
 	u8 known;      /* it has left the kernel while it was in scope */
 	u8 maps;       /* its request is about a new mapping */
-	u8 pad[6];
+	u8 pad[2];
+	u32 ring;   /* the number of the ring of io_uring that its call has created, or 0 */
 	u64 ticket; /* of a request to user space that was not served in time, or 0 */
 };
 

@@ -16,16 +16,7 @@ int BPF_PROG(on_ring_created, int fd, void *ring)
 	if (!t || t->launching || watching != WATCHING || !is_requested(t, false))
 		return 0;
 	u32 number = add_ring(key, false);
-	struct scratch *s = scratch();
-	if (!s || !number || t->phase != IN)
-		return 0;
-	/* The call that creates the ring says which one it is. */
-	head(s, task->tgid, t);
-	s->head.left = bpf_ktime_get_ns();
-	s->phase = EXIT;
-	*(u32 *)s->bytes = number;
-	from_scratch(RING | BYTES << 8, sizeof(number), sizeof(number));
-	flush(s);
-	t->incomplete = s->incomplete;
+	if (t->phase == IN)
+		t->ring = number;
 	return 0;
 }
