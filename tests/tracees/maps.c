@@ -55,6 +55,11 @@ static void plain(void)
 	must(pwrite(fd, "written", 7, PAGE) == 7, "pwrite");
 	memcpy(p + PAGE + 7, "third", 5);
 	must(!munmap(p, 3 * PAGE), "munmap");
+	/* Whole pages are mapped. */
+	p = mmap(0, 10, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	must(p != MAP_FAILED, "mmap");
+	memcpy(p + 4000, "behind the length", 17);
+	must(!munmap(p, 10), "munmap");
 	char text[PAGE];
 	must(pread(fd, text, PAGE, PAGE) == PAGE && !memcmp(text, "writtenthird", 12), "pread");
 }
@@ -152,6 +157,7 @@ int main(int argc, char **argv)
 	int mappings = 1;
 	if (!strcmp(way, "plain")) {
 		plain();
+		mappings = 2;
 	} else if (!strcmp(way, "threads")) {
 		threads();
 	} else if (!strcmp(way, "forked")) {

@@ -64,11 +64,13 @@ impl MappedFile {
         self.extend(&mapping.part, mapping.writable);
     }
 
-    /// Adds to the part that is compared. `writable` is whether it is mapped so.
+    /// Adds to the part that is compared; whole pages are mapped. `writable` is whether it is mapped
+    /// so.
     pub fn extend(&mut self, part: &Range<u64>, writable: bool) {
+        let end = part.end.checked_next_multiple_of(PAGE as u64).unwrap_or(u64::MAX);
         self.writable |= writable;
         self.part.start = self.part.start.min(part.start);
-        self.part.end = self.part.end.max(part.end);
+        self.part.end = self.part.end.max(end);
     }
 
     /// Returns whether a process has it mapped.

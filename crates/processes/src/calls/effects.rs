@@ -4,7 +4,6 @@ use crate::Processes;
 use crate::arguments::Operands;
 use crate::calls::enter::explicit_position;
 use crate::calls::mounting::ReadLink;
-use crate::events::CLONE_FILES;
 use crate::state::file::{Descriptor, Inode};
 use crate::state::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};
@@ -121,12 +120,7 @@ impl<T: Default> Processes<T> {
             Effect::Fetch { process, fd } => {
                 self.apply_pidfd_getfd(call, spec, operands, process, fd);
             }
-            Effect::Unshare => {
-                if call.args[0] & CLONE_FILES != 0 {
-                    self.unshare_table(call.tid);
-                }
-                self.apply_unshare(call.tid, call.args[0]);
-            }
+            Effect::Unshare => self.apply_unshare(call.tid, call.args[0]),
             Effect::Truncate => apply_truncate(call, spec, operands),
             Effect::Allocate => {
                 if let Some(d) = &operands.fds[0] {

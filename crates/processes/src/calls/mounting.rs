@@ -1,7 +1,7 @@
 //! What calls do to mount namespaces: mounts, and exchanged roots.
 
 use crate::arguments::Operands;
-use crate::events::{CLONE_FS, CLONE_NEWNS};
+use crate::events::{CLONE_FILES, CLONE_FS, CLONE_NEWNS};
 use crate::mounts::namespace::{Mount, MountNamespace, MountView};
 use crate::state::file::{Directory, OpenFile};
 use crate::state::table::Fs;
@@ -98,8 +98,11 @@ impl<T: Default> Processes<T> {
         id
     }
 
-    /// Applies an unshare(2) to the thread's mount namespace.
+    /// Applies an unshare(2) to the thread's descriptors, directories and mount namespace.
     pub(crate) fn apply_unshare(&mut self, tid: u32, flags: u64) {
+        if flags & CLONE_FILES != 0 {
+            self.unshare_table(tid);
+        }
         if flags & (CLONE_FS | CLONE_NEWNS) != 0 {
             self.unshare_fs(tid);
         }
