@@ -559,7 +559,8 @@ static TABLE: &[Row] = &[
     mem(
         X::remap_file_pages,
         &[addr("start"), size("size"), fl("prot", &fp::PROT), hex("pgoff"), fl("flags", &fp::MAP)],
-    ),
+    )
+    .does(Effect::MoveMapping),
     desc(X::getdents64, &[fd("fd"), output("dirent", ret(2), &DIRENTS64), size("count")])
         .returns(Ret::Count),
     attr(X::set_tid_address, &[addr("tidptr")]).returns(Ret::Pid),

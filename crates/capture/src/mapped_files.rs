@@ -11,6 +11,7 @@
 mod file;
 mod maps;
 
+use crate::Options;
 use crate::records::RecordWriter;
 use abi::{CallSpec, Effect, UnrecordedEffect};
 use file::{Look, MappedFile};
@@ -37,7 +38,7 @@ pub(crate) enum MappingUse {
     Map = 1,
     /// It may end mappings.
     Change = 2,
-    /// It asks for what was stored to reach the disk.
+    /// It needs what was stored: to write it to the disk, or to copy it.
     Sync = 3,
     /// It may make mappings writable.
     Protect = 4,
@@ -48,10 +49,22 @@ pub(crate) fn mapping_use(spec: &CallSpec) -> Option<MappingUse> {
     match (spec.effect, spec.unrecorded) {
         (Effect::Map, _) => Some(MappingUse::Map),
         (Effect::MoveMapping, _) | (_, UnrecordedEffect::Unmapping) => Some(MappingUse::Change),
-        (Effect::SyncMapping, _) => Some(MappingUse::Sync),
+        // What was stored is copied, or moved out of the part that is mapped.
+        (Effect::SyncMapping | Effect::Allocate | Effect::Clone { .. }, _) => {
+            Some(MappingUse::Sync)
+        }
+        _ if spec.copies.is_some() => Some(MappingUse::Sync),
         (_, UnrecordedEffect::ProtectionChange) => Some(MappingUse::Protect),
         _ => None,
     }
+}
+
+/// Returns the addresses that a call asks to be written to the disk, or `None` if it does something
+/// else.
+pub(crate) fn synced_addresses(number: u64, args: &[u64; 6]) -> Option<Range<u64>> {
+    let row = abi::by_number(u32::try_from(number).ok()?)?;
+    let addresses = args[0]..args[0].saturating_add(args[1]);
+    (row.spec.effect == Effect::SyncMapping).then_some(addresses)
 }
 
 /// Returns the part of the file that a call of mmap(2) with these arguments maps, or `None` if the
@@ -79,6 +92,8 @@ pub(crate) struct NewMapping {
     /// Its number in the recording.
     pub number: u32,
     pub pid: i32,
+    /// The thread that has created it.
+    pub tid: i32,
     pub address: u64,
     /// Whether stores are possible from the beginning.
     pub writable: bool,
@@ -88,14 +103,22 @@ pub(crate) struct NewMapping {
 
 /// The files that are mapped shared.
 pub(crate) struct MappedFiles {
-    files: HashMap<FileKey, MappedFile>,
+    /// By what `/proc/PID/maps` says, and by device and inode as stat(2) tells them: neither is
+    /// unique on every file system.
+    files: HashMap<(FileKey, FileKey), MappedFile>,
+    /// Whether calls that make mappings writable are not recorded.
+    may_be_writable: bool,
     look: Look,
 }
 
 impl MappedFiles {
-    /// Makes a list without files. At most `limit` bytes of each row are recorded.
-    pub fn new(limit: u64) -> Self {
-        Self { files: HashMap::new(), look: Look::new(limit) }
+    /// Makes a list without files, for a recording with these options.
+    pub fn new(options: &Options) -> Self {
+        let protects =
+            abi::table().iter().filter(|row| mapping_use(&row.spec) == Some(MappingUse::Protect));
+        let may_be_writable = !protects.map(|row| row.number).all(|n| options.calls.contains(n));
+        let look = Look::new(options.data.of_writes());
+        Self { files: HashMap::new(), may_be_writable, look }
     }
 
     /// Returns how many bytes a look at the files of a process compares at most.
@@ -113,13 +136,17 @@ impl MappedFiles {
     /// not mapped any more: a trace with a mapping that does not end is incomplete. Nor does it read
     /// files that the kernel generates, which may be devices.
     pub fn add(&mut self, mapping: &NewMapping, file: File, is_held: impl FnOnce() -> bool) {
-        let mappings = shared_mappings(mapping.pid);
+        let mappings = shared_mappings(mapping.tid).into_iter().flatten();
         let found = mappings.into_iter().find(|m| m.addresses.contains(&mapping.address));
         let Some(SharedMapping { file: key, .. }) = found else { return };
         if fstatfs(&file).map_or(true, |fs| is_virtual_magic(fs.f_type as u32)) {
             return;
         }
-        let bytes = file.metadata().map_or(u64::MAX, |m| m.blocks().saturating_mul(512));
+        let Ok(metadata) = file.metadata() else { return };
+        let bytes = metadata.blocks().saturating_mul(512);
+        let key = (key, (metadata.dev(), metadata.ino()));
+        let writable = mapping.writable || self.may_be_writable;
+        let mapping = &NewMapping { writable, part: mapping.part.clone(), ..*mapping };
         if let Some(known) = self.files.get_mut(&key) {
             known.add(mapping);
         } else if bytes <= LONGEST {
@@ -141,42 +168,49 @@ impl MappedFiles {
     }
 
     /// Writes rows of what was stored to the files that process `pid` has mapped. They belong to
-    /// thread `tid`.
-    pub fn look(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
+    /// thread `tid`. If `addresses` are given, only what is mapped there is compared where that can
+    /// be told.
+    pub fn look(
+        &mut self,
+        pid: i32,
+        tid: i32,
+        addresses: Option<&Range<u64>>,
+        out: &mut RecordWriter,
+    ) {
         for file in self.files.values_mut().filter(|file| file.is_of(pid)) {
-            self.look.write_changed(file, pid, tid, out);
+            let part = addresses.and_then(|addresses| file.part_at(addresses));
+            self.look.write_changed(file, part, pid, tid, out);
         }
     }
 
-    /// Does the same after a call of the process that may have ended mappings or made some writable.
+    /// Notes a call of the process that may have ended mappings or made some writable. Files that no
+    /// process has mapped any more are looked at for the last time.
     pub fn look_after_change(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
-        if !self.files.values().any(|file| file.is_of(pid)) {
-            return;
-        }
-        let mappings = shared_mappings(pid);
-        for mapping in &mappings {
-            if let Some(file) = self.files.get_mut(&mapping.file) {
-                file.extend(&mapping.part(), mapping.writable);
-            }
+        // Of a process that is about to end, or that may not be looked at, nothing is known.
+        let Some(mappings) = shared_mappings(tid) else { return };
+        let files = self.files.iter_mut().filter(|(_, file)| file.is_of(pid));
+        for ((key, _), file) in files {
+            let of_file = mappings.iter().filter(|mapping| mapping.file == *key);
+            of_file.for_each(|mapping| file.extend(&mapping.part(), mapping.writable));
         }
         let mapped: HashSet<FileKey> = mappings.iter().map(|mapping| mapping.file).collect();
         self.end(pid, tid, |key| mapped.contains(key), out);
     }
 
-    /// Does the same after the end of a process, or when it has begun another program.
+    /// Notes the end of a process, or that it has begun another program.
     pub fn end_process(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
         self.end(pid, tid, |_| false, out);
     }
 
-    /// Does the same at the end of the recording.
+    /// Notes the end of the recording.
     pub fn finish(&mut self, out: &mut RecordWriter) {
         while let Some(pid) = self.files.values().find_map(MappedFile::any_process) {
             self.end_process(pid, pid, out);
         }
     }
 
-    /// Looks at the files of a process. Those that are not `mapped` by it any more are not its files
-    /// from then on, and those that are no process's are forgotten.
+    /// Files of a process that are not `mapped` by it any more are not its files from now on. Those
+    /// that are no process's are looked at for the last time, and forgotten.
     fn end(
         &mut self,
         pid: i32,
@@ -184,12 +218,13 @@ impl MappedFiles {
         mapped: impl Fn(&FileKey) -> bool,
         out: &mut RecordWriter,
     ) {
-        self.files.retain(|key, file| {
-            if !file.is_of(pid) {
+        self.files.retain(|(key, _), file| {
+            if !file.is_of(pid) || mapped(key) || file.remove(pid) {
                 return true;
             }
-            self.look.write_changed(file, pid, tid, out);
-            mapped(key) || file.remove(pid, tid, out)
+            self.look.write_changed(file, None, pid, tid, out);
+            file.write_ends(pid, tid, out);
+            false
         });
     }
 }

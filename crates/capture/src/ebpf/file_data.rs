@@ -15,10 +15,10 @@ use super::libbpf_error::refused;
 use super::load::Probe;
 use super::mapped::Mapped;
 use super::skel::types::{common_state, request};
-use crate::Error;
 use crate::inspect::moved_data::FileRange;
 use crate::records::{PayloadSink, PayloadSpec, RecordSize, RecordWriter};
 use crate::threads::scheduling::{OwnCpus, stay_on, use_normal_policy, use_realtime_policy};
+use crate::{Error, Options};
 use libbpf_rs::{MapHandle, RingBufferBuilder};
 use mapped_requests::MappedByScope;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -101,13 +101,12 @@ impl FileReaders {
     /// How many journals (and threads) there are.
     pub const JOURNALS: usize = 2;
 
-    /// Starts the threads. `common` is the map of that name. Of what is stored through a mapping at
-    /// once, `store_limit` bytes are recorded at most.
+    /// Starts the threads. `common` is the map of that name.
     pub fn start(
         probe: &Probe<'_>,
         common: &Arc<Mapped>,
         journals: Vec<Journal>,
-        store_limit: u64,
+        options: &Options,
     ) -> Result<Self, Error> {
         let stopped = eventfd(0, EventfdFlags::CLOEXEC)
             .map_err(|e| Error::refused("create an eventfd")(e.into()))?;
@@ -117,7 +116,7 @@ impl FileReaders {
             common: Arc::clone(common),
             order: Mutex::default(),
             disk: Mutex::new(()),
-            mapped: Mutex::new(MappedByScope::new(probe, store_limit)?),
+            mapped: Mutex::new(MappedByScope::new(probe, options)?),
         });
         let cpus = OwnCpus::of_thread();
         let file_wait_ns = if cpus.is_single() { 0 } else { NORMAL_WAIT_NS };

@@ -212,7 +212,7 @@ impl<'o> Watch<'o> {
             &probe,
             &common,
             (after..after + FileReaders::JOURNALS).map(journal).collect::<Result<_, _>>()?,
-            options.data.of_writes(),
+            options,
         )?;
         let handlers = Handlers::install();
         Ok(Self {

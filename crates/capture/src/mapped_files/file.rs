@@ -90,13 +90,14 @@ impl MappedFile {
         }
     }
 
-    /// Notes that a process does not have it mapped any more. Returns whether another one has;
-    /// otherwise writes the last rows of its mappings.
-    pub fn remove(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) -> bool {
+    /// Notes that a process does not have it mapped any more. Returns whether another one has.
+    pub fn remove(&mut self, pid: i32) -> bool {
         self.processes.retain(|process| *process != pid);
-        if !self.processes.is_empty() {
-            return true;
-        }
+        !self.processes.is_empty()
+    }
+
+    /// Writes the last rows of its mappings, which have all ended.
+    pub fn write_ends(&self, pid: i32, tid: i32, out: &mut RecordWriter) {
         let now = monotonic_ns();
         for number in &self.numbers {
             let args = [mapped_file(*number) as u64, 0, 0, 0, 0, 0];
@@ -104,7 +105,16 @@ impl MappedFile {
             out.begin(row, RecordSize::Small);
             out.end();
         }
-        false
+    }
+
+    /// Returns the part that is mapped at these addresses, in whole pages; `None` if it is not only
+    /// mapped where the first mapping was.
+    pub fn part_at(&self, addresses: &Range<u64>) -> Option<Range<u64>> {
+        let page = PAGE as u64;
+        let start = addresses.start.checked_sub(self.base)? / page * page;
+        let end = addresses.end.checked_sub(self.base)?.checked_next_multiple_of(page)?;
+        let is_only = self.numbers.len() == 1 && self.part.start <= start && end <= self.part.end;
+        is_only.then_some(start..end)
     }
 
     /// Forgets what the file held.
@@ -139,10 +149,10 @@ impl MappedFile {
         if self.writable { self.part.end - self.part.start } else { 0 }
     }
 
-    /// Returns where the next data of the mapped part are, from `at` on: whole pages, or up to the
-    /// end of the part. Returns `None` if only holes follow.
-    fn next_data(&self, at: u64) -> Option<Range<u64>> {
-        if at >= self.part.end || !self.writable {
+    /// Returns where the next data are from `at` on: whole pages, or up to `end`. Returns `None` if
+    /// only holes follow.
+    fn next_data(&self, at: u64, end: u64) -> Option<Range<u64>> {
+        if at >= end || !self.writable {
             return None;
         }
         let start = match seek(&self.file, SeekFrom::Data(at)) {
@@ -152,7 +162,7 @@ impl MappedFile {
             Err(_) => at,
         };
         let hole = seek(&self.file, SeekFrom::Hole(start)).unwrap_or(u64::MAX - PAGE as u64);
-        let data = start..hole.next_multiple_of(PAGE as u64).min(self.part.end);
+        let data = start..hole.next_multiple_of(PAGE as u64).min(end);
         Some(data).filter(|data| !data.is_empty())
     }
 }
@@ -172,20 +182,21 @@ impl Look {
 
     /// Takes what the file holds now as known.
     pub fn read(&mut self, file: &mut MappedFile) {
-        self.compare(file, &mut |_, _, _| {});
+        self.compare(file, None, &mut |_, _, _| {});
     }
 
-    /// Writes rows of the pages of a file that have changed. They belong to thread `tid` of process
-    /// `pid`.
+    /// Writes rows of the pages of a file, or of a part of it, that have changed. They belong to
+    /// thread `tid` of process `pid`.
     pub fn write_changed(
         &mut self,
         file: &mut MappedFile,
+        part: Option<Range<u64>>,
         pid: i32,
         tid: i32,
         out: &mut RecordWriter,
     ) {
         let (limit, fd, base) = (self.limit, mapped_file(file.numbers[0]) as u64, file.base);
-        self.compare(file, &mut |begun, pos, data| {
+        self.compare(file, part, &mut |begun, pos, data| {
             let wanted = data.len() as u64;
             let args = [fd, base.wrapping_add(pos), wanted, pos, 0, 0];
             let (left, ret) = (monotonic_ns(), wanted as i64);
@@ -196,12 +207,17 @@ impl Look {
         });
     }
 
-    /// Reads the mapped part of a file, and calls `changed` with the parts that have changed: when
-    /// they were read, where they stand, and what they hold.
-    fn compare(&mut self, file: &mut MappedFile, changed: &mut dyn FnMut(u64, u64, &[u8])) {
+    /// Reads a part of a file, or all that is mapped, and calls `changed` with what has changed:
+    /// when it was read, where it stands, and what it holds.
+    fn compare(
+        &mut self,
+        file: &mut MappedFile,
+        part: Option<Range<u64>>,
+        changed: &mut dyn FnMut(u64, u64, &[u8]),
+    ) {
         self.chunk.resize(CHUNK, 0);
-        let mut at = file.part.start;
-        while let Some(data) = file.next_data(at) {
+        let Range { start: mut at, end } = part.unwrap_or_else(|| file.part.clone());
+        while let Some(data) = file.next_data(at, end) {
             let wanted = (data.end - data.start).min(CHUNK as u64) as usize;
             let begun = monotonic_ns();
             let got = file.file.read_at(&mut self.chunk[..wanted], data.start).unwrap_or(0);

@@ -24,10 +24,10 @@ impl SharedMapping {
     }
 }
 
-/// Returns the shared mappings of a process; none if it has ended.
-pub(super) fn shared_mappings(pid: i32) -> Vec<SharedMapping> {
-    let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
-    String::from_utf8_lossy(&maps).lines().filter_map(parse_shared).collect()
+/// Returns the shared mappings of the process of a thread, or `None` if they cannot be read.
+pub(super) fn shared_mappings(tid: i32) -> Option<Vec<SharedMapping>> {
+    let maps = std::fs::read(format!("/proc/{tid}/maps")).ok().filter(|maps| !maps.is_empty())?;
+    Some(String::from_utf8_lossy(&maps).lines().filter_map(parse_shared).collect())
 }
 
 /// Parses a line. Returns `None` if the mapping is private.

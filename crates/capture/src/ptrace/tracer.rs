@@ -95,7 +95,7 @@ impl Tracer {
             any_filtered: false,
             attaching: HashMap::new(),
             out: RecordWriter::new(journal),
-            mapped: MappedFiles::new(options.data.of_writes()),
+            mapped: MappedFiles::new(options),
             mappings: 0,
             plans: Plans::new(options),
             scratch: Scratch::new(),

@@ -76,7 +76,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
 	if (!p || !s)
 		return 0;
 	if (p->mapping && !t->launching)
-		look_before(task, p);
+		look_before(task, t, p);
 	if (p->fd < 6)
 		take_fd_snapshot(task, (s32)t->args[p->fd], &t->fd_snapshot);
 	if (!p->count[ENTRY])
@@ -217,6 +217,6 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 		begin_mapping();
 	call(s);
 	if (p->mapping)
-		look_after(task, t, p);
+		look_after(task, t, p, ret);
 	return 0;
 }

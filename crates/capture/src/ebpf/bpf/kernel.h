@@ -121,6 +121,7 @@ struct cred {
 	kgid_t egid;
 } KERNEL;
 struct task_struct {
+	struct task_struct *real_parent;
 	struct thread_info thread_info;
 	int pid, tgid, exit_code;
 	struct mm_struct *mm;

@@ -7,12 +7,15 @@
 #pragma once
 #include "call_record.h"
 
-/* The processes that have mapped a file so. */
+/* The processes that have mapped a file so, and between which addresses. */
+struct addresses {
+	u64 start, end;
+};
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__type(key, u32);
-	__type(value, u32);
+	__type(value, struct addresses);
 } mapped SEC(".maps");
 
 /* Numbers of mappings to which the program may have stored before user space had read the file. */
@@ -24,9 +27,10 @@ struct {
 } stored_early SEC(".maps");
 
 enum { MAP_TYPE = 0xf, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, FMODE_WRITE = 2 };
-enum { ARG_LEN = 1, ARG_PROT = 2, ARG_FLAGS = 3, ARG_FD = 4, ARG_OFFSET = 5, PROT_WRITE = 2 };
+enum { ARG_LEN = 1, ARG_PROT = 2, ARG_NEW_LEN = 2, ARG_FLAGS = 3, ARG_FD = 4, ARG_OFFSET = 5, PROT_WRITE = 2 };
+enum { O_APPEND = 02000, O_DIRECT = 040000 };
 
-static __always_inline bool has_mapped(u32 pid)
+static __always_inline struct addresses *mapped_by(u32 pid)
 {
 	return bpf_map_lookup_elem(&mapped, &pid);
 }
@@ -50,11 +54,25 @@ __noinline int begin_mapping(void)
 	if ((flags & MAP_TYPE) == MAP_PRIVATE || flags & MAP_ANONYMOUS || !inode ||
 	    !(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
 		return 0;
+	/* Through such a descriptor, replay could not write at any place. */
+	if (BPF_CORE_READ(file, f_flags) & (O_APPEND | O_DIRECT))
+		return 0;
+	/* The memory is another process's, too (vfork): the mapping does not end with this one. */
+	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+	if (BPF_CORE_READ(parent, tgid) != task->tgid &&
+	    BPF_CORE_READ(parent, mm) == BPF_CORE_READ(task, mm))
+		return 0;
 	/* A file of memfd_create(2) is in no directory. */
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	if (BPF_CORE_READ(dentry, d_parent) == dentry)
 		return 0;
-	if (bpf_map_update_elem(&mapped, &pid, &one, BPF_ANY))
+	struct addresses all = {s->head.ret, s->head.ret + s->head.args[ARG_LEN]};
+	struct addresses *before = mapped_by(pid);
+	if (before && before->start < all.start)
+		all.start = before->start;
+	if (before && before->end > all.end)
+		all.end = before->end;
+	if (bpf_map_update_elem(&mapped, &pid, &all, BPF_ANY))
 		return 0;
 	u32 number = __sync_fetch_and_add(&c->mappings, 1) + 1;
 	*(u32 *)s->bytes = number;
@@ -81,48 +99,67 @@ __noinline int begin_mapping(void)
 	return 0;
 }
 
-/* Asks user space to look at the files that a process has mapped. `how`: why. */
-__noinline int ask_for_look(u32 pid, u32 tid, u32 how)
+/*
+ * Asks user space to look at the files that a process has mapped. `how`: why. `at`: only at what is
+ * mapped there, if `len` is not 0.
+ */
+__noinline int ask_for_look(u64 thread, u32 how, u64 at, u64 len)
 {
 	struct scratch *s = scratch();
 	if (!s)
 		return 0;
-	*request_in(s) = (struct request){.pid = pid, .tid = tid, .how = how};
+	*request_in(s) = (struct request){
+		.pid = thread >> 32, .tid = thread, .how = how, .from = at, .wanted = len};
 	return request(sizeof(struct request));
 }
 
-/* A call that asks for stores to reach the disk is entered. */
-static __always_inline void look_before(struct task_struct *task, const struct plan *p)
+#define THREAD(pid, tid) ((u64)(pid) << 32 | (tid))
+
+/* A call is entered that needs what was stored. */
+static __always_inline void look_before(struct task_struct *task, struct thread *t,
+					const struct plan *p)
 {
-	if (p->mapping == SYNC_MAPPINGS && has_mapped(task->tgid))
-		ask_for_look(task->tgid, task->pid, STORED);
+	if (p->mapping != SYNC_MAPPINGS || !mapped_by(task->tgid))
+		return;
+	u64 len = p->fd < 6 ? 0 : t->args[ARG_LEN];
+	ask_for_look(THREAD(task->tgid, task->pid), STORED, t->args[0], len);
+	t->entered = bpf_ktime_get_ns();
 }
 
 /* A call has returned that may have ended mappings or made some writable. */
 static __always_inline void look_after(struct task_struct *task, struct thread *t,
-				       const struct plan *p)
+				       const struct plan *p, u64 ret)
 {
+	struct addresses *all = mapped_by(task->tgid);
 	bool changes = p->mapping == CHANGE_MAPPINGS ||
 		       (p->mapping == MAP_FILE && t->args[ARG_FLAGS] & MAP_FIXED) ||
 		       (p->mapping == PROTECT_MAPPINGS && t->args[ARG_PROT] & PROT_WRITE);
-	if (changes && has_mapped(task->tgid))
-		ask_for_look(task->tgid, task->pid, CHANGED);
+	if (!all || !changes || t->args[0] >= all->end ||
+	    t->args[0] + t->args[ARG_LEN] <= all->start)
+		return;
+	/* mremap(2) may have moved a mapping. */
+	if (p->mapping == CHANGE_MAPPINGS && ret) {
+		all->start = ret < all->start ? ret : all->start;
+		u64 end = ret + t->args[ARG_NEW_LEN];
+		all->end = end > all->end ? end : all->end;
+	}
+	ask_for_look(THREAD(task->tgid, task->pid), CHANGED, 0, 0);
 }
 
 /* A process has ended, or has begun another program. */
 static __always_inline void end_mappings(struct task_struct *task)
 {
 	u32 pid = task->tgid;
-	if (!has_mapped(pid))
+	if (!mapped_by(pid))
 		return;
 	bpf_map_delete_elem(&mapped, &pid);
-	ask_for_look(pid, task->pid, ENDED);
+	ask_for_look(THREAD(pid, task->pid), ENDED, 0, 0);
 }
 
 /* Process `child` has copies of the mappings of `parent`. */
 static __always_inline void copy_mappings(u32 parent, u32 child)
 {
-	u32 one = 1;
-	if (has_mapped(parent) && !bpf_map_update_elem(&mapped, &child, &one, BPF_ANY))
-		ask_for_look(child, parent, COPIED);
+	struct addresses *all = mapped_by(parent);
+	if (all && !bpf_map_update_elem(&mapped, &child, all, BPF_ANY))
+		ask_for_look(THREAD(child, parent), COPIED, 0, 0);
 }

@@ -1,7 +1,6 @@
 //! Requests about files that recorded processes have mapped shared (`bpf/mapped.h`).
 
 use super::LONG_READ;
-use crate::Error;
 use crate::ebpf::libbpf_error::refused;
 use crate::ebpf::load::Probe;
 use crate::ebpf::skel::types::request;
@@ -9,6 +8,7 @@ use crate::inspect::moved_data::FileRange;
 use crate::mapped_files::{MappedFiles, NewMapping};
 use crate::records::RecordWriter;
 use crate::threads::scheduling::{use_normal_policy, use_realtime_policy};
+use crate::{Error, Options};
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use linux_raw_sys::general::PROT_WRITE;
 use std::path::Path;
@@ -30,11 +30,11 @@ pub(super) struct MappedByScope {
 }
 
 impl MappedByScope {
-    /// Makes a list without files. At most `limit` bytes of each row are recorded.
-    pub fn new(probe: &Probe<'_>, limit: u64) -> Result<Self, Error> {
+    /// Makes a list without files, for a recording with these options.
+    pub fn new(probe: &Probe<'_>, options: &Options) -> Result<Self, Error> {
         let stored_early = MapHandle::try_from(&probe.skel.maps.stored_early)
             .map_err(refused("duplicate a descriptor"))?;
-        Ok(Self { files: MappedFiles::new(limit), stored_early })
+        Ok(Self { files: MappedFiles::new(options), stored_early })
     }
 }
 
@@ -52,13 +52,17 @@ pub(super) fn serve(r: &request, name: &Path, of: &mut MappedByScope, out: &mut 
             let part = r.from..r.from.saturating_add(r.wanted);
             if let Some(file) = found {
                 let writable = r.nr & PROT_WRITE != 0;
-                let mapping = NewMapping { number: r.arg, pid, address: r.limit, writable, part };
+                let mapping =
+                    NewMapping { number: r.arg, pid, tid, address: r.limit, writable, part };
                 let stored_early = || stored_early.lookup(&r.arg.to_ne_bytes(), MapFlags::ANY);
                 let is_held = || matches!(stored_early(), Ok(None));
                 files.add(&mapping, file.into_file(), is_held);
             }
         }
-        STORED => files.look(pid, tid, out),
+        STORED => {
+            let addresses = r.from..r.from.saturating_add(r.wanted);
+            files.look(pid, tid, Some(&addresses).filter(|a| !a.is_empty()), out);
+        }
         CHANGED => files.look_after_change(pid, tid, out),
         ENDED => files.end_process(pid, tid, out),
         COPIED => files.fork(tid, pid),

@@ -2,7 +2,7 @@
 
 use super::Tracer;
 use crate::command::seccomp::{self, AUDIT_ARCH_X86_64, X32_SYSCALL_BIT, installs_filter};
-use crate::mapped_files::MappingUse;
+use crate::mapped_files::{MappingUse, synced_addresses};
 use crate::plans::REGISTERS_ONLY;
 use crate::ptrace::clone::CloneCall;
 use crate::ptrace::steps::CallAtStop;
@@ -85,7 +85,7 @@ impl Tracer {
     /// Handles the entry of a call: captures its payloads and keeps the call as pending. Returns
     /// how to resume the thread.
     fn handle_entry(&mut self, stopped: &Stopped) -> ResumeUntil {
-        let entered = monotonic_ns();
+        let mut entered = monotonic_ns();
         let tid = stopped.tid();
         let [number, args @ .., _] = self.info.words;
         let arch = self.info.arch;
@@ -122,10 +122,12 @@ impl Tracer {
             thread.phase = Phase::Skipped;
             return if is_aio { ResumeUntil::Call } else { self.resume_mode(tid) };
         };
-        let pending = PendingCall { tid, number: number as u32, flags, plan, args, entered };
-        if self.plans.get(plan).mapping == Some(MappingUse::Sync) {
-            self.mapped.look(pid, tid, &mut self.out);
+        if self.plans.get(plan).mapping == Some(MappingUse::Sync) && !self.mapped.is_empty() {
+            let addresses = synced_addresses(number, &args);
+            self.mapped.look(pid, tid, addresses.as_ref(), &mut self.out);
+            entered = monotonic_ns();
         }
+        let pending = PendingCall { tid, number: number as u32, flags, plan, args, entered };
         thread.entry_payloads.clear();
         let entry = &self.plans.get(plan).entry;
         if !entry.is_empty() {

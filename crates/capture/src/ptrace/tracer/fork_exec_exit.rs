@@ -207,7 +207,6 @@ impl Tracer {
     pub fn handle_exit_stop(&mut self, stopped: Stopped) {
         if let Some(pid) = self.threads.get(&stopped.tid()).map(|t| t.pid) {
             self.aio.look(stopped.tid(), pid, &mut aio_sinks!(self));
-            self.mapped.look(pid, stopped.tid(), &mut self.out);
         }
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
             let parent = thread.clone_call.as_mut().filter(|m| !m.reported).map(|clone_call| {

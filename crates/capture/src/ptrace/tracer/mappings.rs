@@ -5,7 +5,7 @@ use crate::inspect::moved_data::reopen;
 use crate::inspect::procfs;
 use crate::mapped_files::{NewMapping, changes_mappings, shared_part};
 use crate::ptrace::thread::PendingCall;
-use linux_raw_sys::general::{O_ACCMODE, O_RDWR, PROT_WRITE};
+use linux_raw_sys::general::{O_ACCMODE, O_APPEND, O_DIRECT, O_RDWR, PROT_WRITE};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 
@@ -16,7 +16,8 @@ impl Tracer {
     pub fn begin_mapping(&mut self, pid: i32, call: &PendingCall, ret: i64) -> Option<u32> {
         let part = shared_part(&call.args)?;
         let fd = call.args[4] as i32;
-        let writable = |flags: u32| flags & O_ACCMODE == O_RDWR;
+        // Through a descriptor with other flags, replay could not write at any place.
+        let writable = |flags: u32| flags & (O_ACCMODE | O_APPEND | O_DIRECT) == O_RDWR;
         procfs::read_fdinfo(call.tid, fd).filter(|info| writable(info.flags))?;
         // A file of memfd_create(2) is in no directory.
         let name = std::fs::read_link(format!("/proc/{}/fd/{fd}", call.tid)).ok()?;
@@ -27,7 +28,8 @@ impl Tracer {
         self.mappings += 1;
         let number = self.mappings;
         let (address, writable) = (ret as u64, call.args[2] as u32 & PROT_WRITE != 0);
-        self.mapped.add(&NewMapping { number, pid, address, writable, part }, file, || true);
+        let tid = call.tid;
+        self.mapped.add(&NewMapping { number, pid, tid, address, writable, part }, file, || true);
         Some(number)
     }
 
