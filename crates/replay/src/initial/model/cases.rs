@@ -361,3 +361,8 @@ fn a_link_that_led_to_its_directory_leads_there_where_it_was_moved() {
 fn a_file_is_not_created_behind_a_link_that_ends_in_a_slash() {
     holds(&[], &[symlink("d/", "c"), symlink("b/a", "d"), open("c", 0o1102)]);
 }
+
+#[test]
+fn an_old_name_with_a_slash_is_that_of_a_directory() {
+    holds(&[symlink("a", "b")], &[link("b/", "a"), unlink("b")]);
+}
