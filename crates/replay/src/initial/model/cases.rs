@@ -366,3 +366,9 @@ fn a_file_is_not_created_behind_a_link_that_ends_in_a_slash() {
 fn an_old_name_with_a_slash_is_that_of_a_directory() {
     holds(&[symlink("a", "b")], &[link("b/", "a"), unlink("b")]);
 }
+
+#[test]
+fn a_link_to_itself_that_was_seen_to_be_one_has_the_length_that_was_seen() {
+    let ops = [symlink("a", "c/a"), open("c", 0o400_000), stat("c", false), unlink("c")];
+    holds(&[symlink("c/a", "c")], &ops);
+}
