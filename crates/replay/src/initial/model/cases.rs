@@ -372,3 +372,8 @@ fn a_link_to_itself_that_was_seen_to_be_one_has_the_length_that_was_seen() {
     let ops = [symlink("a", "c/a"), open("c", 0o400_000), stat("c", false), unlink("c")];
     holds(&[symlink("c/a", "c")], &ops);
 }
+
+#[test]
+fn an_open_shows_directories_in_which_a_link_led_to_a_file_of_the_same_name() {
+    holds(&[symlink("b/c", "a/c")], &[open("a/c", CREATE), link("a/c", "a/a")]);
+}
