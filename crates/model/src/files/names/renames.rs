@@ -80,6 +80,17 @@ impl Names {
         true
     }
 
+    /// Notes that a path led on behind a name, and that nothing was found there. If a rename of the
+    /// name seemed to have no effect, it had one: both names were not links to one file, as that is
+    /// no directory, and the error would be another one. Returns whether there was such a rename.
+    pub(super) fn is_gone_by_rename(&mut self, dir_entry: &DirEntry) -> bool {
+        let renamed = self.undecided_renames.get(&(dir_entry.dir, dir_entry.name.clone()));
+        let Some((node, _, true)) = renamed else { return false };
+        let node = *node;
+        self.learn_type(node);
+        self.node(node).kind != FileType::Link && self.rename_took_place(dir_entry)
+    }
+
     /// Notes that the old name of a rename is still there, so that both names were hard links of
     /// one file. `seen` is what is there; `old` is whether it was there before the recording.
     /// Returns the file, if there was such a rename.

@@ -377,3 +377,8 @@ fn a_link_to_itself_that_was_seen_to_be_one_has_the_length_that_was_seen() {
 fn an_open_shows_directories_in_which_a_link_led_to_a_file_of_the_same_name() {
     holds(&[symlink("b/c", "a/c")], &[open("a/c", CREATE), link("a/c", "a/a")]);
 }
+
+#[test]
+fn what_is_missing_behind_an_old_name_shows_that_it_is_gone() {
+    holds(&[open("d", CREATE)], &[rename("d", "c"), mkdir("d/a"), link("c", "d")]);
+}
