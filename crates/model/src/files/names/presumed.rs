@@ -32,6 +32,38 @@ impl Names {
         found
     }
 
+    /// Looks for files where other ones stood at first. A name that no call has touched, of a
+    /// directory that was moved there, stood in that directory before.
+    pub(super) fn find_untouched(&mut self) {
+        let mut paths = Vec::new();
+        self.visit(true, &mut |path, _| paths.push(path.to_vec()));
+        for path in paths {
+            let mut walk = self.walk(ROOT, ROOT, &path, false, Reach::Nowhere);
+            while let Walk::Stopped(DirEntry { state: EntryState::Node(node), .. }, _) = walk
+                && self.turns_out_to_be_directory(node)
+            {
+                walk = self.walk(ROOT, ROOT, &path, false, Reach::Nowhere);
+            }
+            let Walk::Entry(dir_entry) = walk else { continue };
+            if dir_entry.state != EntryState::Unknown || self.node(dir_entry.dir).is_virtual {
+                continue;
+            }
+            if let Some(path) = self.path_in(dir_entry.dir, &dir_entry.name)
+                && let Some(seen) = self.live.older(&path)
+            {
+                let seen = Observed { target: seen.target, ..Observed::kind(seen.kind) };
+                self.note_exists(&dir_entry, &seen);
+            }
+        }
+    }
+
+    /// Returns whether the file system shows that a file of unknown type is a directory.
+    fn turns_out_to_be_directory(&mut self, node: NodeId) -> bool {
+        let unknown = self.node(node).kind == FileType::Unknown;
+        self.learn_type(node);
+        unknown && self.node(node).kind == FileType::Directory
+    }
+
     /// Notes that a directory is not empty: it holds a name of the live file system that is older
     /// than the recording, or any.
     pub fn must_hold_something(&mut self, dir: NodeId) {

@@ -382,3 +382,8 @@ fn an_open_shows_directories_in_which_a_link_led_to_a_file_of_the_same_name() {
 fn what_is_missing_behind_an_old_name_shows_that_it_is_gone() {
     holds(&[open("d", CREATE)], &[rename("d", "c"), mkdir("d/a"), link("c", "d")]);
 }
+
+#[test]
+fn what_stands_untouched_in_a_directory_that_was_moved_stood_there_before() {
+    holds(&[symlink("a", "a/b/b")], &[rename("a", "b"), rename("b/b", "a")]);
+}
