@@ -108,6 +108,28 @@ impl Names {
             } else if self.node(old).kind == FileType::Directory && !self.node(node).leaf {
                 // Nothing has shown a link in its place.
                 self.node_mut(node).kind = FileType::Directory;
+            } else if self.node(old).kind == FileType::Unknown {
+                self.guess_alike(node, old);
+            }
+        }
+    }
+
+    /// Makes guesses agree at a file and what it replaced: both were directories, or none was.
+    fn guess_alike(&mut self, a: NodeId, b: NodeId) {
+        let is_directory = |node: &Node| node.likely_kind() == FileType::Directory;
+        let is_open = |node: &Node| node.likely_kind() == FileType::Unknown;
+        let (x, y) = (self.node(a), self.node(b));
+        if is_directory(x) == is_directory(y) {
+            return;
+        }
+        let directories =
+            (x.unlinkable || y.unlinkable || is_open(x) || is_open(y)) && !(x.leaf || y.leaf);
+        for id in [a, b] {
+            let node = self.node_mut(id);
+            match (directories, node.guess) {
+                (true, FileType::Unknown | FileType::Regular) => node.guess = FileType::Directory,
+                (false, FileType::Directory) => node.guess = FileType::Regular,
+                _ => {}
             }
         }
     }

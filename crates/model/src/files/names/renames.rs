@@ -26,7 +26,7 @@ impl Names {
             }
         }
         if unknown && self.node(to.dir).initial && self.covered.len() < MAX_RENAMES {
-            self.covered.insert((to.dir, to.name.clone()));
+            self.covered.entry((to.dir, to.name.clone())).or_insert(node);
         }
         if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
             // Only a directory replaces a directory.
@@ -197,6 +197,12 @@ impl Names {
                 self.node_mut(old).observe(&Observed::leaf());
             }
         }
+    }
+
+    /// Returns the files that have replaced what is a directory, unless that is behind a link.
+    pub fn replaced_directories(&self) -> Vec<NodeId> {
+        let directory = |old: &NodeId| self.node(*old).kind == FileType::Directory;
+        self.replaced.iter().filter(|(_, old)| directory(old)).map(|(node, _)| *node).collect()
     }
 
     /// Turns names that were followed to a directory, and that a file of another type has replaced,

@@ -387,3 +387,27 @@ fn what_is_missing_behind_an_old_name_shows_that_it_is_gone() {
 fn what_stands_untouched_in_a_directory_that_was_moved_stood_there_before() {
     holds(&[symlink("a", "a/b/b")], &[rename("a", "b"), rename("b/b", "a")]);
 }
+
+#[test]
+fn a_link_through_a_file_is_refused() {
+    let before = [open("a/c", CREATE), open("d", CREATE)];
+    let ops = [link("d", "a/c/a"), symlink("a", "a/c"), Op::Truncate("d".into(), 0)];
+    holds(&before, &ops);
+    let before = [mkdir("b"), open("b/a", CREATE), open("a/c", CREATE)];
+    let ops = [link("a", "b/a"), open("a/c", 0), link("a/c", "b/a/a"), open("c", 0)];
+    holds(&before, &ops);
+    holds(&before, &[link("b/a/", "c"), mkdir("b/a")]);
+    holds(&before, &[link("b/a/.", "c"), mkdir("b/a")]);
+}
+
+#[test]
+fn what_replaces_an_unseen_file_is_no_directory() {
+    let before = [open("d", CREATE), open("b", CREATE)];
+    let ops = [Op::Truncate("b/a".into(), 0), rename("d", "b"), mkdir("b")];
+    holds(&before, &ops);
+    let before = [open("a/c", CREATE), mkdir("c")];
+    let ops = [rename("a", "c/."), rename("a", "c"), symlink("a", "c/c/a")];
+    holds(&before, &ops);
+    let before = [open("c", CREATE), open("d", CREATE)];
+    holds(&before, &[mkdir("c"), open("d", 0o302), rename("c", "d")]);
+}
