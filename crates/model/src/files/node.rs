@@ -55,6 +55,8 @@ pub struct Node {
     pub now: Attributes,
     /// What a call saw of it last that no call before had set: permissions, size.
     pub unexplained: Attributes,
+    /// It was read to here, beyond the end that it had as far as was known.
+    pub read_beyond: u64,
     /// The trace changed its permissions, its owner, its size.
     pub changed: (bool, bool, bool),
     /// Where a symbolic link leads.
@@ -287,6 +289,9 @@ impl Node {
     /// that had not been seen before.
     pub fn read(&mut self, start: u64, len: u64) -> Vec<(u64, u64)> {
         let end = start.saturating_add(len);
+        if self.now.size.is_some_and(|size| size < end) {
+            self.read_beyond = self.read_beyond.max(end);
+        }
         let bytes = self.bytes_mut();
         let fresh = bytes.settled.gaps(start, end);
         bytes.settled.insert(start, end);

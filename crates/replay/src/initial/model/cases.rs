@@ -411,3 +411,15 @@ fn what_replaces_an_unseen_file_is_no_directory() {
     let before = [open("c", CREATE), open("d", CREATE)];
     holds(&before, &[mkdir("c"), open("d", 0o302), rename("c", "d")]);
 }
+
+#[test]
+fn a_change_that_no_call_made_shows_another_name_of_the_file() {
+    let before = [open("b", CREATE), link("b", "c")];
+    let chmod = Op::Chmod("b".into(), 0o600);
+    holds(&before, &[stat("c", false), chmod.clone(), stat("c", false)]);
+    holds(&before, &[stat("c", false), chmod.clone(), stat("c", false), unlink("b")]);
+    let truncate = Op::Truncate("c".into(), 2);
+    holds(&before, &[open("b", 0), truncate, Op::Read(0, 1, None)]);
+    let before = [open("c", CREATE), symlink("c", "b")];
+    run(&before, &[stat("c", false), chmod, stat("c", false)], false).unwrap();
+}
