@@ -61,6 +61,8 @@ pub fn build(
 ) -> io::Result<Manifest> {
     if let Some(machine) = look {
         names.apply_final_links(&mut |path| machine.find(path).ok().map(Found::seen));
+    } else {
+        names.lead_changed_links(&mut |_| None);
     }
     names.fill_directories();
     let mut paths = Paths::of(names, look);

@@ -67,8 +67,8 @@ pub struct Names {
     /// were links to one file, the rename changed nothing, which is so if `true`, as far as is
     /// known.
     undecided_renames: HashMap<Name, (NodeId, DirEntry, bool)>,
-    /// Names to which something was renamed and of which nothing was known.
-    pub covered: HashSet<Name>,
+    /// Names of which nothing was known, and what was renamed to them first.
+    pub covered: HashMap<Name, NodeId>,
     /// A directory, and one that it is or that holds it.
     inside: Vec<(NodeId, NodeId)>,
     /// How many names were tried that are made up, by their directory and length.

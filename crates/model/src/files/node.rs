@@ -55,6 +55,8 @@ pub struct Node {
     pub now: Attributes,
     /// What a call saw of it last that no call before had set: permissions, size.
     pub unexplained: Attributes,
+    /// It was read to here, beyond the end that it had as far as was known.
+    pub read_beyond: u64,
     /// The trace changed its permissions, its owner, its size.
     pub changed: (bool, bool, bool),
     /// Where a symbolic link leads.
@@ -163,19 +165,21 @@ impl Node {
     /// Adds what is observed of the file now. What the trace has not changed was the same
     /// initially.
     pub fn observe(&mut self, seen: &Observed) {
-        if self.kind == FileType::Unknown {
+        let guessed = self.kind == FileType::Unknown;
+        if guessed {
             if seen.kind == FileType::Link && seen.target.is_some() {
                 self.target.clone_from(&seen.target); // what was guessed of it
             }
             self.kind = seen.kind;
-            // A link to itself, as far as is known, also does with slashes at its end.
-            if let (FileType::Link, Some(target), Some(size)) =
-                (seen.kind, &mut self.target, seen.attributes.size)
-                && target.len() < size as usize
-                && size <= 4096
-            {
-                target.resize(size as usize, b'/');
-            }
+        }
+        // A link to itself, as far as is known, also does with slashes at its end.
+        if seen.kind == FileType::Link
+            && (guessed || self.leads_to_its_name())
+            && let (Some(target), Some(size)) = (&mut self.target, seen.attributes.size)
+            && target.len() < size as usize
+            && size <= 4096
+        {
+            target.resize(size as usize, b'/');
         }
         if seen.leaf {
             self.leaf = true;
@@ -211,6 +215,12 @@ impl Node {
                 self.target.clone_from(&seen.target);
             }
         }
+    }
+
+    /// Returns whether this is a link whose target is its own name.
+    fn leads_to_its_name(&self) -> bool {
+        let mut names = self.stood.iter().chain(&self.names).map(|(_, name)| name);
+        names.any(|name| self.target.as_deref() == Some(name))
     }
 
     /// Takes in what was seen at first of a file that turns out to be this one. What differs from
@@ -279,6 +289,9 @@ impl Node {
     /// that had not been seen before.
     pub fn read(&mut self, start: u64, len: u64) -> Vec<(u64, u64)> {
         let end = start.saturating_add(len);
+        if self.now.size.is_some_and(|size| size < end) {
+            self.read_beyond = self.read_beyond.max(end);
+        }
         let bytes = self.bytes_mut();
         let fresh = bytes.settled.gaps(start, end);
         bytes.settled.insert(start, end);

@@ -239,9 +239,10 @@ impl Facts {
                 self.names.must_hold_something(node);
             }
             // The old name is looked at before the new one.
-            (ENOTEMPTY | EEXIST, Role::Source) | (EEXIST, Role::Lookup) => {
+            (ENOTEMPTY | EEXIST, Role::Source) => {
                 self.names.note_exists(dir_entry, &Observed::kind(FileType::Unknown));
             }
+            (EEXIST, Role::Lookup) => drop(self.found_old_name(path, dir_entry)),
             (_, role) => self.presume(role, dir_entry),
         }
     }
@@ -282,7 +283,7 @@ impl Facts {
             // Most likely a directory. A file of another user is refused alike under
             // protected_hardlinks.
             (EPERM, Role::Lookup) if paths.iter().any(|l| l.used.role == Role::Create) => {
-                let node = self.names.note_exists(dir_entry, &Observed::kind(FileType::Unknown));
+                let node = self.found_old_name(path, dir_entry);
                 let node = self.names.node_mut(node);
                 if node.kind == FileType::Unknown && !node.leaf {
                     node.guess = FileType::Directory;
@@ -321,6 +322,17 @@ impl Facts {
         if !matches!(role, Role::Create | Role::Source | Role::Target) {
             self.names.presume(dir_entry);
         }
+    }
+
+    /// Notes that the old name of a link(2) was found; with a slash at its end, as that of a
+    /// directory, or of a link to one. Returns the file.
+    fn found_old_name(&mut self, path: &PathArg, dir_entry: &DirEntry) -> NodeId {
+        let kind = if path.slash { FileType::Directory } else { FileType::Unknown };
+        let node = self.names.note_exists(dir_entry, &Observed::kind(kind));
+        if path.slash && path.follow {
+            self.names.mark_followed(node);
+        }
+        node
     }
 
     /// Notes that the name is that of a directory itself, not of a link to one. Returns the

@@ -75,11 +75,16 @@ impl Facts {
         let dir_entry = context.view.as_ref().and_then(|view| view.original_path(opened?));
         let opened = if context.view.is_some() { dir_entry.as_deref() } else { opened };
         if let Some(real) = opened {
-            if self.names.leads_straight(base, path, real) {
-                return self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
-            }
             // All that is before the last name of what was opened is a directory.
-            self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
+            let shown = self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
+            if self.names.leads_straight(base, path, real) {
+                return shown;
+            }
+            if let Walk::Entry(DirEntry { dir, name, .. }) = &shown
+                && self.names.path_in(*dir, name).is_some_and(|path| path == real)
+            {
+                self.names.mark_path_shown(*dir);
+            }
             self.add_links_shown_by_open(root, base, path, follow, real);
         }
         let mut walk = self.names.walk(root, base, path, follow, reach);

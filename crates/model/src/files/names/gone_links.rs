@@ -174,8 +174,8 @@ impl Names {
             directories.get(name)?.iter().copied().find(|other| {
                 let now = self.node(*other).entries.get(name).and_then(|e| e.now);
                 now.filter(|now| *now != file)
-                    .and_then(|now| self.unexplained(now, find))
-                    .is_some_and(|seen| self.was_changed_to(file, &seen))
+                    .and_then(|now| Some((now, self.unexplained(now, find)?)))
+                    .is_some_and(|(now, seen)| self.was_changed_to(file, now, &seen))
             })
         })
     }
@@ -186,13 +186,15 @@ impl Names {
         mode || size
     }
 
-    /// Returns whether calls gave a file the permissions or the size that were seen.
-    fn was_changed_to(&self, file: NodeId, seen: &Observed) -> bool {
+    /// Returns whether calls gave a file the permissions or the size that were seen of `other`.
+    fn was_changed_to(&self, file: NodeId, other: NodeId, seen: &Observed) -> bool {
+        let beyond = self.node(other).read_beyond;
         let node = self.node(file);
         let (mode, _, size) = node.changed;
         let seen = &seen.attributes;
         mode && seen.mode.is_some() && seen.mode == node.now.mode
             || size && seen.size.is_some() && seen.size == node.now.size
+            || size && beyond > 0 && node.now.size.is_some_and(|now| now >= beyond)
     }
 
     /// Returns the directory that a link led to later, if it led nowhere initially: calls created
@@ -249,8 +251,9 @@ impl Names {
     }
 
     /// Finds names that were followed by calls which change a file and show nothing of it. If
-    /// another file has changed in that way, the name was a link to that one.
-    fn lead_changed_links(&mut self, find: Find<'_>) {
+    /// another file has changed in that way, the name was a link to that one. A name that is still
+    /// there is looked at in the file system, if there is one.
+    pub fn lead_changed_links(&mut self, find: Find<'_>) {
         let all = 0..self.nodes.len() as NodeId;
         let followed = |names: &Self, id: NodeId| {
             let node = names.node(id);
@@ -260,7 +263,7 @@ impl Names {
                 && !node.is_virtual
                 && node.id.is_none()
                 && node.merged.is_none()
-                && node.names.is_empty()
+                && (node.names.is_empty() || names.no_file_system)
                 && matches!(node.kind, FileType::Unknown | FileType::Regular)
                 && names.was_changed(id)
         };
@@ -272,21 +275,56 @@ impl Names {
             all.filter_map(|id| Some((id, self.unexplained(id, find)?))).collect();
         for link in links {
             let (mode, _, size) = self.node(link).changed;
-            let found = changed.iter().find(|(_, seen)| self.was_changed_to(link, seen));
-            let Some((dir, _)) = self.node(link).stood.first().cloned() else { continue };
-            let dir = self.node(link).followed_from.unwrap_or(dir);
-            let target = found.and_then(|(other, _)| {
-                Some((*other, relative(&self.first_path(dir)?, &self.path(*other)?)))
-            });
-            let Some((other, target)) = target else { continue };
-            let node = self.node_mut(link);
-            node.kind = FileType::Link;
-            node.target = Some(target);
-            node.bytes = None;
-            let other = self.node_mut(other);
+            let found = changed
+                .iter()
+                .find(|(other, seen)| *other != link && self.was_changed_to(link, *other, seen));
+            let Some((other, _)) = found else { continue };
+            if self.has_another_name(*other) {
+                self.join(link, *other);
+            } else if !self.lead_to_file(link, *other) {
+                continue;
+            }
+            let other = self.node_mut(*other);
             other.changed.0 |= mode;
             other.changed.2 |= size;
         }
+    }
+
+    /// Returns whether a file had more names at first than are known.
+    fn has_another_name(&self, file: NodeId) -> bool {
+        let node = self.node(file);
+        let is_file = node.initial && node.kind == FileType::Regular;
+        is_file && node.first_links.is_some_and(|links| links as usize > node.stood.len())
+    }
+
+    /// Notes that the names of `file` are further names of `other`.
+    fn join(&mut self, file: NodeId, other: NodeId) {
+        for at in std::mem::take(&mut self.node_mut(file).names) {
+            if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1) {
+                entry.now = Some(other);
+            }
+            self.node_mut(other).names.push(at);
+        }
+        for at in std::mem::take(&mut self.node_mut(file).stood) {
+            if let Some(entry) = self.node_mut(at.0).entries.get_mut(&at.1) {
+                entry.first = Some(other);
+            }
+            self.node_mut(other).stood.push(at);
+        }
+        self.merge(file, other);
+    }
+
+    /// Makes a followed name a link to the file `other`. Returns whether that is possible.
+    fn lead_to_file(&mut self, link: NodeId, other: NodeId) -> bool {
+        let Some((dir, _)) = self.node(link).stood.first() else { return false };
+        let dir = self.node(link).followed_from.unwrap_or(*dir);
+        let paths = self.first_path(dir).zip(self.path(other));
+        let Some(target) = paths.map(|(dir, path)| relative(&dir, &path)) else { return false };
+        let node = self.node_mut(link);
+        node.kind = FileType::Link;
+        node.target = Some(target);
+        node.bytes = None;
+        true
     }
 
     /// Returns attributes of a file that no call gave it: a call has seen them, or the file system
@@ -313,6 +351,8 @@ impl Names {
             }
         }
         let found = &seen.attributes;
-        (found.mode.is_some() || found.size.is_some()).then_some(seen)
+        let grown = node.read_beyond > 0 && !node.size_in_doubt;
+        let any = found.mode.is_some() || found.size.is_some() || grown;
+        any.then_some(seen)
     }
 }

@@ -367,6 +367,7 @@ impl Names {
             }
         }
         self.lead_gone_links(&vanished, find);
+        self.find_untouched();
     }
 }
 

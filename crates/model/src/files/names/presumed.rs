@@ -32,6 +32,38 @@ impl Names {
         found
     }
 
+    /// Looks for files where other ones stood at first. A name that no call has touched, of a
+    /// directory that was moved there, stood in that directory before.
+    pub(super) fn find_untouched(&mut self) {
+        let mut paths = Vec::new();
+        self.visit(true, &mut |path, _| paths.push(path.to_vec()));
+        for path in paths {
+            let mut walk = self.walk(ROOT, ROOT, &path, false, Reach::Nowhere);
+            while let Walk::Stopped(DirEntry { state: EntryState::Node(node), .. }, _) = walk
+                && self.turns_out_to_be_directory(node)
+            {
+                walk = self.walk(ROOT, ROOT, &path, false, Reach::Nowhere);
+            }
+            let Walk::Entry(dir_entry) = walk else { continue };
+            if dir_entry.state != EntryState::Unknown || self.node(dir_entry.dir).is_virtual {
+                continue;
+            }
+            if let Some(path) = self.path_in(dir_entry.dir, &dir_entry.name)
+                && let Some(seen) = self.live.older(&path)
+            {
+                let seen = Observed { target: seen.target, ..Observed::kind(seen.kind) };
+                self.note_exists(&dir_entry, &seen);
+            }
+        }
+    }
+
+    /// Returns whether the file system shows that a file of unknown type is a directory.
+    fn turns_out_to_be_directory(&mut self, node: NodeId) -> bool {
+        let unknown = self.node(node).kind == FileType::Unknown;
+        self.learn_type(node);
+        unknown && self.node(node).kind == FileType::Directory
+    }
+
     /// Notes that a directory is not empty: it holds a name of the live file system that is older
     /// than the recording, or any.
     pub fn must_hold_something(&mut self, dir: NodeId) {
@@ -76,6 +108,28 @@ impl Names {
             } else if self.node(old).kind == FileType::Directory && !self.node(node).leaf {
                 // Nothing has shown a link in its place.
                 self.node_mut(node).kind = FileType::Directory;
+            } else if self.node(old).kind == FileType::Unknown {
+                self.guess_alike(node, old);
+            }
+        }
+    }
+
+    /// Makes guesses agree at a file and what it replaced: both were directories, or none was.
+    fn guess_alike(&mut self, a: NodeId, b: NodeId) {
+        let is_directory = |node: &Node| node.likely_kind() == FileType::Directory;
+        let is_open = |node: &Node| node.likely_kind() == FileType::Unknown;
+        let (x, y) = (self.node(a), self.node(b));
+        if is_directory(x) == is_directory(y) {
+            return;
+        }
+        let directories =
+            (x.unlinkable || y.unlinkable || is_open(x) || is_open(y)) && !(x.leaf || y.leaf);
+        for id in [a, b] {
+            let node = self.node_mut(id);
+            match (directories, node.guess) {
+                (true, FileType::Unknown | FileType::Regular) => node.guess = FileType::Directory,
+                (false, FileType::Directory) => node.guess = FileType::Regular,
+                _ => {}
             }
         }
     }

@@ -26,7 +26,7 @@ impl Names {
             }
         }
         if unknown && self.node(to.dir).initial && self.covered.len() < MAX_RENAMES {
-            self.covered.insert((to.dir, to.name.clone()));
+            self.covered.entry((to.dir, to.name.clone())).or_insert(node);
         }
         if let Some(Some(old)) = self.node(to.dir).entries.get(&to.name).map(|e| e.now) {
             // Only a directory replaces a directory.
@@ -78,6 +78,17 @@ impl Names {
         self.node_mut(node).stood.retain(|stood| *stood != at);
         self.detach(dir_entry, node);
         true
+    }
+
+    /// Notes that a path led on behind a name, and that nothing was found there. If a rename of the
+    /// name seemed to have no effect, it had one: both names were not links to one file, as that is
+    /// no directory, and the error would be another one. Returns whether there was such a rename.
+    pub(super) fn is_gone_by_rename(&mut self, dir_entry: &DirEntry) -> bool {
+        let renamed = self.undecided_renames.get(&(dir_entry.dir, dir_entry.name.clone()));
+        let Some((node, _, true)) = renamed else { return false };
+        let node = *node;
+        self.learn_type(node);
+        self.node(node).kind != FileType::Link && self.rename_took_place(dir_entry)
     }
 
     /// Notes that the old name of a rename is still there, so that both names were hard links of
@@ -186,6 +197,12 @@ impl Names {
                 self.node_mut(old).observe(&Observed::leaf());
             }
         }
+    }
+
+    /// Returns the files that have replaced what is a directory, unless that is behind a link.
+    pub fn replaced_directories(&self) -> Vec<NodeId> {
+        let directory = |old: &NodeId| self.node(*old).kind == FileType::Directory;
+        self.replaced.iter().filter(|(_, old)| directory(old)).map(|(node, _)| *node).collect()
     }
 
     /// Turns names that were followed to a directory, and that a file of another type has replaced,

@@ -112,6 +112,9 @@ impl Names {
             if self.node(node).kind == FileType::Unknown || unread(self.node(node)) {
                 self.look_again(at, &dir_entry.name, node);
             }
+            if reach == Reach::Missing && self.is_gone_by_rename(&dir_entry) {
+                return Walk::Blocked;
+            }
             match self.node(node).kind {
                 FileType::Directory => {
                     self.node_mut(node).presumed &= !proven;

@@ -361,3 +361,65 @@ fn a_link_that_led_to_its_directory_leads_there_where_it_was_moved() {
 fn a_file_is_not_created_behind_a_link_that_ends_in_a_slash() {
     holds(&[], &[symlink("d/", "c"), symlink("b/a", "d"), open("c", 0o1102)]);
 }
+
+#[test]
+fn an_old_name_with_a_slash_is_that_of_a_directory() {
+    holds(&[symlink("a", "b")], &[link("b/", "a"), unlink("b")]);
+}
+
+#[test]
+fn a_link_to_itself_that_was_seen_to_be_one_has_the_length_that_was_seen() {
+    let ops = [symlink("a", "c/a"), open("c", 0o400_000), stat("c", false), unlink("c")];
+    holds(&[symlink("c/a", "c")], &ops);
+}
+
+#[test]
+fn an_open_shows_directories_in_which_a_link_led_to_a_file_of_the_same_name() {
+    holds(&[symlink("b/c", "a/c")], &[open("a/c", CREATE), link("a/c", "a/a")]);
+}
+
+#[test]
+fn what_is_missing_behind_an_old_name_shows_that_it_is_gone() {
+    holds(&[open("d", CREATE)], &[rename("d", "c"), mkdir("d/a"), link("c", "d")]);
+}
+
+#[test]
+fn what_stands_untouched_in_a_directory_that_was_moved_stood_there_before() {
+    holds(&[symlink("a", "a/b/b")], &[rename("a", "b"), rename("b/b", "a")]);
+}
+
+#[test]
+fn a_link_through_a_file_is_refused() {
+    let before = [open("a/c", CREATE), open("d", CREATE)];
+    let ops = [link("d", "a/c/a"), symlink("a", "a/c"), Op::Truncate("d".into(), 0)];
+    holds(&before, &ops);
+    let before = [mkdir("b"), open("b/a", CREATE), open("a/c", CREATE)];
+    let ops = [link("a", "b/a"), open("a/c", 0), link("a/c", "b/a/a"), open("c", 0)];
+    holds(&before, &ops);
+    holds(&before, &[link("b/a/", "c"), mkdir("b/a")]);
+    holds(&before, &[link("b/a/.", "c"), mkdir("b/a")]);
+}
+
+#[test]
+fn what_replaces_an_unseen_file_is_no_directory() {
+    let before = [open("d", CREATE), open("b", CREATE)];
+    let ops = [Op::Truncate("b/a".into(), 0), rename("d", "b"), mkdir("b")];
+    holds(&before, &ops);
+    let before = [open("a/c", CREATE), mkdir("c")];
+    let ops = [rename("a", "c/."), rename("a", "c"), symlink("a", "c/c/a")];
+    holds(&before, &ops);
+    let before = [open("c", CREATE), open("d", CREATE)];
+    holds(&before, &[mkdir("c"), open("d", 0o302), rename("c", "d")]);
+}
+
+#[test]
+fn a_change_that_no_call_made_shows_another_name_of_the_file() {
+    let before = [open("b", CREATE), link("b", "c")];
+    let chmod = Op::Chmod("b".into(), 0o600);
+    holds(&before, &[stat("c", false), chmod.clone(), stat("c", false)]);
+    holds(&before, &[stat("c", false), chmod.clone(), stat("c", false), unlink("b")]);
+    let truncate = Op::Truncate("c".into(), 2);
+    holds(&before, &[open("b", 0), truncate, Op::Read(0, 1, None)]);
+    let before = [open("c", CREATE), symlink("c", "b")];
+    run(&before, &[stat("c", false), chmod, stat("c", false)], false).unwrap();
+}

@@ -5,6 +5,8 @@
 //! then gets the simplest explanation that leaves every other error one. Nothing that calls have
 //! shown is changed by it.
 
+mod two_paths;
+
 use super::unexplained::{End, Path, UnexplainedError};
 use super::{ELOOP, ENOENT, ENOTDIR, Facts};
 use crate::files::names::{DirEntry, EntryState, Names};
@@ -101,24 +103,36 @@ impl Solver<'_> {
         for doubt in all.clone() {
             self.propagate([doubt].into());
         }
+        // What replaced a directory is one, unless it replaced a link.
+        for node in self.names.replaced_directories() {
+            let var = Var::Node(node);
+            if self.decides.contains_key(&var) && matches!(self.knowledge(var), Knowledge::Open) {
+                self.try_explanation(&[(var, InitialState::Directory)]);
+            }
+        }
         let mut open: Vec<(usize, usize)> =
             all.filter_map(|doubt| Some((self.explanations(doubt)?.len(), doubt))).collect();
         open.sort_unstable();
         for (_, doubt) in open {
             let Some(explanations) = self.explanations(doubt) else { continue };
-            let mark = self.assigned.len();
-            for explanation in
-                explanations.into_iter().filter(|explanation| !explanation.is_empty())
-            {
-                let touched = self.assign(&explanation);
-                if self.propagate(touched) {
-                    break;
-                }
-                for var in self.assigned.drain(mark..) {
-                    self.found.remove(&var);
-                }
+            explanations
+                .into_iter()
+                .filter(|explanation| !explanation.is_empty())
+                .any(|explanation| self.try_explanation(&explanation));
+        }
+    }
+
+    /// Assumes an explanation, unless it leaves another error none. Returns whether it holds.
+    fn try_explanation(&mut self, explanation: &[(Var, InitialState)]) -> bool {
+        let mark = self.assigned.len();
+        let touched = self.assign(explanation);
+        let holds = self.propagate(touched);
+        if !holds {
+            for var in self.assigned.drain(mark..) {
+                self.found.remove(&var);
             }
         }
+        holds
     }
 
     /// Assumes an explanation. Returns the errors that it may decide.
@@ -156,7 +170,8 @@ impl Solver<'_> {
         let doubt = self.unexplained_errors[number].clone();
         let mut explanations = match &doubt.paths[..] {
             [path] => self.explain_one_path(number, &doubt, path),
-            [from, to] => self.explain_two_paths(number, from, to),
+            [from, to] if doubt.renames => self.explain_rename(number, from, to),
+            [from, to] => self.explain_link(number, from, to),
             _ => None,
         }?;
         if explanations.iter().any(Vec::is_empty) {
@@ -195,40 +210,6 @@ impl Solver<'_> {
             explanation.iter().any(|(_, is)| *is == InitialState::Nowhere)
         });
         Some(stopped)
-    }
-
-    /// Returns the possible explanations of an ENOTDIR of a rename: a path leads through a file
-    /// that is no directory; a file was to get, or had, a name with a slash at its end; or a
-    /// directory was to replace a file.
-    fn explain_two_paths(&mut self, number: usize, from: &Path, to: &Path) -> Explanations {
-        let PathOutcome { mut stopped, arrived } =
-            self.path_outcome(number, from, true, &[InitialState::Leaf])?;
-        let Some((before, source)) = arrived else { return Some(stopped) };
-        let path_outcome = self.path_outcome(number, to, true, &[InitialState::Leaf])?;
-        let join = |explanation: Vec<(Var, InitialState)>| [&before[..], &explanation].concat();
-        stopped.extend(path_outcome.stopped.into_iter().map(join));
-        let Some((beyond, target)) = path_outcome.arrived else { return Some(stopped) };
-        let (source, target) = (self.of_the_name(source, from), self.of_the_name(target, to));
-        let before = join(beyond);
-        if from.slash || to.slash {
-            stopped.extend(self.with(&before, source, InitialState::Leaf));
-        }
-        for explanation in self.with(&before, source, InitialState::Directory) {
-            stopped.extend(self.with(&explanation, target, InitialState::Leaf));
-        }
-        Some(stopped)
-    }
-
-    /// Returns what a call finds at the last name of a path if it does not follow links there.
-    fn of_the_name(&self, last: Last, path: &Path) -> Last {
-        match last {
-            Last::Var(Var::Node(id))
-                if !path.slash && self.names.node(id).kind == FileType::Link =>
-            {
-                Last::InitialState(InitialState::Leaf)
-            }
-            last => last,
-        }
     }
 
     /// Returns how far a path can lead in the initial tree, with the assumptions that this needs.
@@ -302,7 +283,8 @@ impl Solver<'_> {
                     known == is || known == InitialState::Nowhere && is == InitialState::Leaf
                 }
                 Knowledge::Open if self.may_be(var, is) => {
-                    return vec![[before, &[(var, is)]].concat()];
+                    let Some(other) = self.replaced_alike(var, is) else { return Vec::new() };
+                    return vec![[before, &[(var, is)], &other[..]].concat()];
                 }
                 Knowledge::Open | Knowledge::Lost => false,
             },
@@ -359,7 +341,7 @@ impl Solver<'_> {
                 return None;
             }
             if let Some(entry) = node.entries.get(name) {
-                let covered = self.names.covered.contains(&(id, name.into()));
+                let covered = self.names.covered.contains_key(&(id, name.into()));
                 if entry.first.is_some() || !covered {
                     return entry.first.map(Var::Node);
                 }

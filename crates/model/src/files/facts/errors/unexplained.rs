@@ -51,6 +51,8 @@ pub struct UnexplainedError {
     pub follow: bool,
     /// It was to make the name.
     pub makes: bool,
+    /// It was to rename a file.
+    pub renames: bool,
     pub paths: Vec<Path>,
 }
 
@@ -62,7 +64,10 @@ impl Facts {
             (ENOENT, 1) => first.creates || first.follow && matches!(first.walk, Walk::Stopped(..)),
             (ENOTDIR, 1) => true,
             (ELOOP, 1) => first.follow && !first.creates || matches!(first.walk, Walk::Stopped(..)),
-            (ENOTDIR, 2) => first.used.role == Role::Source,
+            (ENOTDIR, 2) => match (first.used.role, paths[1].used.role) {
+                (Role::Lookup, Role::Create) => true,
+                (role, _) => role == Role::Source,
+            },
             _ => false,
         };
         if !wanted || self.unexplained_errors.len() >= MOST {
@@ -71,9 +76,11 @@ impl Facts {
         let paths: Option<Vec<Path>> = paths.iter().map(|l| self.reached(l)).collect();
         if let Some(paths) = paths {
             let (creates, directory, follow) = (first.creates, first.directory, first.follow);
-            let makes = first.used.role == Role::Create;
+            let role = first.used.role;
+            let (makes, renames) = (role == Role::Create, role == Role::Source);
             let number = self.unexplained_errors.len();
-            let doubt = UnexplainedError { errno, creates, directory, follow, makes, paths };
+            let doubt =
+                UnexplainedError { errno, creates, directory, follow, makes, renames, paths };
             self.unexplained_errors.entry(doubt).or_insert(number);
         }
     }
