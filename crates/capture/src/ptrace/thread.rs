@@ -50,6 +50,8 @@ pub(super) struct Thread {
     /// Whether it has a seccomp filter of the program, and therefore stops at every call: a call
     /// that such a filter denies does not reach the recorder's filter.
     pub filtered: bool,
+    /// Whether its memory is another process's, too (vfork).
+    pub shares_memory: bool,
 }
 
 impl Thread {
@@ -64,6 +66,7 @@ impl Thread {
             clone_call: None,
             to_restore: None,
             filtered: false,
+            shares_memory: false,
         }
     }
     /// Returns whether the thread may yet report a child that existed at `time`.

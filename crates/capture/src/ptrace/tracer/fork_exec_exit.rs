@@ -64,10 +64,12 @@ impl Tracer {
             0,
         ];
         let to_restore = parent.clone_call.patched_in_child();
-        if !parent.clone_call.shares_memory() {
+        let shares_memory = !is_thread && parent.clone_call.shares_memory();
+        if !is_thread && !shares_memory {
             self.mapped.fork(parent.pid, pid);
         }
-        self.start_thread(Thread { to_restore, filtered, ..Thread::new(pid, tid) }, args, early);
+        let thread = Thread { to_restore, filtered, shares_memory, ..Thread::new(pid, tid) };
+        self.start_thread(thread, args, early);
     }
 
     /// Writes the `Start` record of a thread with these arguments, adds it to the traced threads,
@@ -166,6 +168,9 @@ impl Tracer {
         }
         self.aio.forget_process(pid, &mut self.out);
         self.mapped.end_process(pid, pid, &mut self.out);
+        if let Some(thread) = self.threads.get_mut(&pid) {
+            thread.shares_memory = false;
+        }
         let program = procfs::executable_path(pid);
         let effective = procfs::effective_ids(pid);
         let (euid, egid) = effective.unwrap_or_default();

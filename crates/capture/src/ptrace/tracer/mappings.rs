@@ -15,6 +15,8 @@ impl Tracer {
     /// written.
     pub fn begin_mapping(&mut self, pid: i32, call: &PendingCall, ret: i64) -> Option<u32> {
         let part = shared_part(&call.args)?;
+        // A mapping in another process's memory does not end with this one.
+        self.threads.get(&call.tid).filter(|thread| !thread.shares_memory)?;
         let fd = call.args[4] as i32;
         // Through a descriptor with other flags, replay could not write at any place.
         let writable = |flags: u32| flags & (O_ACCMODE | O_APPEND | O_DIRECT) == O_RDWR;
