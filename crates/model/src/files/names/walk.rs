@@ -108,10 +108,7 @@ impl Names {
                 _ => return Walk::Stopped(dir_entry, rest.into()),
             };
             dir_entry.state = EntryState::Node(node);
-            let unread = |node: &Node| node.kind == FileType::Link && node.target.is_none();
-            if self.node(node).kind == FileType::Unknown || unread(self.node(node)) {
-                self.look_again(at, &dir_entry.name, node);
-            }
+            self.look_if_unread(at, &dir_entry.name, node);
             if reach == Reach::Missing && self.is_gone_by_rename(&dir_entry) {
                 return Walk::Blocked;
             }
@@ -150,6 +147,15 @@ impl Names {
             }
         }
         Walk::At(at)
+    }
+
+    /// Looks at the file system again if the type of file `node`, or where the link leads, is not
+    /// known. It is called `name` in directory `at`.
+    fn look_if_unread(&mut self, at: NodeId, name: &[u8], node: NodeId) {
+        let unread = |node: &Node| node.kind == FileType::Link && node.target.is_none();
+        if self.node(node).kind == FileType::Unknown || unread(self.node(node)) {
+            self.look_again(at, name, node);
+        }
     }
 
     /// Returns the parent of a directory; a root is its own parent. Returns `None` if the directory
