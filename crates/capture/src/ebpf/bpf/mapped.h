@@ -27,7 +27,9 @@ struct {
 } stored_early SEC(".maps");
 
 enum { MAP_TYPE = 0xf, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, FMODE_WRITE = 2 };
-enum { ARG_LEN = 1, ARG_PROT = 2, ARG_NEW_LEN = 2, ARG_FLAGS = 3, ARG_FD = 4, ARG_OFFSET = 5, PROT_WRITE = 2 };
+enum { PROT_WRITE = 2 };
+/* Arguments of mmap(2), munmap(2), msync(2), mprotect(2) and mremap(2). */
+enum { ARG_LEN = 1, ARG_PROT = 2, ARG_NEW_LEN = 2, ARG_FLAGS = 3, ARG_FD = 4, ARG_OFFSET = 5 };
 enum { O_APPEND = 02000, O_DIRECT = 040000 };
 
 static __always_inline struct addresses *mapped_by(u32 pid)
