@@ -16,6 +16,7 @@ use super::row::{Content, FileType, Final, Row, State, Unnamed};
 use ahash::{HashMap, HashSet};
 use final_state::{Live, find_final_state, hash_content};
 use late::{ONLY_LISTED, changed_late, only_listed};
+use processes::{BY_OPERATIONS, BY_STORES};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -95,7 +96,11 @@ pub fn build(
             Err(reason) => {
                 let known = reason == ONLY_LISTED || manifest.late.binary_search(&path).is_ok();
                 manifest.unreadable += u64::from(look.is_some() && !known);
-                Final::Unknown(reason)
+                // Without a look, it may still be there, with what was written without a call.
+                let file = paths.now.get(&path).filter(|_| look.is_none());
+                let unseen = file.and_then(|id| names.node(*id).uncertain);
+                let unseen = unseen.filter(|why| [BY_STORES, BY_OPERATIONS].contains(why));
+                Final::Unknown(unseen.map_or(reason, str::to_owned))
             }
             Ok(_) if made_up.iter().any(|made| is_at_or_below(&path, made)) => Final::Unknown(
                 "it is a symbolic link's target, whose path is not in the trace".to_owned(),

@@ -9,7 +9,7 @@ pub struct Ranges(RangeSet<u64>);
 impl Ranges {
     /// Adds the range `start..end`.
     pub fn insert(&mut self, start: u64, end: u64) {
-        // Most is written where something was written before, which is quick to see.
+        // What is in the set already is found with one lookup.
         if !self.covers(start, end) {
             self.0.insert(start..end);
         }

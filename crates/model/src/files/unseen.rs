@@ -10,9 +10,9 @@ pub struct Unseen {
     pub operations: u64,
     /// Rings of io_uring whose operations the kernel finds by itself.
     pub polled: u64,
-    /// Files that are there at the end and that operations can have written.
+    /// Files that may be there at the end and that operations can have written.
     pub reached: Vec<Vec<u8>>,
-    /// Files that are there at the end and were mapped shared and writable.
+    /// Files that may be there at the end and were mapped shared and writable.
     pub mapped: Vec<Vec<u8>>,
 }
 
@@ -73,5 +73,8 @@ fn few(files: &[Vec<u8>]) -> String {
 
 /// Returns whether the final state is unknown for the reason `why`.
 fn is_left(last: &Final, why: &str) -> bool {
-    matches!(last, Final::Present(_, Content::Not(reason)) if reason == why)
+    match last {
+        Final::Unknown(reason) | Final::Present(_, Content::Not(reason)) => reason == why,
+        Final::Absent | Final::Present(..) => false,
+    }
 }

@@ -4,6 +4,8 @@ use crate::harness::place::{Place, Watch, has_begun, number};
 use crate::harness::proof::same_again;
 use crate::harness::run::{finish, run, start, wait_for};
 use crate::harness::tracee::tracee;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 
 /// Records the small program `how`; what the verdict says is missing.
@@ -77,5 +79,25 @@ fn files_mapped_before_a_process_is_joined() {
         let report = same_again(&place, &trace, &place.directory("root"));
         let partly = report["state"]["excluded_lines"].to_string();
         assert!(partly.contains("/work/changed: "), "{report:#}");
+    });
+}
+
+/// The same if the recording ends first, so that nothing shows what the file holds at the end.
+#[test]
+fn files_mapped_before_a_recording_that_ends_first() {
+    Place::each(|place| {
+        let work = place.work();
+        let program = start(&mut place.command([tracee("unseen").to_str().unwrap(), "joined"]));
+        wait_for("the program to have mapped its file", || work.join("ready").exists());
+        let trace = place.trace("t");
+        let recorder = start(&mut place.attach(&trace, program.id()));
+        wait_for("the recorder", || has_begun(&trace));
+        kill(Pid::from_raw(i32::try_from(recorder.id()).unwrap()), Signal::SIGINT).unwrap();
+        finish(recorder, "the recorder");
+        fs::write(work.join("go"), "").unwrap();
+        finish(program, "the program").ok("unseen joined");
+        let reasons = place.info(&trace)["reasons"].to_string();
+        assert!(reasons.contains("through shared mappings of files is not recorded"), "{reasons}");
+        assert!(reasons.contains("/work/changed"), "{reasons}");
     });
 }

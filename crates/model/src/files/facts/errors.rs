@@ -242,7 +242,9 @@ impl Facts {
             (ENOTEMPTY | EEXIST, Role::Source) => {
                 self.names.note_exists(dir_entry, &Observed::kind(FileType::Unknown));
             }
-            (EEXIST, Role::Lookup) => drop(self.found_old_name(path, dir_entry)),
+            (EEXIST, Role::Lookup) => {
+                self.found_old_name(path, dir_entry);
+            }
             (_, role) => self.presume(role, dir_entry),
         }
     }
