@@ -16,16 +16,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The file is not what it should be.
-    #[error("{} is damaged at byte {at}: {what}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        at: u64,
-        /// What is wrong.
-        what: String,
-    },
     /// The file is none of this format.
     #[error("{} is not a {format}: {what}", path.display())]
     Alien {
@@ -36,6 +26,9 @@ pub enum Error {
         /// What is missing.
         what: String,
     },
+    /// A DataSeries file could not be read.
+    #[error(transparent)]
+    DataSeries(#[from] dataseries_file::Error),
     /// The trace could not be read or written.
     #[error(transparent)]
     Trace(#[from] trace::Error),
@@ -45,20 +38,5 @@ impl Error {
     /// Returns a function that makes an error of a failure to do `what` with `path`.
     pub fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { what, path: path.as_ref().to_owned(), source }
-    }
-    /// Returns the error for damage of a file at byte `at`.
-    pub fn damage(path: &Path, at: u64, what: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), at, what: what.into() }
-    }
-}
-
-impl From<dataseries_file::Error> for Error {
-    fn from(error: dataseries_file::Error) -> Self {
-        use dataseries_file::Error as File;
-        match error {
-            File::Io { what, path, source } => Self::Io { what, path, source },
-            File::Damaged { path, at, what } => Self::Damaged { path, at, what },
-            File::Alien { path, what } => Self::Alien { path, format: "DataSeries file", what },
-        }
     }
 }
