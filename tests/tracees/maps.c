@@ -142,6 +142,28 @@ static void renamed(void)
 	strcpy(q, "of no name");
 }
 
+/* What was stored before is stored again after calls have changed it. */
+static void restored(void)
+{
+	int fd = make("data", 4);
+	char *p = map(fd, 0, 4);
+	for (int i = 0; i < 4; i++)
+		strcpy(p + i * PAGE, "always the same");
+	must(!msync(p, 4 * PAGE, MS_SYNC), "msync");
+	must(pwrite(fd, "something else.", 15, 0) == 15, "pwrite");
+	strcpy(p, "always the same");
+	int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	must(!fallocate(fd, hole, PAGE, PAGE), "fallocate");
+	strcpy(p + PAGE, "always the same");
+	must(!msync(p, 4 * PAGE, MS_SYNC), "msync");
+	must(!truncate("data", 3 * PAGE) && !ftruncate(fd, 4 * PAGE), "truncate");
+	strcpy(p + 3 * PAGE, "always the same");
+	must(!msync(p, 4 * PAGE, MS_SYNC), "msync");
+	close(open("data", O_RDWR | O_TRUNC));
+	must(!ftruncate(fd, 4 * PAGE), "ftruncate");
+	strcpy(p + 2 * PAGE, "always the same");
+}
+
 /* A page of each GiB. */
 static void sparse(void)
 {
@@ -167,6 +189,8 @@ int main(int argc, char **argv)
 	} else if (!strcmp(way, "renamed")) {
 		renamed();
 		mappings = 2;
+	} else if (!strcmp(way, "restored")) {
+		restored();
 	} else if (!strcmp(way, "sparse")) {
 		sparse();
 	} else if (!strcmp(way, "exec")) {

@@ -13,7 +13,8 @@ mod maps;
 
 use crate::Options;
 use crate::records::RecordWriter;
-use abi::{CallSpec, Effect, UnrecordedEffect};
+use abi::plan::{NONE, RESULT};
+use abi::{CallSpec, Effect, Ret, UnrecordedEffect};
 use file::{Look, MappedFile};
 use linux_raw_sys::general::{MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_TYPE, PROT_WRITE};
 use maps::{FileKey, SharedMapping, shared_mappings};
@@ -56,6 +57,23 @@ pub(crate) fn mapping_use(spec: &CallSpec) -> Option<MappingUse> {
         _ if spec.copies.is_some() => Some(MappingUse::Sync),
         (_, UnrecordedEffect::ProtectionChange) => Some(MappingUse::Protect),
         _ => None,
+    }
+}
+
+/// The file is not one of a descriptor: which one it is, is not known.
+pub(crate) const BY_NAME: u8 = 253;
+
+/// Returns the argument with the descriptor of the file whose content a call of this kind changes;
+/// [`RESULT`] if it may empty the file that it opens; [`BY_NAME`]; or [`NONE`].
+pub(crate) fn changed_file(spec: &CallSpec) -> u8 {
+    let opens = spec.ret == Ret::Fd && spec.args.iter().any(|arg| arg.kind.path_use().is_some());
+    match (spec.effect, spec.copies) {
+        (_, Some(copies)) => copies.to.fd,
+        (Effect::Truncate, _) => spec.uses.fd.unwrap_or(BY_NAME),
+        (Effect::Allocate | Effect::Clone { .. }, _) => spec.uses.fd.unwrap_or(NONE),
+        _ if spec.uses.writes_data => spec.uses.fd.unwrap_or(NONE),
+        _ if opens => RESULT,
+        _ => NONE,
     }
 }
 
@@ -135,9 +153,9 @@ impl MappedFiles {
     /// whether the program cannot have stored anything yet. Does nothing if the file is too long or
     /// not mapped any more: a trace with a mapping that does not end is incomplete. Nor does it read
     /// files that the kernel generates, which may be devices.
-    pub fn add(&mut self, mapping: &NewMapping, file: File, is_held: impl FnOnce() -> bool) {
-        let mappings = shared_mappings(mapping.tid).into_iter().flatten();
-        let found = mappings.into_iter().find(|m| m.addresses.contains(&mapping.address));
+    pub fn add(&mut self, mut mapping: NewMapping, file: File, is_held: impl FnOnce() -> bool) {
+        let mut mappings = shared_mappings(mapping.tid).into_iter().flatten();
+        let found = mappings.find(|m| m.addresses.contains(&mapping.address));
         let Some(SharedMapping { file: key, .. }) = found else { return };
         if fstatfs(&file).map_or(true, |fs| is_virtual_magic(fs.f_type as u32)) {
             return;
@@ -145,13 +163,12 @@ impl MappedFiles {
         let Ok(metadata) = file.metadata() else { return };
         let bytes = metadata.blocks().saturating_mul(512);
         let key = (key, (metadata.dev(), metadata.ino()));
-        let writable = mapping.writable || self.may_be_writable;
-        let mapping = &NewMapping { writable, part: mapping.part.clone(), ..*mapping };
+        mapping.writable |= self.may_be_writable;
         if let Some(known) = self.files.get_mut(&key) {
-            known.add(mapping);
+            known.add(&mapping);
         } else if bytes <= LONGEST {
             let mut file = MappedFile::new(file);
-            file.add(mapping);
+            file.add(&mapping);
             if mapping.writable && bytes <= READ_FIRST {
                 self.look.read(&mut file);
                 if !is_held() {
@@ -160,6 +177,15 @@ impl MappedFiles {
             }
             self.files.insert(key, file);
         }
+    }
+
+    /// Notes that a call has changed the file with this inode number; 0: some file. What was stored
+    /// before may be stored again, so all that the file holds counts as changed at the next look.
+    pub fn forget_content(&mut self, inode: u64) {
+        let changed = |((_, (_, ino)), _): &(&(FileKey, FileKey), &mut MappedFile)| {
+            inode == 0 || *ino == inode
+        };
+        self.files.iter_mut().filter(changed).for_each(|(_, file)| file.forget());
     }
 
     /// Notes that process `child` has copies of the mappings of process `parent`.

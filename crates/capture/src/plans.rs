@@ -1,8 +1,8 @@
 //! The capture plans of all system calls. They are made once, so that a call costs one lookup.
 
-use crate::mapped_files::{MappingUse, mapping_use};
+use crate::mapped_files::{MappingUse, changed_file, mapping_use};
 use crate::options::{DataLimit, NUMBER_LIMIT, Options};
-use abi::plan::{DATA, Plan, Step, StepKind, When};
+use abi::plan::{DATA, NONE, Plan, Step, StepKind, When};
 use abi::{AIO, AIO_OPCODES, AioUse, CallSpec, Effect, Kind, MAPPINGS, URING, URING_OPCODES};
 
 /// A step of a plan, with the limit that [`Options::data`] sets.
@@ -14,7 +14,7 @@ pub(crate) struct LimitedStep {
 }
 
 /// What is captured at the entry and at the exit of a call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CapturePlan {
     pub entry: Box<[LimitedStep]>,
     pub exit: Box<[LimitedStep]>,
@@ -22,6 +22,16 @@ pub(crate) struct CapturePlan {
     pub fd: Option<u8>,
     /// What the call means to mapped files.
     pub mapping: Option<MappingUse>,
+    /// The file that the call changes; see [`changed_file`].
+    pub changes: u8,
+}
+
+impl Default for CapturePlan {
+    /// Returns the plan that captures nothing.
+    fn default() -> Self {
+        let (entry, exit) = Default::default();
+        Self { entry, exit, fd: None, mapping: None, changes: NONE }
+    }
 }
 
 impl CapturePlan {
@@ -63,6 +73,7 @@ impl CapturePlan {
             exit: plan.exit.iter().map(add_limit).collect(),
             fd: spec.uses.fd,
             mapping: mapping_use(spec),
+            changes: changed_file(spec),
         }
     }
 }
@@ -187,7 +198,7 @@ impl Plans {
         let by_opcode = (URING..URING + URING_OPCODES).map(&mut plan_of_operation).collect();
         let by_aio_opcode = (AIO..AIO + AIO_OPCODES).map(&mut plan_of_operation).collect();
         if !options.calls.contains(MAPPINGS) {
-            plans.iter_mut().for_each(|plan| plan.mapping = None);
+            plans.iter_mut().for_each(|plan| (plan.mapping, plan.changes) = (None, NONE));
         }
         let records_unlisted = options.calls.contains(u32::MAX);
         Self { plans, by_number, by_opcode, by_aio_opcode, records_unlisted }

@@ -216,6 +216,8 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	if (p->mapping == MAP_FILE && !failed(s))
 		begin_mapping();
 	call(s);
+	if (p->changes != NONE && !failed(s))
+		note_change(p->changes);
 	if (p->mapping)
 		look_after(task, t, p, ret);
 	return 0;

@@ -32,6 +32,14 @@ enum { PROT_WRITE = 2 };
 enum { ARG_LEN = 1, ARG_PROT = 2, ARG_NEW_LEN = 2, ARG_FLAGS = 3, ARG_FD = 4, ARG_OFFSET = 5 };
 enum { O_APPEND = 02000, O_DIRECT = 040000 };
 
+/* The inode numbers of files that are mapped to be stored to; 0: any may be. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u64);
+	__type(value, u32);
+} stored_files SEC(".maps");
+
 static __always_inline struct addresses *mapped_by(u32 pid)
 {
 	return bpf_map_lookup_elem(&mapped, &pid);
@@ -75,6 +83,9 @@ __noinline int begin_mapping(void)
 	if (before && before->end > all.end)
 		all.end = before->end;
 	if (bpf_map_update_elem(&mapped, &pid, &all, BPF_ANY))
+		return 0;
+	u64 ino = s->head.args[ARG_PROT] & PROT_WRITE ? BPF_CORE_READ(inode, i_ino) : 0;
+	if (ino && bpf_map_update_elem(&stored_files, &ino, &one, BPF_ANY))
 		return 0;
 	u32 number = __sync_fetch_and_add(&c->mappings, 1) + 1;
 	*(u32 *)s->bytes = number;
@@ -139,6 +150,10 @@ static __always_inline void look_after(struct task_struct *task, struct thread *
 	if (!all || !changes || t->args[0] >= all->end ||
 	    t->args[0] + t->args[ARG_LEN] <= all->start)
 		return;
+	u64 any = 0;
+	u32 one = 1;
+	if (p->mapping == PROTECT_MAPPINGS)
+		bpf_map_update_elem(&stored_files, &any, &one, BPF_ANY);
 	/* mremap(2) may have moved a mapping. */
 	if (p->mapping == CHANGE_MAPPINGS && ret) {
 		all->start = ret < all->start ? ret : all->start;
@@ -146,6 +161,29 @@ static __always_inline void look_after(struct task_struct *task, struct thread *
 		all->end = end > all->end ? end : all->end;
 	}
 	ask_for_look(THREAD(task->tgid, task->pid), CHANGED, 0, 0);
+}
+
+/* The current call has succeeded, and has changed a file: one that may be mapped. */
+__noinline int note_change(u32 changes)
+{
+	struct scratch *s = scratch();
+	struct common_state *c = common_state();
+	if (!s || !c || !c->mappings)
+		return 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 ino = 0, any = 0;
+	if (changes != BY_NAME) {
+		s64 fd = changes == RESULT ? s->head.ret : (s32)argument(s, changes);
+		struct inode *inode = regular(open_file(task, fd));
+		/* A file that an open has emptied is empty. */
+		if (!inode || (changes == RESULT && BPF_CORE_READ(inode, i_size)))
+			return 0;
+		ino = BPF_CORE_READ(inode, i_ino);
+		if (!bpf_map_lookup_elem(&stored_files, &ino) &&
+		    !bpf_map_lookup_elem(&stored_files, &any))
+			return 0;
+	}
+	return ask_for_look(THREAD(task->tgid, task->pid), WRITTEN, ino, 0);
 }
 
 /* A process has ended, or has begun another program. */

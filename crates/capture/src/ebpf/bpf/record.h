@@ -89,6 +89,7 @@ enum {
 	OWN = 254,
 	RESULT = 254,
 	WORKING_DIRECTORY = 253,
+	BY_NAME = 253,
 	ROOT_DIRECTORY = 252,
 	RING = 251,
 	MAPPING = 250
@@ -104,12 +105,14 @@ struct step {
 #define STEPS 8
 /*
  * `begins`: the call takes a vector of strings, as those that begin a program do. `fd`: which
- * argument is the call's descriptor; NONE: no argument is. `mapping`: enum mapping_use.
+ * argument is the call's descriptor; NONE: no argument is. `mapping`: enum mapping_use. `changes`:
+ * which argument is the descriptor of the file that the call changes; RESULT: the file that it opens
+ * may be emptied; BY_NAME: it has no descriptor.
  */
 struct plan {
 	u32 count[2];
 	u32 begins, fd;
-	u32 mapping, unused;
+	u32 mapping, changes;
 	struct step steps[2][STEPS];
 };
 
@@ -138,7 +141,8 @@ enum mapping_use { MAP_FILE = 1, CHANGE_MAPPINGS, SYNC_MAPPINGS, PROTECT_MAPPING
  * MAPPED: this part of the file was mapped at `limit` with protection `nr`; `arg` is the number of
  * the mapping. STORED, CHANGED, ENDED: look at the files that the process has mapped, as it asks for
  * its stores to reach the disk, may have ended mappings or made some writable, or has ended. COPIED:
- * the process has the mappings of process `tid`. Of these no path follows.
+ * the process has the mappings of process `tid`. WRITTEN: a call has changed the file `from` (its
+ * inode number; 0: some file). Of these no path follows.
  */
 struct request {
 	u64 entered, from, wanted, limit, ino;
@@ -153,7 +157,8 @@ enum {
 	STORED = 8,
 	CHANGED = 16,
 	ENDED = 32,
-	COPIED = 64
+	COPIED = 64,
+	WRITTEN = 128
 };
 
 /* Shared with user space, one for each CPU, each on its own cache lines. */

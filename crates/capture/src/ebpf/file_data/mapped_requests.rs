@@ -19,8 +19,9 @@ const STORED: u32 = 8;
 const CHANGED: u32 = 16;
 const ENDED: u32 = 32;
 const COPIED: u32 = 64;
+const WRITTEN: u32 = 128;
 /// All of them.
-pub(super) const ANY: u32 = MAPPED | STORED | CHANGED | ENDED | COPIED;
+pub(super) const ANY: u32 = MAPPED | STORED | CHANGED | ENDED | COPIED | WRITTEN;
 
 /// The files that recorded processes have mapped.
 pub(super) struct MappedByScope {
@@ -56,7 +57,7 @@ pub(super) fn serve(r: &request, name: &Path, of: &mut MappedByScope, out: &mut 
                     NewMapping { number: r.arg, pid, tid, address: r.limit, writable, part };
                 let stored_early = || stored_early.lookup(&r.arg.to_ne_bytes(), MapFlags::ANY);
                 let is_held = || matches!(stored_early(), Ok(None));
-                files.add(&mapping, file.into_file(), is_held);
+                files.add(mapping, file.into_file(), is_held);
             }
         }
         STORED => {
@@ -66,6 +67,7 @@ pub(super) fn serve(r: &request, name: &Path, of: &mut MappedByScope, out: &mut 
         CHANGED => files.look_after_change(pid, tid, out),
         ENDED => files.end_process(pid, tid, out),
         COPIED => files.fork(tid, pid),
+        WRITTEN => files.forget_content(r.from),
         _ => {}
     }
     if long {

@@ -58,6 +58,7 @@ fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
     }
     plan.begins = u32::from(steps.entry.iter().any(|t| t.step.kind == StepKind::StrVec));
     plan.mapping = steps.mapping.map_or(0, |mapping| mapping as u32);
+    plan.changes = u32::from(steps.changes);
     plan.fd = steps.fd.map_or(u32::from(NONE), u32::from);
     plan
 }

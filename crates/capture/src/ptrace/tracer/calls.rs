@@ -209,7 +209,7 @@ impl Tracer {
             self.out.put_whole_payload(MAPPING, PayloadKind::Bytes, AT_EXIT, &number);
         }
         self.out.end();
-        self.look_after_call(pid, &pending);
+        self.look_after_call(pid, &pending, ret);
         if self.out.has_failed() {
             self.begin_detach();
         }

@@ -3,11 +3,13 @@
 use super::Tracer;
 use crate::inspect::moved_data::reopen;
 use crate::inspect::procfs;
-use crate::mapped_files::{NewMapping, changes_mappings, shared_part};
+use crate::mapped_files::{BY_NAME, NewMapping, changes_mappings, shared_part};
 use crate::ptrace::thread::PendingCall;
+use abi::plan::{NONE, RESULT};
 use linux_raw_sys::general::{O_ACCMODE, O_APPEND, O_DIRECT, O_RDWR, PROT_WRITE};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 impl Tracer {
     /// Begins to record what is stored through the mapping that a call has created. Returns the
@@ -31,16 +33,39 @@ impl Tracer {
         let number = self.mappings;
         let (address, writable) = (ret as u64, call.args[2] as u32 & PROT_WRITE != 0);
         let tid = call.tid;
-        self.mapped.add(&NewMapping { number, pid, tid, address, writable, part }, file, || true);
+        self.mapped.add(NewMapping { number, pid, tid, address, writable, part }, file, || true);
         Some(number)
     }
 
-    /// Records what was stored, after a call that may have ended mappings or made some writable.
-    pub fn look_after_call(&mut self, pid: i32, call: &PendingCall) {
+    /// Looks at files after a call that may have ended mappings or made some writable, and notes
+    /// which file it has changed.
+    pub fn look_after_call(&mut self, pid: i32, call: &PendingCall, ret: i64) {
+        if self.mapped.is_empty() {
+            return;
+        }
+        let plan = self.plans.get(call.plan);
+        if abi::errno_of(ret).is_none() {
+            match plan.changes {
+                NONE => {}
+                BY_NAME => self.mapped.forget_content(0),
+                RESULT => self.forget_content(call.tid, ret as i32, |size| size == 0),
+                argument => {
+                    let fd = call.args[usize::from(argument)] as i32;
+                    self.forget_content(call.tid, fd, |_| true);
+                }
+            }
+        }
         let meaning = self.plans.get(call.plan).mapping;
-        let changes = meaning.is_some_and(|meaning| changes_mappings(meaning, &call.args));
-        if changes && !self.mapped.is_empty() {
+        if meaning.is_some_and(|meaning| changes_mappings(meaning, &call.args)) {
             self.mapped.look_after_change(pid, call.tid, &mut self.out);
+        }
+    }
+
+    /// Notes that a call has changed the file of a descriptor, if that is so of a file of this size.
+    fn forget_content(&mut self, tid: i32, fd: i32, changes: impl Fn(u64) -> bool) {
+        let file = std::fs::metadata(format!("/proc/{tid}/fd/{fd}"));
+        if let Some(file) = file.ok().filter(|file| changes(file.size())) {
+            self.mapped.forget_content(file.ino());
         }
     }
 }
