@@ -173,6 +173,48 @@ static void sparse(void)
 		strcpy(p + i * gib * PAGE + 100, "far away");
 }
 
+static int resized_fd;
+
+/* Makes the file long and short again, over and over. */
+static void *resize(void *arg)
+{
+	char *text = malloc(PAGES * PAGE);
+	memset(text, 'r', PAGES * PAGE);
+	for (int i = 0; i < 300; i++) {
+		long rest = (PAGES - 1) * PAGE;
+		must(pwrite(resized_fd, text, rest, PAGE) == rest, "pwrite");
+		must(!ftruncate(resized_fd, PAGE), "ftruncate");
+	}
+	free(text);
+	return arg;
+}
+
+/* One thread changes the length of the file while another one syncs it. */
+static void resized(void)
+{
+	pthread_t thread;
+	resized_fd = make("data", PAGES);
+	char *p = map(resized_fd, 0, PAGES);
+	must(!pthread_create(&thread, 0, resize, 0), "pthread_create");
+	for (int i = 0; i < 300; i++) {
+		p[i] = 's';
+		must(!msync(p, PAGES * PAGE, MS_SYNC), "msync");
+	}
+	must(!pthread_join(thread, 0), "pthread_join");
+}
+
+/* What the file is open for changes after it has been mapped. */
+static void appending(void)
+{
+	int fd = make("data", 2);
+	char *p = map(fd, 0, 2);
+	must(!fcntl(fd, F_SETFL, O_APPEND), "O_APPEND");
+	strcpy(p + PAGE, "not appended");
+	must(!msync(p, 2 * PAGE, MS_SYNC), "msync");
+	must(write(fd, "appended", 8) == 8, "write");
+	strcpy(p, "neither");
+}
+
 int main(int argc, char **argv)
 {
 	const char *way = argc > 1 ? argv[1] : "";
@@ -191,6 +233,10 @@ int main(int argc, char **argv)
 		mappings = 2;
 	} else if (!strcmp(way, "restored")) {
 		restored();
+	} else if (!strcmp(way, "resized")) {
+		resized();
+	} else if (!strcmp(way, "appending")) {
+		appending();
 	} else if (!strcmp(way, "sparse")) {
 		sparse();
 	} else if (!strcmp(way, "exec")) {

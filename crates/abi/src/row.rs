@@ -157,6 +157,8 @@ pub enum Effect {
     MoveMapping,
     /// What was stored through shared mappings is to reach the disk.
     SyncMapping,
+    /// Bytes were stored through the shared mapping whose file is argument 0.
+    Store,
     /// Nothing is stored any more through the shared mapping whose file is argument 0.
     EndMapping,
     /// The file in argument 0 gets the content of the file in argument `from`, by sharing extents.

@@ -7,7 +7,7 @@ use crate::format::record::{
 };
 use abi::print::CapturedKind;
 use abi::{CallSpec, Copies, CopyOffset, OPERATIONS, OpenFlags, SqeWord};
-use arrow::buffer::Buffer;
+use arrow_buffer::Buffer;
 use zerocopy::FromBytes;
 
 /// Adds up numbers that come from a trace and may be anything. Returns `u64::MAX` if the sum is

@@ -14,7 +14,7 @@ mod semantics;
 pub mod storage;
 
 /// A shared, immutable byte buffer. Cloning it copies no bytes.
-pub use arrow::buffer::Buffer;
+pub use arrow_buffer::Buffer;
 pub use call::{Call, Event, Item, Payload, saturating_sum};
 pub use document::{Mount, RecordingEnd, RecordingInfo, Summary, Verdict};
 pub use error::Error;

@@ -309,7 +309,8 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     ),
     numbered_like(AIO + 7, "aio_preadv", X::preadv2, VECTORS),
     numbered_like(AIO + 8, "aio_pwritev", X::pwritev2, VECTORS),
-    of_mapping(0, aio_operation(0, buffer(IORING_OP_WRITE, "mmap_write", STORE, WRITES).changes())),
+    of_mapping(0, buffer(IORING_OP_WRITE, "mmap_write", STORE, WRITES).changes())
+        .does(Effect::Store),
     of_mapping(1, only_recorded(IORING_OP_NOP, "mmap_end", Class::Memory, FD, NO_FIELDS))
         .does(Effect::EndMapping),
 ];

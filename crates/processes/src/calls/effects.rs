@@ -148,7 +148,7 @@ impl<T: Default> Processes<T> {
             Effect::Map => self.note_mapping(call, operands),
             Effect::EndMapping => self.end_mapping(call, operands),
             Effect::Exit | Effect::ExitGroup | Effect::Clone { .. } => {}
-            Effect::MoveMapping | Effect::SyncMapping => {}
+            Effect::MoveMapping | Effect::SyncMapping | Effect::Store => {}
         }
     }
 

@@ -132,6 +132,11 @@ impl Arguments {
         self.values[i]
     }
 
+    /// Lowers argument `i`, a number of bytes, to `most` if it is larger.
+    pub fn limit(&mut self, i: usize, most: usize) {
+        self.values[i] = self.values[i].min(most);
+    }
+
     /// Returns the buffers to which the kernel writes for argument `i`, in order. For a string,
     /// this is the buffer that holds it.
     pub fn buffers(&self, i: usize) -> &[ScratchBuffer] {

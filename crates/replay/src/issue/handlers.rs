@@ -7,8 +7,10 @@ mod cwd;
 mod descriptors;
 mod list;
 pub(crate) mod lock;
+mod open_file;
 mod plain;
 mod seek;
+mod store;
 mod sync;
 pub(crate) mod transfer;
 
@@ -72,6 +74,7 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
         Effect::Clone { .. } => transfer::clone(thread, handled),
         Effect::Allocate => allocate::allocate(thread, handled),
         Effect::Sync => sync::sync(handled),
+        Effect::Store => store::store(thread, handled),
         Effect::SetFdFlags
         | Effect::Cloexec { .. }
         | Effect::SetStatusFlags

@@ -3,7 +3,7 @@
 
 use super::Payload;
 use crate::format::record::{PayloadHeader, PayloadKind, padded};
-use arrow::buffer::Buffer;
+use arrow_buffer::Buffer;
 use zerocopy::FromBytes;
 
 /// Where the bytes of data payloads are.

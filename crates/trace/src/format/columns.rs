@@ -3,7 +3,7 @@
 //!
 //! Columns for queries come first, then the columns that make a row lossless, then bulk data.
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 
 fn required_field(name: &str, data_type: DataType) -> Field {

@@ -10,11 +10,11 @@ use crate::error::Error;
 use crate::format::columns::ARGS;
 use crate::format::record::{FdSnapshot, NO_EXIT, RecordKind};
 use crate::storage::open_file_at;
-use arrow::array::{
+use arrow_array::{
     Array, ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array,
 };
-use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_buffer::Buffer;
+use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,

@@ -11,11 +11,11 @@ use crate::error::Error;
 use crate::format::columns;
 use crate::format::record::{Header, RecordKind};
 use crate::journal::Record;
-use arrow::array::{
+use arrow_array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt8Array,
     UInt32Array, UInt64Array,
 };
-use arrow::buffer::Buffer;
+use arrow_buffer::Buffer;
 use std::sync::Arc;
 
 /// A row group is written when this many events wait,

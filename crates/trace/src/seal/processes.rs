@@ -10,7 +10,7 @@ use crate::format::record::{Header, PayloadKind, Payloads, RecordKind};
 use crate::journal::Record;
 use abi::OPERATIONS;
 use ahash::HashMap;
-use arrow::array::{
+use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array,
     UInt64Array,
 };

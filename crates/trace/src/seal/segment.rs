@@ -14,12 +14,13 @@ use crate::format::columns;
 use crate::format::record::NO_EXIT;
 use crate::semantics::Inference;
 use ahash::HashSet;
-use arrow::array::{
-    ArrayRef, BinaryViewBuilder, DictionaryArray, Int32Array, Int64Array, RecordBatch,
-    StringDictionaryBuilder, TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array,
+use arrow_array::builder::{BinaryViewBuilder, StringDictionaryBuilder};
+use arrow_array::types::UInt32Type;
+use arrow_array::{
+    ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray,
+    UInt8Array, UInt32Array, UInt64Array,
 };
-use arrow::buffer::Buffer;
-use arrow::datatypes::UInt32Type;
+use arrow_buffer::Buffer;
 use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 

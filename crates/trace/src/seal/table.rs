@@ -4,8 +4,8 @@
 use crate::document::Sealed;
 use crate::error::Error;
 use crate::storage::{Sink, Storage, open_file_at};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};

@@ -12,7 +12,7 @@ use crate::format::record::{
 };
 use crate::journal::{DataHash, Record, data_hash};
 use ahash::HashMap;
-use arrow::buffer::Buffer;
+use arrow_buffer::Buffer;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// When a segment is full.

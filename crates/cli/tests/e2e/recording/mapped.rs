@@ -69,7 +69,9 @@ fn threads_that_store_all_the_time() {
 #[test]
 fn mappings_that_end_in_all_ways() {
     Place::each(|place| {
-        for way in ["forked", "changed", "renamed", "restored", "exec", "killed"] {
+        let ways =
+            ["forked", "changed", "renamed", "restored", "resized", "appending", "exec", "killed"];
+        for way in ways {
             assert!(!record(&place, way).is_empty(), "{way}");
             fs::remove_file(place.work().join("data")).unwrap();
         }

@@ -7,10 +7,11 @@
 //! that read them through a mapping can have depended on them.
 
 use crate::files::table::{GROUP_BYTES, MANY, properties, trouble, written};
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, RecordBatch, UInt32Array, UInt64Array,
-};
-use arrow::datatypes::{DataType, Field, Schema, UInt32Type, UInt64Type};
+use arrow_array::builder::BinaryBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{UInt32Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use rustix::fd::OwnedFd;

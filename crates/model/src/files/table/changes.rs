@@ -3,7 +3,7 @@
 
 use super::{Columns, Table, plain, properties, reader, state_columns, trouble, written, wrong};
 use crate::files::row::State;
-use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use parquet::arrow::ArrowWriter;
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -69,8 +69,9 @@ fn items() -> [Item; 5] {
 /// What plain readers see.
 #[test]
 fn columns_for_people() {
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::{Int32Type, Int64Type};
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Int32Type, Int64Type};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
     seal(&path, &items(), 100);

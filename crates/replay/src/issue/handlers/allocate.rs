@@ -3,6 +3,7 @@
 //! Blocks that are reserved or given back are the file system's affair: what counts is the content
 //! and the size. The calls that conflict with this one wait meanwhile, as they do for any other.
 
+use super::open_file::{OpenFile, check};
 use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::raw;
 use crate::issue::thread::ExecutorThread;
@@ -11,7 +12,7 @@ use linux_raw_sys::general::{
     FALLOC_FL_COLLAPSE_RANGE as COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE as INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE as KEEP_SIZE, FALLOC_FL_PUNCH_HOLE as PUNCH_HOLE,
     FALLOC_FL_UNSHARE_RANGE as UNSHARE_RANGE, FALLOC_FL_WRITE_ZEROES as WRITE_ZEROES,
-    FALLOC_FL_ZERO_RANGE as ZERO_RANGE, O_ACCMODE, O_APPEND, O_DIRECT, O_WRONLY,
+    FALLOC_FL_ZERO_RANGE as ZERO_RANGE, O_ACCMODE, O_WRONLY,
 };
 use rustix::io::Errno;
 use std::sync::PoisonError;
@@ -59,7 +60,7 @@ pub(super) fn allocate(thread: &mut ExecutorThread, handled: &HandledCall) -> Ou
         return Err("larger than any call");
     };
     let buffer = thread.scratch.bytes_mut(buffer);
-    let check = File::of(descriptor.real.get(), &descriptor.file.path)
+    let check = OpenFile::prepare(descriptor.real.get(), &descriptor.file.path)
         .and_then(|file| file.emulate(mode, offset, len, buffer));
     if let Err(error) = check {
         return Ok(handled.expected().compare_result(error));
@@ -69,44 +70,7 @@ pub(super) fn allocate(thread: &mut ExecutorThread, handled: &HandledCall) -> Ou
     Ok(None)
 }
 
-/// An open file whose bytes can be read and written anywhere while this lives.
-struct File<'a> {
-    fd: i32,
-    /// The name by which it was opened.
-    path: &'a [u8],
-    size: u64,
-    /// Its status flags, if they had to be changed.
-    status: Option<i64>,
-}
-
-impl Drop for File<'_> {
-    fn drop(&mut self) {
-        if let Some(status) = self.status {
-            raw::set_status_flags(self.fd, status);
-        }
-    }
-}
-
-/// Returns a call's result as `Ok`, or its negative errno as `Err`.
-fn check(result: i64) -> Result<i64, i64> {
-    if result < 0 { Err(result) } else { Ok(result) }
-}
-
-impl<'a> File<'a> {
-    /// Collects what is needed of the open file `fd`: size, block size and path. Fails with a
-    /// negative errno.
-    fn of(fd: i32, path: &'a [u8]) -> Result<Self, i64> {
-        let size = raw::statx(fd, b"\0", true).map_err(raw::result_of)?.size;
-        let status = check(raw::status_flags(fd))?;
-        // Appended data go to the end, and direct ones by blocks.
-        let plain = status & !i64::from(O_APPEND | O_DIRECT);
-        let changed = plain != status;
-        if changed {
-            check(raw::set_status_flags(fd, plain))?;
-        }
-        Ok(Self { fd, path, size, status: changed.then_some(status) })
-    }
-
+impl OpenFile<'_> {
     /// Does with other calls what a fallocate(2) of this mode does. `buffer` is memory for copies.
     /// Fails with a negative errno.
     fn emulate(&self, mode: u32, offset: u64, len: u64, buffer: &mut [u8]) -> Result<(), i64> {
@@ -168,16 +132,6 @@ impl<'a> File<'a> {
         self.write(buffer, to)
     }
 
-    /// Writes all bytes at offset `to`.
-    fn write(&self, mut bytes: &[u8], mut to: u64) -> Result<(), i64> {
-        while !bytes.is_empty() {
-            let written = check(raw::write(self.fd, bytes, Some(to)))?;
-            bytes = &bytes[written as usize..];
-            to += written as u64;
-        }
-        Ok(())
-    }
-
     /// Makes the bytes from `start` to `end` zero: by a hole if the file system has holes, else by
     /// writing.
     fn zero(&self, start: u64, end: u64, buffer: &mut [u8]) -> Result<(), i64> {
@@ -213,6 +167,7 @@ impl Drop for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linux_raw_sys::general::{O_APPEND, O_DIRECT};
     use std::fs::{File as Real, OpenOptions};
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::OpenOptionsExt;
@@ -265,7 +220,7 @@ mod tests {
                     .expect("a file that can be opened so");
                 let before = raw::status_flags(fd.as_raw_fd());
                 let name = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
-                let file = File::of(fd.as_raw_fd(), name).expect("its status and size");
+                let file = OpenFile::prepare(fd.as_raw_fd(), name).expect("its status and size");
                 let check = file.emulate(mode, offset as u64, len as u64, &mut buffer);
                 drop(file);
                 assert_eq!(raw::status_flags(fd.as_raw_fd()), before);
@@ -291,7 +246,7 @@ mod tests {
         std::fs::rename(&path, place.path().join("moved")).expect("another name");
         std::fs::write(&path, [7; 100]).expect("another file");
         let name = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
-        let file = File::of(fd.as_raw_fd(), name).expect("its status and size");
+        let file = OpenFile::prepare(fd.as_raw_fd(), name).expect("its status and size");
         assert_eq!(
             file.emulate(COLLAPSE_RANGE, 0, 50, &mut [0; 100]),
             Err(raw::result_of(Errno::OPNOTSUPP))

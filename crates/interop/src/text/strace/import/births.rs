@@ -180,8 +180,8 @@ impl Births {
         made
     }
 
-    /// Returns the distance between ids of threads that are started one after the other.
-    fn id_step(&self) {
+    /// Counts a thread or call that was looked at.
+    fn count_step(&self) {
         self.steps.set(self.steps.get() + 1);
     }
 
@@ -199,19 +199,19 @@ impl Births {
         let (mut seen, mut strays) = (0, 0u64);
         for (life, made_by) in found.iter_mut().enumerate() {
             let ThreadLife { tid, first, .. } = self.lives[life];
-            self.id_step();
+            self.count_step();
             while let Some(m) = self.fork_calls.get(seen).filter(|m| m.begins < first) {
                 let number = m.translated.or(u32::try_from(m.result).ok());
                 let known = number.is_some_and(|n| tids.contains(&n))
                     && (m.translated.is_some() || !self.lives[m.life].elsewhere);
                 strays += u64::from(!m.used && !known);
                 seen += 1;
-                self.id_step();
+                self.count_step();
             }
             let mut last = None;
             if let Some(calls) = calls.get_mut(&tid) {
                 while calls.front().is_some_and(|c| self.fork_calls[*c].begins < first) {
-                    self.id_step();
+                    self.count_step();
                     // In another namespace, the id means another thread.
                     last = calls
                         .pop_front()
@@ -246,7 +246,7 @@ impl Births {
             calls.sort_by_key(|c| (self.fork_calls[*c].ends, self.fork_calls[*c].begins));
             let mut numbers = lives.clone();
             numbers.sort_by_key(|l| self.lives[*l].tid);
-            let pairs = || calls.iter().zip(&numbers).inspect(|_| self.id_step());
+            let pairs = || calls.iter().zip(&numbers).inspect(|_| self.count_step());
             if pairs().all(|(c, l)| self.fork_calls[*c].begins < self.lives[*l].first) {
                 let open = calls.windows(2).filter(|pair| {
                     let (a, b) = (&self.fork_calls[pair[0]], &self.fork_calls[pair[1]]);
@@ -274,7 +274,7 @@ impl Births {
                     waiting.push_back(call);
                 }
             }
-            self.id_step();
+            self.count_step();
             let Some(call) = waiting.pop_front() else { return true };
             ambiguous += u64::from(parents.len() > 1);
             if let Some(n) = parents.get_mut(&self.fork_calls[call].parent) {
