@@ -115,6 +115,8 @@ impl Names {
     pub(super) fn directory_behind(&mut self, link: NodeId) -> NodeId {
         self.node_mut(link).kind = FileType::Link;
         let directory = self.new_node(Node::new(FileType::Directory, true));
+        let dir = self.node(link).names.first().map(|(dir, _)| *dir);
+        self.node_mut(directory).followed_from = dir;
         self.place_target(link, directory);
         directory
     }

@@ -423,3 +423,9 @@ fn a_change_that_no_call_made_shows_another_name_of_the_file() {
     let before = [open("c", CREATE), symlink("c", "b")];
     run(&before, &[stat("c", false), chmod, stat("c", false)], false).unwrap();
 }
+
+#[test]
+fn a_link_that_was_moved_leads_from_where_it_was_followed() {
+    let before = [symlink("a", "b/a"), mkdir("b")];
+    holds(&before, &[open("c", CREATE), rename("b/a", "c"), Op::Rmdir("c/.".into())]);
+}
