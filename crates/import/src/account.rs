@@ -1,11 +1,11 @@
 //! Counts of what an importer did not import, by name.
 //!
-//! What may have been a call makes the trace incomplete; the rest is reported and does no harm. A
-//! hostile input can invent any number of names: only the first of them are counted separately.
+//! A line or event that may have been a call makes the trace incomplete; others are only reported.
+//! A hostile input can have any number of names: only the first ones are counted separately.
 
 use std::collections::BTreeMap;
 
-/// How many names are counted separately; the rest is counted together.
+/// The largest number of names that are counted separately. All others are counted together.
 const MAX_NAMES: usize = 100;
 const OTHERS: &str = "others, of kinds that are not listed";
 
@@ -17,19 +17,19 @@ pub(super) struct Account {
     /// Lines or events that are certainly no calls.
     ignored: BTreeMap<String, u64>,
     /// Other reasons why the trace is incomplete, one sentence each.
-    missing: Vec<String>,
+    other_reasons: Vec<String>,
 }
 
-/// Adds to the count of this name. If there are too many names, counts it under a name for all
+/// Adds to the count of the name `what`. If there are too many names, adds to the count of all
 /// others.
-fn add_count(counts: &mut BTreeMap<String, u64>, what: &str, n: u64) {
-    if let Some(known) = counts.get_mut(what) {
-        *known = known.saturating_add(n);
+fn add_count(counts: &mut BTreeMap<String, u64>, what: &str, added: u64) {
+    if let Some(total) = counts.get_mut(what) {
+        *total = total.saturating_add(added);
         return;
     }
     let name = if counts.len() < MAX_NAMES { what } else { OTHERS };
-    let known = counts.entry(name.to_owned()).or_default();
-    *known = known.saturating_add(n);
+    let total = counts.entry(name.to_owned()).or_default();
+    *total = total.saturating_add(added);
 }
 
 impl Account {
@@ -45,8 +45,10 @@ impl Account {
 
     /// Adds a sentence to the reasons why the trace is incomplete, once.
     pub fn add_reason(&mut self, reason: &str) {
-        if self.missing.len() < MAX_NAMES && self.missing.iter().all(|known| known != reason) {
-            self.missing.push(reason.to_owned());
+        if self.other_reasons.len() < MAX_NAMES
+            && self.other_reasons.iter().all(|known| known != reason)
+        {
+            self.other_reasons.push(reason.to_owned());
         }
     }
 
@@ -62,7 +64,7 @@ impl Account {
     /// Returns why the trace is incomplete, one sentence for each reason.
     pub fn reasons(&self) -> Vec<String> {
         let left_out = self.left_out.iter().map(|(what, n)| format!("not converted: {n} {what}"));
-        self.missing.iter().cloned().chain(left_out).collect()
+        self.other_reasons.iter().cloned().chain(left_out).collect()
     }
 }
 

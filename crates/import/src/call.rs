@@ -10,7 +10,7 @@ use trace::{Call, Payload};
 pub struct ImportedCall {
     /// Its row in the table.
     pub row: &'static Row,
-    /// What is known of it; the rest is zero.
+    /// The call. What is not known of it is zero.
     pub call: Call,
 }
 
@@ -43,9 +43,9 @@ impl ImportedCall {
         Self { row, call }
     }
 
-    /// Sets the result (a negative errno if the call failed) and the time of the return.
-    pub fn set_returned(&mut self, left: u64, ret: i64) {
-        self.call.exited = Some(left.max(self.call.entered));
+    /// Sets the time of the return, and the result: a negative errno if the call failed.
+    pub fn set_returned(&mut self, exited: u64, ret: i64) {
+        self.call.exited = Some(exited.max(self.call.entered));
         self.call.ret = ret;
         self.call.flags &= !NO_EXIT;
     }

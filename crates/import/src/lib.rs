@@ -1,8 +1,8 @@
 //! Makes a trace of calls that another tool recorded.
 //!
 //! Calls are added in the order in which they returned. What replay needs and other tools do not
-//! show is inferred from the calls, and marked as made up: the parents of threads, and the files
-//! that opens lead to. Nothing is looked up on this machine.
+//! show is inferred from the calls: the parents of threads, and the files that opens lead to, whose
+//! identities are marked as synthetic. Nothing is looked up on this machine.
 #![forbid(unsafe_code)]
 
 mod account;
@@ -66,15 +66,21 @@ pub struct Origin {
 /// A trace that is being written.
 pub struct Import {
     recording: Recording,
+    /// The journal of all records but inferred renames.
     journal: Journal,
     processes: Processes<()>,
     files: Files,
-    forks: HashMap<u32, VecDeque<Fork>>,
+    /// The starts of threads that were not added yet, by thread id, in the order of time.
+    pending_forks: HashMap<u32, VecDeque<Fork>>,
+    /// The working directory of threads without a known parent.
     directory: Option<Vec<u8>>,
+    /// The umask of threads without a known parent.
     umask: Option<u32>,
     threads: Threads,
+    /// Notes for the user.
     notes: Vec<String>,
-    account: Account,
+    /// What was not imported.
+    not_imported: Account,
 }
 
 impl Import {
@@ -102,12 +108,12 @@ impl Import {
             journal,
             processes: Processes::new(),
             files: Files::default(),
-            forks: forks.into_iter().map(|(tid, forks)| (tid, forks.into())).collect(),
+            pending_forks: forks.into_iter().map(|(tid, forks)| (tid, forks.into())).collect(),
             directory,
             umask: None,
             threads: Threads::default(),
             notes: Vec::new(),
-            account: Account::default(),
+            not_imported: Account::default(),
         })
     }
 
@@ -119,18 +125,18 @@ impl Import {
     /// Counts `n` calls, or lines or events that may have been calls, that are not imported. The
     /// trace will be incomplete; its reasons name `what` they were.
     pub fn count_left_out(&mut self, what: &str, n: u64) {
-        self.account.add_left_out(what, n);
+        self.not_imported.add_left_out(what, n);
     }
 
     /// Counts `n` lines or events that are certainly no calls and are not imported.
     pub fn count_ignored(&mut self, what: &str, n: u64) {
-        self.account.add_ignored(what, n);
+        self.not_imported.add_ignored(what, n);
     }
 
     /// Adds a sentence to the reasons why the trace is incomplete: calls are missing, and their
     /// number is unknown.
     pub fn add_missing(&mut self, reason: &str) {
-        self.account.add_reason(reason);
+        self.not_imported.add_reason(reason);
     }
 
     /// Returns whether thread `tid` is known to be alive.
@@ -140,7 +146,7 @@ impl Import {
 
     /// Returns the counts of what was not imported until now, by name.
     pub fn not_imported(&self) -> BTreeMap<String, u64> {
-        self.account.all_counts()
+        self.not_imported.all_counts()
     }
 
     /// Sets the umask of the threads without a known parent, if the tool shows it. Must come before
@@ -228,10 +234,18 @@ impl Import {
         self.start_root(tid, time, directory)
     }
 
-    /// Adds the end of thread `tid`, with its wait status. Does nothing if the thread is unknown.
+    /// Adds the end of thread `tid`, with its wait status. Does nothing if the thread is not known,
+    /// or has ended.
     pub fn add_exit(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
-        let Some((pid, last)) = self.threads.remove(tid) else { return Ok(()) };
-        self.add_event(RecordKind::Exit, time, pid, tid, [status, u64::from(last), 0, 0, 0, 0], &[])
+        let Some((pid, was_last)) = self.threads.remove(tid) else { return Ok(()) };
+        self.add_event(
+            RecordKind::Exit,
+            time,
+            pid,
+            tid,
+            [status, u64::from(was_last), 0, 0, 0, 0],
+            &[],
+        )
     }
 
     /// Adds a signal that was delivered to thread `tid`.
@@ -313,9 +327,9 @@ impl Import {
         if self.is_alive(tid) {
             return Ok(());
         }
-        // Of several starts of this id until now, the last counts.
+        // If threads with this id have started several times until now, the last start counts.
         let mut fork = None;
-        if let Some(forks) = self.forks.get_mut(&tid) {
+        if let Some(forks) = self.pending_forks.get_mut(&tid) {
             while forks.front().is_some_and(|f| f.time <= time) {
                 fork = forks.pop_front();
             }
@@ -332,23 +346,24 @@ impl Import {
         let ppid = self.process_of(fork.parent);
         let pid = if fork.flags & CLONE_THREAD != 0 { ppid } else { tid };
         self.threads.add(tid, pid);
-        let new = u64::from(pid == tid);
+        let is_process = u64::from(pid == tid);
         self.add_event(
             RecordKind::Start,
             fork.time,
             pid,
             tid,
-            [u64::from(ppid), u64::from(fork.parent), fork.flags & !CLONE_VFORK, new, 0, 0],
+            [u64::from(ppid), u64::from(fork.parent), fork.flags & !CLONE_VFORK, is_process, 0, 0],
             &[],
         )
     }
 
-    /// Adds a thread that was running when the recording began, or whose parent is unknown.
+    /// Adds a thread that was running when the recording began, or whose parent is unknown, and the
+    /// state of its process if the working directory or the umask is known.
     fn start_root(&mut self, tid: u32, time: u64, directory: Option<&[u8]>) -> Result<(), Error> {
         self.threads.add(tid, tid);
         self.add_event(RecordKind::Start, time, tid, tid, [0, 0, 0, 1, 0, 0], &[])?;
         let directory = directory.or(self.directory.as_deref());
-        // A state with the usual umask and nothing else is not needed.
+        // An event with nothing but the usual umask is not needed.
         let umask = self.umask.filter(|umask| *umask != UMASK);
         if directory.is_none() && umask.is_none() {
             return Ok(());
@@ -359,8 +374,8 @@ impl Import {
             created: trace::record::SYNTHETIC,
             ..Identity::default()
         };
-        let known = directory.iter().map(|d| [identity.as_bytes(), d].concat());
-        let bytes: Vec<Vec<u8>> = known.collect();
+        let identities = directory.iter().map(|d| [identity.as_bytes(), d].concat());
+        let bytes: Vec<Vec<u8>> = identities.collect();
         let payloads: Vec<(u8, PayloadKind, &[u8])> = bytes
             .iter()
             .map(|b| (abi::plan::WORKING_DIRECTORY, PayloadKind::Identity, &b[..]))
@@ -407,7 +422,7 @@ impl Import {
         self.journal.finish()?;
         let end = RecordingEnd {
             finished: whole,
-            missing: self.account.reasons(),
+            missing: self.not_imported.reasons(),
             notes: self.notes,
             ..RecordingEnd::default()
         };

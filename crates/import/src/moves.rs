@@ -11,12 +11,13 @@ use ahash::{HashMap, HashSet};
 use model::processes::parent;
 use trace::Call;
 
-/// The most inferred renames: each is compared with the path of every call.
+/// The largest number of inferred renames, since each is compared with the path of every call.
 const MAX_INFERRED: usize = 64;
 
 /// The first call that used a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FirstUse {
+    /// When it was entered.
     pub time: u64,
     pub tid: u32,
     pub pid: u32,
@@ -25,46 +26,53 @@ pub(super) struct FirstUse {
 /// A rename that was not recorded.
 #[derive(Debug)]
 pub(super) struct Move {
-    /// What the old path may have been.
-    pub from: Vec<Vec<u8>>,
-    pub to: Vec<u8>,
-    pub first: FirstUse,
+    /// The paths that may have been the old one.
+    pub possible_old_paths: Vec<Vec<u8>>,
+    pub new_path: Vec<u8>,
+    /// The first use of the new path, before which the rename must have happened.
+    pub first_use: FirstUse,
 }
 
+/// What is needed to infer renames that were not recorded, and those that were inferred.
 #[derive(Default)]
 pub(super) struct Moves {
-    directories: HashSet<Vec<u8>>,
+    /// Directories that recorded calls created.
+    created_directories: HashSet<Vec<u8>>,
     /// Paths that recorded calls created.
-    created: HashSet<Vec<u8>>,
-    first: HashMap<Vec<u8>, FirstUse>,
-    /// Our inode numbers, by recorded device and inode number.
-    numbers: HashMap<(u64, u64), u64>,
-    pub inferred: Vec<Move>,
+    created_paths: HashSet<Vec<u8>>,
+    /// The first uses of paths in these directories that no recorded call created.
+    first_uses: HashMap<Vec<u8>, FirstUse>,
+    /// Our inode numbers, by the recorded device and inode number.
+    inodes_by_recorded: HashMap<(u64, u64), u64>,
+    pub inferred_renames: Vec<Move>,
 }
 
 impl Moves {
-    /// Notes that a recorded call created a path; `directory` is whether it is a directory.
-    pub fn note_created(&mut self, path: &[u8], directory: bool) {
-        self.created.insert(path.to_vec());
-        if directory {
-            self.directories.insert(path.to_vec());
+    /// Notes that a recorded call created a path. `is_directory` is whether it is that of a
+    /// directory.
+    pub fn note_created(&mut self, path: &[u8], is_directory: bool) {
+        self.created_paths.insert(path.to_vec());
+        if is_directory {
+            self.created_directories.insert(path.to_vec());
         }
     }
 
     /// Notes that a recorded call removed a path.
     pub fn note_removed(&mut self, path: &[u8]) {
-        self.created.remove(path);
-        self.directories.remove(path);
-        self.first.remove(path);
+        self.created_paths.remove(path);
+        self.created_directories.remove(path);
+        self.first_uses.remove(path);
     }
 
     /// Notes that a call used a path successfully.
     pub fn note_used(&mut self, path: &[u8], call: &Call) {
-        for renamed in &mut self.inferred {
-            renamed.from.retain(|from| from != path || call.entered < renamed.first.time);
+        for renamed in &mut self.inferred_renames {
+            renamed
+                .possible_old_paths
+                .retain(|from| from != path || call.entered < renamed.first_use.time);
         }
-        if !self.created.contains(path) && self.directories.contains(parent(path)) {
-            self.first.entry(path.to_vec()).or_insert(FirstUse {
+        if !self.created_paths.contains(path) && self.created_directories.contains(parent(path)) {
+            self.first_uses.entry(path.to_vec()).or_insert(FirstUse {
                 time: call.entered,
                 tid: call.tid,
                 pid: call.pid,
@@ -72,37 +80,42 @@ impl Moves {
         }
     }
 
-    /// Notes that a `struct stat` has the device and inode `number` and this number of links for
-    /// the file at `path`. Returns our inode number of the file if `path` turns out to be a renamed
-    /// one.
+    /// Notes that a `struct stat` shows this recorded device and inode number, and this number of
+    /// links, of the file at `path`. If `path` turns out to be the new path of a rename that was
+    /// not recorded, adds the rename and returns our inode number of the file.
     pub fn observe_inode(
         &mut self,
         path: &[u8],
-        number: (u64, u64),
+        recorded_inode: (u64, u64),
         links: u64,
         names: &mut Tree,
     ) -> Option<u64> {
-        let ours = names.get_file(path)?.inode;
-        let known = *self.numbers.entry(number).or_insert(ours);
-        if known == ours {
+        let inode = names.get_file(path)?.inode;
+        let known_inode = *self.inodes_by_recorded.entry(recorded_inode).or_insert(inode);
+        if known_inode == inode {
             return None;
         }
-        let Some(first) = self.first.get(path).filter(|_| self.inferred.len() < MAX_INFERRED)
+        let Some(first) =
+            self.first_uses.get(path).filter(|_| self.inferred_renames.len() < MAX_INFERRED)
         else {
-            self.numbers.insert(number, ours);
+            self.inodes_by_recorded.insert(recorded_inode, inode);
             return None;
         };
-        let others = names.other_names(known, path);
+        let others = names.other_names(known_inode, path);
         if (others.len() as u64) < links.max(1) || others.len() > tree::MAX_NAMES_OF_FILE {
             return None;
         }
         let from = others
             .iter()
             .map(|node| names.file_and_path(*node))
-            .filter(|(file, _)| file.is_some_and(|file| file.used < first.time))
+            .filter(|(file, _)| file.is_some_and(|file| file.last_used < first.time))
             .map(|(_, name)| name)
             .collect();
-        self.inferred.push(Move { from, to: path.to_vec(), first: *first });
-        Some(known)
+        self.inferred_renames.push(Move {
+            possible_old_paths: from,
+            new_path: path.to_vec(),
+            first_use: *first,
+        });
+        Some(known_inode)
     }
 }

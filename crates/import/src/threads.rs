@@ -1,43 +1,44 @@
-//! The living threads and their processes.
+//! The threads that have not ended, and their processes.
 
 use ahash::HashMap;
 use std::collections::BTreeSet;
 
-/// The living threads by number, and by process.
+/// The threads that have not ended, by id and by process.
 #[derive(Default)]
 pub(super) struct Threads {
-    process: HashMap<u32, u32>,
-    threads: HashMap<u32, BTreeSet<u32>>,
+    pid_by_tid: HashMap<u32, u32>,
+    tids_by_pid: HashMap<u32, BTreeSet<u32>>,
 }
 
 impl Threads {
-    /// Returns the process of a living thread.
+    /// Returns the process of a thread, if the thread is known and has not ended.
     pub fn process_of(&self, tid: u32) -> Option<u32> {
-        self.process.get(&tid).copied()
+        self.pid_by_tid.get(&tid).copied()
     }
 
-    /// Adds a thread that starts.
+    /// Adds a thread that starts. It replaces an earlier one with this id.
     pub fn add(&mut self, tid: u32, pid: u32) {
         self.remove(tid);
-        self.process.insert(tid, pid);
-        self.threads.entry(pid).or_default().insert(tid);
+        self.pid_by_tid.insert(tid, pid);
+        self.tids_by_pid.entry(pid).or_default().insert(tid);
     }
 
-    /// Removes a thread that ends. Returns its process, and whether that has no thread left.
+    /// Removes a thread that ends. Returns its process, and whether it was the last thread of it.
+    /// Returns `None` if the thread is not known.
     pub fn remove(&mut self, tid: u32) -> Option<(u32, bool)> {
-        let pid = self.process.remove(&tid)?;
-        let left = self.threads.get_mut(&pid)?;
-        left.remove(&tid);
-        let last = left.is_empty();
-        if last {
-            self.threads.remove(&pid);
+        let pid = self.pid_by_tid.remove(&tid)?;
+        let remaining = self.tids_by_pid.get_mut(&pid)?;
+        remaining.remove(&tid);
+        let was_last = remaining.is_empty();
+        if was_last {
+            self.tids_by_pid.remove(&pid);
         }
-        Some((pid, last))
+        Some((pid, was_last))
     }
 
-    /// Returns the threads of a process.
+    /// Returns the ids of the threads of a process, in order.
     pub fn of_process(&self, pid: u32) -> Vec<u32> {
-        self.threads.get(&pid).into_iter().flatten().copied().collect()
+        self.tids_by_pid.get(&pid).into_iter().flatten().copied().collect()
     }
 
     /// Removes all threads but the first of a process that replaces its program.

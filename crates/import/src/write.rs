@@ -7,10 +7,10 @@ use trace::record::{Header, PART_BYTES, PayloadHeader, RecordKind};
 use trace::{Call, Error, Journal, Payload};
 
 impl Import {
-    /// Writes a call into the journal. If it has much data, records with parts of them come before
-    /// it.
+    /// Writes a call into the journal. If its payloads are long, records with parts of them come
+    /// before it.
     pub(super) fn write_call(journal: &mut Journal, call: &Call) -> Result<(), Error> {
-        let left = call.exited.unwrap_or(call.entered);
+        let exited = call.exited.unwrap_or(call.entered);
         let header = Header {
             kind: RecordKind::Call as u8,
             flags: call.flags,
@@ -18,23 +18,23 @@ impl Import {
             tid: call.tid,
             nr: call.nr,
             entered: call.entered,
-            left,
+            left: exited,
             ret: call.ret,
             args: call.args,
             ..Header::default()
         };
-        let bytes: usize = call.payloads.iter().map(|p| p.bytes.len()).sum();
+        let bytes: usize = call.payloads.iter().map(|payload| payload.bytes.len()).sum();
         if bytes <= PART_BYTES {
             journal.begin(header);
-            for p in &call.payloads {
-                write_payload(journal, p, p.bytes.as_slice());
+            for payload in &call.payloads {
+                write_payload(journal, payload, payload.bytes.as_slice());
             }
             return journal.commit();
         }
-        for p in &call.payloads {
-            for part in p.bytes.as_slice().chunks(PART_BYTES) {
+        for payload in &call.payloads {
+            for part in payload.bytes.as_slice().chunks(PART_BYTES) {
                 journal.begin(Header { kind: RecordKind::Part as u8, ..header });
-                write_payload(journal, p, part);
+                write_payload(journal, payload, part);
                 journal.commit()?;
             }
         }
@@ -45,41 +45,42 @@ impl Import {
     /// Writes the inferred renames into a journal of their own, as they come before calls that are
     /// already written.
     pub(super) fn write_renames(&mut self) -> Result<(), Error> {
-        let mut inferred = std::mem::take(&mut self.files.moves.inferred);
+        let mut inferred = std::mem::take(&mut self.files.moves.inferred_renames);
         if inferred.is_empty() {
             return Ok(());
         }
-        inferred.sort_by_key(|m| m.first.time);
-        let roles = |r: &&abi::Row| {
+        inferred.sort_by_key(|m| m.first_use.time);
+        let is_rename = |r: &&abi::Row| {
             r.spec
                 .args
                 .iter()
                 .map(|a| a.kind.path_use().map(|p| p.role))
                 .eq([Some(Role::Source), Some(Role::Target)])
         };
-        let Some(row) = abi::table().iter().find(roles) else { return Ok(()) };
-        let (mut made_up, mut ambiguous) = (0, 0);
+        let Some(row) = abi::table().iter().find(is_rename) else { return Ok(()) };
+        let (mut added, mut ambiguous) = (0, 0);
         let mut journal = self.recording.journal(1)?;
         for renamed in inferred {
-            let [from] = &renamed.from[..] else {
+            let [from] = &renamed.possible_old_paths[..] else {
                 ambiguous += 1;
                 continue;
             };
-            let time = renamed.first.time.saturating_sub(1);
-            let Some(mut imported) = ImportedCall::new(row.name(), renamed.first.tid, time) else {
+            let time = renamed.first_use.time.saturating_sub(1);
+            let Some(mut imported) = ImportedCall::new(row.name(), renamed.first_use.tid, time)
+            else {
                 continue;
             };
             imported.add_string(0, from);
-            imported.add_string(1, &renamed.to);
+            imported.add_string(1, &renamed.new_path);
             imported.set_returned(time, 0);
-            imported.call.pid = renamed.first.pid;
+            imported.call.pid = renamed.first_use.pid;
             Self::write_call(&mut journal, &imported.call)?;
-            made_up += 1;
+            added += 1;
         }
         journal.finish()?;
-        if made_up > 0 {
+        if added > 0 {
             self.add_note(format!(
-                "{made_up} renames that were not recorded were inferred from inode numbers and \
+                "{added} renames that were not recorded were inferred from inode numbers and \
                  added"
             ));
         }

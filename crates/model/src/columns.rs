@@ -5,37 +5,38 @@ use processes::{Operands, Processes, Timeline, TimelineItem, lexical};
 use std::borrow::Cow;
 use trace::{Call, Columns, Item};
 
-/// Applies a window of calls and events to `processes`, and calls `found` with the columns of each
-/// call: the paths that it used, its file, and its offset.
+/// Applies a window of calls and events to `processes`, and calls `handle` with the sequence number
+/// and the derived columns of each call: the paths that it used, its file, and its offset.
 pub fn derive(
     processes: &mut Processes,
     items: &mut dyn Iterator<Item = Item>,
-    found: &mut dyn FnMut(u64, Columns<'_>),
+    handle: &mut dyn FnMut(u64, Columns<'_>),
 ) {
     let mut under_way: Vec<Option<Operands<()>>> = Vec::new();
     for item in Timeline::new(items.map(Ok)) {
         let Ok::<_, std::convert::Infallible>(item) = item;
         match item {
             TimelineItem::Event(event) => drop(processes.event(&event)),
-            TimelineItem::Enter(number, call) => {
-                under_way.resize_with(under_way.len().max(number + 1), || None);
-                under_way[number] = Some(processes.enter(&call));
+            TimelineItem::Enter(call_id, call) => {
+                under_way.resize_with(under_way.len().max(call_id + 1), || None);
+                under_way[call_id] = Some(processes.enter(&call));
             }
-            TimelineItem::Leave(number, call) => {
-                let Some(mut operands) = under_way[number].take() else { continue };
+            TimelineItem::Leave(call_id, call) => {
+                let Some(mut operands) = under_way[call_id].take() else { continue };
                 processes.leave(&call, &mut operands);
-                columns(&call, &operands, found);
+                derive_columns(&call, &operands, handle);
             }
-            TimelineItem::Unreturned(number, call) => {
-                let Some(operands) = under_way[number].take() else { continue };
-                columns(&call, &operands, found);
+            TimelineItem::Unreturned(call_id, call) => {
+                let Some(operands) = under_way[call_id].take() else { continue };
+                derive_columns(&call, &operands, handle);
             }
         }
     }
 }
 
-/// Calls `found` with the columns of one call, from what its arguments referred to.
-fn columns(call: &Call, operands: &Operands<()>, found: &mut dyn FnMut(u64, Columns<'_>)) {
+/// Calls `handle` with the sequence number and the derived columns of one call, which follow from
+/// what its arguments referred to.
+fn derive_columns(call: &Call, operands: &Operands<()>, handle: &mut dyn FnMut(u64, Columns<'_>)) {
     let Some(spec) = call.spec() else { return };
     let descriptor = match spec.uses.fd {
         Some(i) => operands.fds[usize::from(i)].as_ref(),
@@ -56,5 +57,5 @@ fn columns(call: &Call, operands: &Operands<()>, found: &mut dyn FnMut(u64, Colu
             None => call.path(i as u8).map(Cow::from),
         };
     }
-    found(call.seq, Columns { file, paths, offset: operands.offset });
+    handle(call.seq, Columns { file, paths, offset: operands.offset });
 }

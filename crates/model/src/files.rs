@@ -1,12 +1,11 @@
 //! The manifest: every file that a trace touched, as it was before the first call and after the
 //! last.
 //!
-//! The state before is inferred from the trace itself: what a call found was there, unless an
-//! earlier call put it there. Bytes read before they were written are the initial content; their
-//! places in the trace go to `initial.parquet`. Where the recorded machine is at hand, what the
-//! trace left unchanged (its change time lies before the recording) is looked up there. The state
-//! after is what the file system shows at the end. Nothing here follows a link out of where it
-//! looks.
+//! The initial state is inferred from the calls: what a call found existed before, unless an
+//! earlier call created it. Bytes that calls read before they wrote them are initial content;
+//! `initial.parquet` says where the trace holds them. On the recorded machine, files that have not
+//! changed since the recording began (`st_ctime`) are looked at, too. The final state is what the
+//! file system shows at the end. Symbolic links in the paths that are looked at are not followed.
 
 mod facts;
 mod live;
@@ -43,50 +42,53 @@ use trace::record::{PayloadKind, RecordKind};
 use trace::storage::Storage;
 use trace::{Call, Error, Event, Item, RecordingInfo};
 
-/// What inference must know besides the calls.
+/// What the inference of the files' states needs besides the calls.
 #[derive(Clone, Debug, Default)]
 pub struct InferenceInput {
-    /// When the recording began: nanoseconds of `CLOCK_REALTIME`.
+    /// When the recording began, in nanoseconds of `CLOCK_REALTIME`.
     pub began: u64,
     /// Mount points and file system types of the recorded machine, as in `/proc/self/mountinfo`.
     pub mounts: Vec<(Vec<u8>, String)>,
-    /// The recorded machine, if it is at hand: its file system shows what the trace does not tell.
+    /// The recorded machine, if the inference runs there: its file system shows what calls do not.
     pub machine: Option<Arc<dyn Machine>>,
-    /// The names that the trace moved something to. Needed with `machine`.
+    /// The names to which calls renamed or linked files. Needed with `machine`.
     pub moved: RenamedNames,
-    /// The recording has just ended: write down the state after it. Needs `machine`.
+    /// Whether to read the final state from the file system, since the recording has just ended.
+    /// Needs `machine`.
     pub final_state: bool,
-    /// Copy what the program opened and did not move. Needs `final_state`.
+    /// Whether to copy initial bytes that no call read or wrote. Needs `final_state`.
     pub snapshot: bool,
-    /// The trace holds all that the program did: what it did not do, others did.
+    /// Whether the trace holds all that the program did, so that other changes of files are those
+    /// of unrecorded processes.
     pub whole: bool,
 }
 
 /// What [`infer`] wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Rows of `files.parquet`.
+    /// The number of rows of `files.parquet`.
     pub files: u64,
-    /// Rows of `unnamed.parquet`; 0: there is no such table.
+    /// The number of rows of `unnamed.parquet`; 0: there is no such table.
     pub unnamed: u64,
-    /// Bytes of initial content that the trace holds.
+    /// The number of bytes of initial content that the trace holds.
     pub initial_bytes: u64,
-    /// Files whose final state could not be read.
+    /// The number of files whose final state could not be read.
     pub unreadable: u64,
-    /// Bytes that the snapshot holds; `None`: there is none.
+    /// The number of bytes that the snapshot holds; `None`: there is no snapshot.
     pub copied_bytes: Option<u64>,
-    /// Files that the snapshot could not copy.
+    /// The number of files that the snapshot could not copy.
     pub uncopied: u64,
-    /// What happened to files without a call.
+    /// What can have happened to files without a recorded call.
     pub unseen: Unseen,
-    /// Changes that no recorded call made; 0: there is no `outside.parquet`.
+    /// The number of rows of `outside.parquet`: changes by unrecorded processes; 0: there is no
+    /// such table.
     pub outside: u64,
-    /// How many files were so changed, those among them that no call looked at afterwards, and what
-    /// happened to the first ones, a few words each.
+    /// The number of files that unrecorded processes changed, also after the last call that looked
+    /// at the file.
     pub outside_files: u64,
-    /// See there.
+    /// What happened to the first few of them, a few words each.
     pub outside_told: Vec<String>,
-    /// Names with a NUL, which were left out.
+    /// The number of names with a NUL, which were left out.
     pub names_with_nul: u64,
 }
 
@@ -94,7 +96,11 @@ impl InferenceInput {
     /// Creates the input for a recording. `machine` is the recorded machine, if the inference runs
     /// there; `final_state` is whether the recording has just ended in order, so that files still
     /// are as it left them.
-    pub fn of(about: &RecordingInfo, machine: Option<Arc<dyn Machine>>, final_state: bool) -> Self {
+    pub fn for_recording(
+        about: &RecordingInfo,
+        machine: Option<Arc<dyn Machine>>,
+        final_state: bool,
+    ) -> Self {
         Self {
             began: about.began.saturating_add_signed(about.clock_offset),
             mounts: about.mounts.iter().map(|m| (m.point.clone(), m.fs.clone())).collect(),
@@ -107,37 +113,44 @@ impl InferenceInput {
     }
 }
 
-/// Reads all calls and events of a trace, in the order of entry, and writes `files.parquet` and
-/// `initial.parquet` into its directory. Data payloads may come without bytes. Memory is
-/// proportional to the files touched.
+/// Infers the states of files from all calls and events of a trace, which come in the order of
+/// entry, and writes the tables about files into its directory: `files.parquet`, `initial.parquet`
+/// and, if they have rows, `unnamed.parquet`, `outside.parquet` and `snapshot.parquet`. The data
+/// payloads may come without bytes. Memory is proportional to the number of files touched.
 pub fn infer(
     storage: &dyn Storage,
     dir: BorrowedFd<'_>,
     items: impl Iterator<Item = Result<Item, Error>>,
     about: &InferenceInput,
 ) -> Result<Summary, Error> {
-    let mut origins = Origination::new(OriginWriter::new(storage.create(dir, INITIAL)?));
-    let (mut facts, unrecorded) = follow(items, about, &mut origins)?;
+    let mut origins = OriginSorter::new(OriginWriter::new(storage.create(dir, INITIAL)?));
+    let (mut facts, unrecorded) = apply_items(items, about, &mut origins)?;
     let initial_bytes = origins.finish()?;
-    let look = about.machine.as_deref().filter(|_| about.final_state);
-    let mut snapshot = if look.is_some() && about.snapshot {
+    let final_machine = about.machine.as_deref().filter(|_| about.final_state);
+    let mut snapshot = if final_machine.is_some() && about.snapshot {
         Some(manifest::Writer::new(storage.create(dir, SNAPSHOT)?)?)
     } else {
         None
     };
-    let watched = facts.names.watched;
+    let searches_unrecorded = facts.names.searches_unrecorded;
     let names = &mut facts.names;
-    let mut manifest = manifest::build(names, &facts.unnamed, look, watched, snapshot.as_mut())?;
+    let mut manifest = manifest::build(
+        names,
+        &facts.unnamed,
+        final_machine,
+        searches_unrecorded,
+        snapshot.as_mut(),
+    )?;
     let covers = |point: &Vec<u8>, path: &[u8]| {
         path.strip_prefix(&point[..]).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
     };
     for row in &mut manifest.rows {
-        if facts.covered.iter().any(|point| covers(point, &row.path)) {
+        if facts.program_mounts.iter().any(|point| covers(point, &row.path)) {
             row.last = Final::Unknown("the program left something mounted there".to_owned());
         }
     }
     let mut changes = facts.changes();
-    changes.retain(|change| table::plain(&change.path));
+    changes.retain(|change| table::is_plain(&change.path));
     if !changes.is_empty() {
         table::write_changes(storage.create(dir, OUTSIDE)?, &changes)?;
     }
@@ -154,10 +167,10 @@ pub fn infer(
         unreadable: manifest.unreadable,
         copied_bytes,
         uncopied: manifest.uncopied,
-        unseen: Unseen::of(&unrecorded, &manifest.rows),
+        unseen: Unseen::collect(&unrecorded, &manifest.rows),
         outside: changes.len() as u64,
-        outside_files: table::changed_files(&changes, &manifest.late),
-        outside_told: table::told_changes(&changes, &manifest.late),
+        outside_files: table::count_changed_files(&changes, &manifest.late),
+        outside_told: table::describe_first_changes(&changes, &manifest.late),
         names_with_nul: facts.names.count_names_with_nul(),
     })
 }
@@ -168,17 +181,20 @@ pub(crate) const SNAPSHOT: &str = "snapshot.parquet";
 pub(crate) const UNNAMED: &str = "unnamed.parquet";
 pub(crate) const OUTSIDE: &str = "outside.parquet";
 
-/// Follows the calls and events of the trace, and infers the states of files from them.
-fn follow(
+/// Applies the calls and events of the trace, and infers the states of files from them. The origins
+/// go to `origins`. Returns what is known of files, and what can have happened without a recorded
+/// call.
+fn apply_items(
     items: impl Iterator<Item = Result<Item, Error>>,
     about: &InferenceInput,
-    origins: &mut Origination,
+    origins: &mut OriginSorter,
 ) -> Result<(Facts, Unrecorded), Error> {
-    let here = |machine: &Arc<dyn Machine>| RecordedMachine::new(Arc::clone(machine), about.began);
-    let live = about.machine.as_ref().map(|m| Box::new(here(m)) as Box<dyn FileSystem>);
+    let file_system =
+        |machine: &Arc<dyn Machine>| RecordedMachine::new(Arc::clone(machine), about.began);
+    let live = about.machine.as_ref().map(|m| Box::new(file_system(m)) as Box<dyn FileSystem>);
     let mut facts = Facts::new(Names::new(&about.mounts, live, about.moved.clone()), about.began);
-    facts.names.watched = about.whole;
-    let mounts = about.mounts.iter().map(|(point, kind)| (&point[..], &kind[..]));
+    facts.names.searches_unrecorded = about.whole;
+    let mounts = about.mounts.iter().map(|(point, fs_type)| (&point[..], &fs_type[..]));
     let mut processes = Processes::with_mounts(Mounts::new(mounts));
     let mut unrecorded = Unrecorded::default();
     let mut under_way = HashMap::default();
@@ -188,87 +204,89 @@ fn follow(
                 if event.kind == RecordKind::Exec {
                     unrecorded.after_exec(event.pid);
                 }
-                happened(&event, &mut processes, &mut facts);
+                apply_event(&event, &mut processes, &mut facts);
             }
-            TimelineItem::Enter(number, call) => {
-                let index = origins.enter(&call);
+            TimelineItem::Enter(call_id, call) => {
+                let origin_index = origins.enter(&call);
                 unrecorded.before_entry(&call);
                 let operands = processes.enter(&call);
-                facts.begin_call(number, &call, &operands, &unrecorded);
-                under_way.insert(number, (index, operands));
+                facts.begin_call(call_id, &call, &operands, &unrecorded);
+                under_way.insert(call_id, (origin_index, operands));
             }
-            TimelineItem::Leave(number, call) => {
-                let Some((index, mut operands)) = under_way.remove(&number) else { continue };
+            TimelineItem::Leave(call_id, call) => {
+                let Some((origin_index, mut operands)) = under_way.remove(&call_id) else {
+                    continue;
+                };
                 processes.leave_with(&call, &mut operands, &mut |path| facts.names.link_at(path));
-                let known = unrecorded.operations;
+                let operations_before = unrecorded.operations;
                 let changed = unrecorded.after_return(&processes, &call, &operands);
-                facts.names.watched &= unrecorded.operations == known;
-                let overlapping = facts.outside.overlapping.leave(number);
+                facts.names.searches_unrecorded &= unrecorded.operations == operations_before;
+                let overlapping = facts.unrecorded.overlapping.leave(call_id);
                 if let Some(spec) = call.spec().filter(|_| call.was_executed()) {
-                    let context = context(&call, spec, &operands, &mut facts);
+                    let context = prepare_context(&call, spec, &operands, &mut facts);
                     let subject = facts.apply_returned_call(&call, spec, &context);
                     if let (Some(directory), Some(_)) = (&operands.directory, subject) {
                         directory.real.set(subject);
                     }
                 }
-                for (file, why) in changed {
-                    facts.mark_uncertain(&file, why);
+                for (file, reason) in changed {
+                    facts.mark_uncertain(&file, reason);
                 }
-                facts.outside.overlapping.left(overlapping, under_way.is_empty());
-                origins.leave(index, facts.origins.drain(..))?;
+                facts.unrecorded.overlapping.keep_returned(overlapping, under_way.is_empty());
+                origins.leave(origin_index, facts.origins.drain(..))?;
             }
-            TimelineItem::Unreturned(number, call) => {
-                let Some((_, operands)) = under_way.remove(&number) else { continue };
+            TimelineItem::Unreturned(call_id, call) => {
+                let Some((_, operands)) = under_way.remove(&call_id) else { continue };
                 if let Some(spec) = call.spec() {
-                    let context = context(&call, spec, &operands, &mut facts);
+                    let context = prepare_context(&call, spec, &operands, &mut facts);
                     facts.apply_lost_call(spec, &context);
                 }
             }
         }
     }
-    for (file, why) in unrecorded.open_mappings() {
-        facts.mark_uncertain(&file, why);
+    for (file, reason) in unrecorded.open_mappings() {
+        facts.mark_uncertain(&file, reason);
     }
     facts.explain_errors();
-    facts.covered = processes.mount_points();
+    facts.program_mounts = processes.mount_points();
     Ok((facts, unrecorded))
 }
 
-/// Returns what the arguments of a call referred to, as the inference needs it. Each directory is
-/// looked up once.
-fn context(
+/// Returns what the arguments of a call referred to, with the model's files for the working and the
+/// root directory. The model's file of a directory is looked up once, and kept in the directory.
+fn prepare_context(
     call: &Call,
     spec: &abi::CallSpec,
     operands: &Operands<Cell<Option<NodeId>>>,
     facts: &mut Facts,
 ) -> Context {
-    let mut node = |directory: &Directory<Cell<Option<NodeId>>>| {
+    let mut file_of_directory = |directory: &Directory<Cell<Option<NodeId>>>| {
         if directory.real.get().is_none() && !directory.elsewhere {
-            directory.real.set(facts.at(&directory.path));
+            directory.real.set(facts.directory_at(&directory.path));
         }
         directory.real.get()
     };
-    let mut context = Context::of(call, spec, operands, &mut node);
-    context.cwd = operands.cwd.as_deref().and_then(&mut node);
-    context.root = operands.root.as_deref().and_then(&mut node);
+    let mut context = Context::prepare(call, spec, operands, &mut file_of_directory);
+    context.cwd = operands.cwd.as_deref().and_then(&mut file_of_directory);
+    context.root = operands.root.as_deref().and_then(&mut file_of_directory);
     context
 }
 
-/// Applies an event: to the processes, and to what is known of files, if it shows descriptors or
-/// directories of the start.
-fn happened(event: &Event, processes: &mut Processes, facts: &mut Facts) {
+/// Applies an event to the processes and, if it shows an open file, a directory or a mapping of the
+/// start, to what is known of files.
+fn apply_event(event: &Event, processes: &mut Processes, facts: &mut Facts) {
     processes.event(event);
     match event.kind {
         // What the lost calls did is unknown.
-        RecordKind::Gap => facts.names.watched = false,
+        RecordKind::Gap => facts.names.searches_unrecorded = false,
         RecordKind::State => {
-            let stood = |arg, facts: &mut Facts| {
+            let add_directory = |arg, facts: &mut Facts| {
                 event
                     .identity(arg)
                     .and_then(|(identity, path)| facts.add_existing_file(path, &identity))
             };
-            stood(ROOT_DIRECTORY, facts);
-            let cwd = stood(WORKING_DIRECTORY, facts);
+            add_directory(ROOT_DIRECTORY, facts);
+            let cwd = add_directory(WORKING_DIRECTORY, facts);
             if let (Some(directory), Some(_)) = (processes.directory(event.tid), cwd) {
                 directory.real.set(cwd);
             }
@@ -277,14 +295,14 @@ fn happened(event: &Event, processes: &mut Processes, facts: &mut Facts) {
             let node =
                 event.identity(0).and_then(|(file, path)| facts.add_existing_file(path, &file));
             if let Some(node) = node {
-                facts.names.node_mut(node).uncertain = Some(BY_STORES);
+                facts.names.node_mut(node).why_uncertain = Some(BY_STORES);
             }
         }
         RecordKind::Descriptor => {
             if let Some(descriptor) = processes
                 .descriptor(event.tid, event.args[0] as i32)
                 .filter(|d| d.file.is_stored() && d.file.path.starts_with(b"/"))
-                && !facts.has_open_file(&descriptor.file)
+                && !facts.knows_open_file(&descriptor.file)
                 && let Some(node) =
                     facts.add_existing_file(&descriptor.file.path, &descriptor.file.identity)
             {
@@ -295,43 +313,51 @@ fn happened(event: &Event, processes: &mut Processes, facts: &mut Facts) {
     }
 }
 
-/// Brings origins, which are found in the order of exits, into the order in which the trace is
-/// read. Holds back only what follows a call with data that is still under way.
-struct Origination {
+/// Sorts origins, which are found in the order in which calls return, by the order in which the
+/// trace is read: that of entry. An origin is kept in memory while an earlier call with data is
+/// under way.
+struct OriginSorter {
     writer: OriginWriter,
-    /// The place of the next call in reading order.
-    next: u64,
-    /// Calls with data that are under way.
-    open: BTreeSet<u64>,
+    /// The index of the next call in the order of entry.
+    next_index: u64,
+    /// Calls with data that are under way, by index.
+    under_way: BTreeSet<u64>,
+    /// The origins that are not written yet, by the index of their call.
     waiting: BTreeMap<u64, Vec<Origin>>,
     bytes: u64,
 }
 
-impl Origination {
-    /// Starts without calls. `writer` gets the origins.
+impl OriginSorter {
+    /// Starts without calls. The origins are written to `writer`.
     fn new(writer: OriginWriter) -> Self {
-        Self { writer, next: 0, open: BTreeSet::new(), waiting: BTreeMap::new(), bytes: 0 }
+        Self {
+            writer,
+            next_index: 0,
+            under_way: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            bytes: 0,
+        }
     }
 
     /// Notes that a call is entered, and returns its index in the order of entry.
     fn enter(&mut self, call: &Call) -> u64 {
-        let index = self.next;
-        self.next += 1;
+        let index = self.next_index;
+        self.next_index += 1;
         if call.returned() && call.payloads.iter().any(|p| p.kind == PayloadKind::Data) {
-            self.open.insert(index);
+            self.under_way.insert(index);
         }
         index
     }
 
-    /// Takes the origins that a returning call shows. They are written once no earlier call is
-    /// under way, so that they are in the order of entry.
+    /// Takes the origins that a returning call shows, and writes all origins before which no call
+    /// with data is under way any more.
     fn leave(&mut self, index: u64, found: impl Iterator<Item = Origin>) -> io::Result<()> {
         let found: Vec<Origin> = found.collect();
         if !found.is_empty() {
             self.waiting.insert(index, found);
         }
-        if self.open.remove(&index) {
-            let until = self.open.first().copied().unwrap_or(u64::MAX);
+        if self.under_way.remove(&index) {
+            let until = self.under_way.first().copied().unwrap_or(u64::MAX);
             while let Some(entry) = self.waiting.first_entry().filter(|e| *e.key() < until) {
                 for origin in entry.remove() {
                     self.bytes = self.bytes.saturating_add(origin.len);

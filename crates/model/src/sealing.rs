@@ -1,7 +1,7 @@
 //! What sealing learns from the model: derived columns, and tables about files.
 
 use crate::columns::derive;
-use crate::files::{InferenceInput, Machine, RenamedNames, Summary as Found, infer};
+use crate::files::{InferenceInput, Machine, RenamedNames, Summary as FilesSummary, infer};
 use processes::Processes;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use trace::{
 /// What the calls of a trace mean, for [`trace::Recording`] and [`trace::recover`].
 #[derive(Clone, Debug)]
 pub struct Model {
+    /// The recorded machine, if the trace is sealed there.
     machine: Option<Arc<dyn Machine>>,
 }
 
@@ -39,18 +40,20 @@ pub fn recover(path: &Path, progress: Progress<'_>) -> Result<bool, Error> {
 impl Semantics for Model {
     fn new_inference(&self) -> Box<dyn Inference> {
         let (processes, moved) = (Processes::default(), RenamedNames::default());
-        Box::new(Following { processes, moved, machine: self.machine.clone() })
+        Box::new(ModelInference { processes, moved, machine: self.machine.clone() })
     }
 }
 
-struct Following {
+/// The inference of one sealing: follows the processes through all windows, and then writes the
+/// tables about files.
+struct ModelInference {
     processes: Processes,
-    /// Names that the calls moved something to, where there is a file system to look at.
+    /// The names to which calls renamed or linked files, if there is a file system to look at.
     moved: RenamedNames,
     machine: Option<Arc<dyn Machine>>,
 }
 
-impl Inference for Following {
+impl Inference for ModelInference {
     fn derive_columns(
         &mut self,
         items: &mut dyn Iterator<Item = Item>,
@@ -74,29 +77,33 @@ impl Inference for Following {
         let live = self.machine.is_some();
         let trace = sealing.trace;
         let final_state = live && sealing.end.is_some_and(|e| e.final_state);
-        let mut circumstances =
-            InferenceInput::of(trace.recording_info(), self.machine, final_state);
+        let mut input =
+            InferenceInput::for_recording(trace.recording_info(), self.machine, final_state);
         let until = summary.complete_until;
-        circumstances.moved = self.moved;
-        let (all, mut looked) = (summary.calls, 0u64);
-        let look = |_: &Result<Item, Error>| {
-            looked += 1;
-            if looked.is_multiple_of(4096) {
-                progress(looked.min(all), all);
+        input.moved = self.moved;
+        let (total, mut done) = (summary.calls, 0u64);
+        let count = |_: &Result<Item, Error>| {
+            done += 1;
+            if done.is_multiple_of(4096) {
+                progress(done.min(total), total);
             }
         };
         let calls = trace
             .read(ReadOptions { data: false })
-            .inspect(look)
+            .inspect(count)
             .filter(move |item| !matches!(item, Ok(Item::Call(c)) if c.is_after(until)));
-        let found = infer(sealing.storage, trace.dir(), calls, &circumstances)?;
+        let found = infer(sealing.storage, trace.dir(), calls, &input)?;
         Ok(summarize(&found, trace.recording_info().snapshot, summary))
     }
 }
 
 /// Adds the results of the inference to the summary, and returns the names of the tables that were
-/// written. `wanted` is whether a snapshot was to be taken.
-fn summarize(found: &Found, wanted: bool, summary: &mut Summary) -> Vec<&'static str> {
+/// written. `wants_snapshot` is whether a snapshot was to be taken.
+fn summarize(
+    found: &FilesSummary,
+    wants_snapshot: bool,
+    summary: &mut Summary,
+) -> Vec<&'static str> {
     let mut tables = vec!["files.parquet", "initial.parquet"];
     summary.outside = found.outside_files;
     if found.outside_files > 0 {
@@ -110,17 +117,17 @@ fn summarize(found: &Found, wanted: bool, summary: &mut Summary) -> Vec<&'static
     tables.extend((found.outside > 0).then_some("outside.parquet"));
     tables.extend((found.unnamed > 0).then_some("unnamed.parquet"));
     summary.files = found.files;
-    let unseen = found.unseen.reasons();
-    if !unseen.is_empty() {
+    let unseen_reasons = found.unseen.reasons();
+    if !unseen_reasons.is_empty() {
         summary.verdict = Verdict::Incomplete;
-        summary.reasons.extend(unseen);
+        summary.reasons.extend(unseen_reasons);
     }
     summary.snapshot_bytes = found.copied_bytes;
     if found.uncopied > 0 {
         let note = format!("the snapshot lacks {} files that could not be read", found.uncopied);
         summary.notes.push(note);
     }
-    if wanted && found.copied_bytes.is_none() {
+    if wants_snapshot && found.copied_bytes.is_none() {
         summary.notes.push("there is no snapshot: the recorder did not finish".to_owned());
     }
     if found.unreadable > 0 {

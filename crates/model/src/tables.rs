@@ -14,7 +14,7 @@ pub trait Tables {
     fn unnamed(&self) -> Result<Vec<Unnamed>, Error>;
     /// Changes that no recorded call made, in the order in which calls found them.
     fn outside(&self) -> Result<Vec<Change>, Error>;
-    /// Where the initial content stands in the trace, in the order in which the trace is read.
+    /// Where the trace holds bytes of initial content, in the order in which the trace is read.
     fn origins(&self) -> Result<impl Iterator<Item = Result<Origin, Error>> + use<Self>, Error>;
     /// What the snapshot holds, if there is one.
     fn snapshot(&self) -> Result<impl Iterator<Item = Result<Copied, Error>> + use<Self>, Error>;
@@ -35,7 +35,8 @@ impl Tables for Trace {
             let rows = read_rows(file).map_err(|e| Error::damaged(UNNAMED, e.to_string()))?;
             rows.into_iter()
                 .map(|row| {
-                    Unnamed::of(row).ok_or_else(|| Error::damaged(UNNAMED, "a row names no inode"))
+                    Unnamed::from_row(row)
+                        .ok_or_else(|| Error::damaged(UNNAMED, "a row names no inode"))
                 })
                 .collect()
         })

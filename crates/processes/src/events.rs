@@ -1,5 +1,5 @@
-//! What events do to the traced processes: threads begin and end, programs are replaced, and what
-//! was there at the start.
+//! What events do to the traced processes: threads start and end, programs are replaced, and
+//! descriptors and directories existed when the recording began.
 
 use crate::state::file::{Descriptor, Directory, Inode, OpenFile};
 use crate::state::table::{Fs, Slot, Table};
@@ -17,9 +17,9 @@ pub(crate) const CLONE_NEWNS: u64 = general::CLONE_NEWNS as u64;
 
 impl<T: Default> Processes<T> {
     /// Applies an event. Returns the descriptors that it closed (close-on-exec, the end of a
-    /// process); other processes may share them.
+    /// process). Other processes may share them.
     pub fn event(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
-        self.step += 1;
+        self.items_applied += 1;
         match event.kind {
             RecordKind::Start => self.start_thread(event),
             RecordKind::State => {
@@ -40,122 +40,129 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    /// Adds the thread if the trace has not shown it yet. It shares everything with the other
-    /// threads of its process, or is a new process in `/`.
+    /// Adds the thread if it is not known yet. It then shares everything with another thread of its
+    /// process or, if there is none, is a new process in `/`.
     pub(crate) fn ensure_thread(&mut self, pid: u32, tid: u32) {
         if self.threads.contains_key(&tid) {
             return;
         }
-        let other = || self.threads.get(&self.threads.of_process(pid).next()?);
-        let like = self.threads.get(&pid).or_else(other);
-        match like.map(|t| (t.table, t.fs, t.space, t.credentials.clone())) {
-            Some((table, fs, space, credentials)) => {
-                self.add_thread(pid, tid, Some((table, fs, space)), credentials);
+        let any_of_process = || self.threads.get(&self.threads.of_process(pid).next()?);
+        let sibling = self.threads.get(&pid).or_else(any_of_process);
+        match sibling.map(|t| (t.table_id, t.fs_id, t.namespace_id, t.credentials.clone())) {
+            Some((table_id, fs_id, namespace_id, credentials)) => {
+                self.add_thread(pid, tid, Some((table_id, fs_id, namespace_id)), credentials);
             }
             None => self.add_thread(pid, tid, None, None),
         }
     }
 
-    /// Adds a thread. `has` are the numbers of its descriptor table, directories and mount
-    /// namespace; `None` gives it new ones.
+    /// Adds a thread. `shared` are the ids of its descriptor table, of its directories and of its
+    /// mount namespace. `None`: it gets an empty table and new directories, in the namespace in
+    /// which the recording began.
     fn add_thread(
         &mut self,
         pid: u32,
         tid: u32,
-        has: Option<(u32, u32, u32)>,
+        shared: Option<(u32, u32, u32)>,
         credentials: Option<Arc<Credentials>>,
     ) {
-        let space = has.map_or(0, |(_, _, space)| space);
-        let table = has.map_or_else(
+        let namespace_id = shared.map_or(0, |(_, _, namespace_id)| namespace_id);
+        let table_id = shared.map_or_else(
             || {
                 let id = self.next_id() as u32;
                 self.tables.insert(id, Table { slots: BTreeMap::new(), users: 0 });
                 id
             },
-            |(table, ..)| table,
+            |(table_id, ..)| table_id,
         );
-        let fs = has.map_or_else(
+        let fs_id = shared.map_or_else(
             || {
                 let id = self.next_id() as u32;
                 let cwd = first_namespace_directory(b"/");
-                self.groups.insert(id, Fs { cwd, root: None, umask: 0o022, users: 0 });
+                self.fs_structs.insert(id, Fs { cwd, root: None, umask: 0o022, users: 0 });
                 id
             },
-            |(_, fs, _)| fs,
+            |(_, fs_id, _)| fs_id,
         );
-        if let Some(t) = self.tables.get_mut(&table) {
+        if let Some(t) = self.tables.get_mut(&table_id) {
             t.users += 1;
         }
-        if let Some(f) = self.groups.get_mut(&fs) {
+        if let Some(f) = self.fs_structs.get_mut(&fs_id) {
             f.users += 1;
         }
-        self.threads.insert(tid, Thread { pid, table, fs, space, credentials });
+        self.threads.insert(tid, Thread { pid, table_id, fs_id, namespace_id, credentials });
     }
 
     /// Applies the start of a thread or process: it shares or copies what the flags of clone(2)
-    /// say. Returns the descriptors of an earlier thread with this number.
+    /// say. Returns the closed descriptors of an earlier thread with this id, whose end was not
+    /// recorded.
     fn start_thread(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
-        let [ppid, ptid, flags, ..] = event.args;
-        // A thread's number that is used again belongs to a new thread.
-        let gone = self.end_thread(event.tid);
-        if ppid == 0 {
+        let [parent_pid, parent_tid, flags, ..] = event.args;
+        // A thread id that is used again is that of a new thread.
+        let closed = self.end_thread(event.tid);
+        if parent_pid == 0 {
             self.ensure_thread(event.pid, event.tid);
-            return gone;
+            return closed;
         }
-        self.ensure_thread(ppid as u32, ptid as u32);
-        let Some(parent) = self.threads.get(&(ptid as u32)) else { return gone };
-        let (table, fs, space) = (parent.table, parent.fs, parent.space);
+        self.ensure_thread(parent_pid as u32, parent_tid as u32);
+        let Some(parent) = self.threads.get(&(parent_tid as u32)) else { return closed };
+        let (table_id, fs_id, namespace_id) = (parent.table_id, parent.fs_id, parent.namespace_id);
         let credentials = parent.credentials.clone();
-        let table = if flags & CLONE_FILES != 0 { table } else { self.copy_table(table) };
-        let fs = if flags & CLONE_FS != 0 { fs } else { self.copy_fs(fs) };
-        let space = if flags & CLONE_NEWNS != 0 { self.copy_mount_namespace(space) } else { space };
-        self.add_thread(event.pid, event.tid, Some((table, fs, space)), credentials);
+        let table_id = if flags & CLONE_FILES != 0 { table_id } else { self.copy_table(table_id) };
+        let fs_id = if flags & CLONE_FS != 0 { fs_id } else { self.copy_fs(fs_id) };
+        let namespace_id = if flags & CLONE_NEWNS != 0 {
+            self.copy_mount_namespace(namespace_id)
+        } else {
+            namespace_id
+        };
+        self.add_thread(event.pid, event.tid, Some((table_id, fs_id, namespace_id)), credentials);
         self.remove_unused_namespaces();
-        gone
+        closed
     }
 
-    /// Adds a copy of a descriptor table, which no thread uses yet. Returns its number.
-    pub(crate) fn copy_table(&mut self, table: u32) -> u32 {
+    /// Adds a copy of the descriptor table with this id, which no thread uses yet. Returns the id
+    /// of the copy.
+    pub(crate) fn copy_table(&mut self, table_id: u32) -> u32 {
         let id = self.next_id() as u32;
-        let slots = self.tables.get(&table).map(|t| t.slots.clone()).unwrap_or_default();
+        let slots = self.tables.get(&table_id).map(|t| t.slots.clone()).unwrap_or_default();
         self.tables.insert(id, Table { slots, users: 0 });
         id
     }
 
-    /// Adds a copy of a working directory, root and umask, which no thread uses yet. Returns its
-    /// number.
-    pub(crate) fn copy_fs(&mut self, fs: u32) -> u32 {
+    /// Adds a copy of the working directory, root and umask with this id, which no thread uses yet.
+    /// Returns the id of the copy.
+    pub(crate) fn copy_fs(&mut self, fs_id: u32) -> u32 {
         let id = self.next_id() as u32;
-        if let Some(f) = self.groups.get(&fs) {
+        if let Some(f) = self.fs_structs.get(&fs_id) {
             let copy = Fs { cwd: f.cwd.clone(), root: f.root.clone(), umask: f.umask, users: 0 };
-            self.groups.insert(id, copy);
+            self.fs_structs.insert(id, copy);
         }
         id
     }
 
-    /// Gives thread `tid` a descriptor table of its own, a copy of the one that it shares with
-    /// others.
+    /// Gives thread `tid` a copy of its descriptor table, if it shares the table with others.
     pub(crate) fn unshare_table(&mut self, tid: u32) {
-        let Some(table) = self.threads.get(&tid).map(|t| t.table) else { return };
-        if self.tables.get(&table).is_some_and(|t| t.users > 1) {
-            let own = self.copy_table(table);
-            self.tables.entry(table).and_modify(|t| t.users -= 1);
-            self.tables.entry(own).and_modify(|t| t.users = 1);
+        let Some(table_id) = self.threads.get(&tid).map(|t| t.table_id) else { return };
+        if self.tables.get(&table_id).is_some_and(|t| t.users > 1) {
+            let copy_id = self.copy_table(table_id);
+            self.tables.entry(table_id).and_modify(|t| t.users -= 1);
+            self.tables.entry(copy_id).and_modify(|t| t.users = 1);
             if let Some(t) = self.threads.get_mut(&tid) {
-                t.table = own;
+                t.table_id = copy_id;
             }
         }
     }
 
-    /// Gives thread `tid` a working directory, root and umask of its own.
+    /// Gives thread `tid` a working directory, root and umask of its own, if it shares them with
+    /// others.
     pub(crate) fn unshare_fs(&mut self, tid: u32) {
-        let Some(fs) = self.threads.get(&tid).map(|t| t.fs) else { return };
-        if self.groups.get(&fs).is_some_and(|f| f.users > 1) {
-            let own = self.copy_fs(fs);
-            self.groups.entry(fs).and_modify(|f| f.users -= 1);
-            self.groups.entry(own).and_modify(|f| f.users = 1);
+        let Some(fs_id) = self.threads.get(&tid).map(|t| t.fs_id) else { return };
+        if self.fs_structs.get(&fs_id).is_some_and(|f| f.users > 1) {
+            let copy_id = self.copy_fs(fs_id);
+            self.fs_structs.entry(fs_id).and_modify(|f| f.users -= 1);
+            self.fs_structs.entry(copy_id).and_modify(|f| f.users = 1);
             if let Some(t) = self.threads.get_mut(&tid) {
-                t.fs = own;
+                t.fs_id = copy_id;
             }
         }
     }
@@ -182,7 +189,7 @@ impl<T: Default> Processes<T> {
             .filter(|p| *p != b"/" && !p.is_empty());
         let Some(thread) = self.threads.get_mut(&event.tid) else { return };
         thread.credentials = Some(credentials);
-        let Some(fs) = self.groups.get_mut(&thread.fs) else { return };
+        let Some(fs) = self.fs_structs.get_mut(&thread.fs_id) else { return };
         fs.umask = umask & 0o777;
         if let Some(path) = cwd {
             fs.cwd = first_namespace_directory(path);
@@ -191,14 +198,14 @@ impl<T: Default> Processes<T> {
     }
 
     /// Adds a descriptor that was open when the recording began. Descriptors with the same key
-    /// share one open file.
+    /// refer to one open file.
     fn add_open_descriptor(&mut self, event: &Event) {
         self.ensure_thread(event.pid, event.tid);
         let [fd, cloexec, key, ..] = event.args;
         if event.is_mapping() {
             return;
         }
-        let file = match self.present.get(&key) {
+        let file = match self.initial_open_files.get(&key) {
             Some(file) => file.clone(),
             None => {
                 let (identity, path) = event
@@ -206,12 +213,13 @@ impl<T: Default> Processes<T> {
                     .or_else(|| event.payloads.iter().find_map(|p| event.identity(p.arg)))
                     .unwrap_or_default();
                 let file = self.new_open_file(path, identity, identity.status, false);
-                self.present.insert(key, file.clone());
+                self.initial_open_files.insert(key, file.clone());
                 file
             }
         };
         let descriptor = self.new_descriptor(file);
-        let Some(table) = self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table))
+        let Some(table) =
+            self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table_id))
         else {
             return;
         };
@@ -222,85 +230,90 @@ impl<T: Default> Processes<T> {
     /// close-on-exec. Returns the closed descriptors.
     fn apply_exec(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
         self.ensure_thread(event.pid, event.tid);
-        // The thread that called takes the leader's place; all others are gone.
+        // The thread that called gets the id of the process. All other threads have ended.
         let caller = event.args[0] as u32;
-        let mut gone = Vec::new();
+        let mut closed = Vec::new();
         if caller != event.tid
             && caller != 0
             && let Some(mut thread) = self.threads.remove(&caller)
         {
             thread.pid = event.pid;
-            gone.extend(self.end_thread(event.tid));
+            closed.extend(self.end_thread(event.tid));
             self.threads.insert(event.tid, thread);
         }
         let others: Vec<u32> =
             self.threads.of_process(event.pid).filter(|tid| *tid != event.tid).collect();
         for tid in others {
-            gone.extend(self.end_thread(tid));
+            closed.extend(self.end_thread(tid));
         }
         if let [_, euid, egid, 1, ..] = event.args
             && let Some(thread) = self.threads.get_mut(&event.tid)
-            && let Some(known) = &thread.credentials
+            && let Some(credentials) = &thread.credentials
         {
             let (euid, egid) = (euid as u32, egid as u32);
-            if (known.euid, known.egid) != (euid, egid) {
-                let changed = Credentials { euid, egid, ..Credentials::clone(known) };
+            if (credentials.euid, credentials.egid) != (euid, egid) {
+                let changed = Credentials { euid, egid, ..Credentials::clone(credentials) };
                 thread.credentials = Some(Arc::new(changed));
             }
         }
         self.unshare_table(event.tid);
         if let Some(table) =
-            self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table))
+            self.threads.get(&event.tid).and_then(|t| self.tables.get_mut(&t.table_id))
         {
             table.slots.retain(|_, slot| {
                 if slot.cloexec {
-                    gone.push(slot.descriptor.clone());
+                    closed.push(slot.descriptor.clone());
                 }
                 !slot.cloexec
             });
         }
-        gone
+        closed
     }
 
-    /// Removes a thread that has ended. Returns the descriptors that nothing has open any more.
+    /// Removes a thread that has ended; after the last one that the program can see, also the
+    /// kernel's threads of the process, which end without an event. Returns the descriptors that
+    /// this closed. Other processes may share them.
     fn apply_exit(&mut self, event: &Event) -> Vec<Arc<Descriptor<T>>> {
-        let mut gone = self.end_thread(event.tid);
+        let mut closed = self.end_thread(event.tid);
         let [_, is_last, ..] = event.args;
         if is_last == 1 && self.rings.has_any() {
-            // The kernel's threads that carry out operations of a ring end unseen.
+            // There are no events for the ends of the kernel's threads that perform operations of a
+            // ring.
             let others: Vec<u32> = self.threads.of_process(event.pid).collect();
-            others.into_iter().for_each(|tid| gone.extend(self.end_thread(tid)));
+            others.into_iter().for_each(|tid| closed.extend(self.end_thread(tid)));
         }
-        self.close_rings(&mut gone);
-        gone
+        self.close_rings(&mut closed);
+        closed
     }
 
-    /// Removes a thread. Returns the descriptors of its table if no other thread uses it.
+    /// Removes a thread, with its directories and its descriptor table if no other thread uses
+    /// them. Returns the descriptors of a table that was removed.
     fn end_thread(&mut self, tid: u32) -> Vec<Arc<Descriptor<T>>> {
         let Some(thread) = self.threads.remove(&tid) else { return Vec::new() };
-        self.closing.forget(tid);
-        if let Some(fs) = self.groups.get_mut(&thread.fs) {
+        self.closings.forget(tid);
+        if let Some(fs) = self.fs_structs.get_mut(&thread.fs_id) {
             fs.users -= 1;
             if fs.users == 0 {
-                self.groups.remove(&thread.fs);
+                self.fs_structs.remove(&thread.fs_id);
             }
         }
-        let Some(table) = self.tables.get_mut(&thread.table) else { return Vec::new() };
+        let Some(table) = self.tables.get_mut(&thread.table_id) else { return Vec::new() };
         table.users -= 1;
         if table.users > 0 {
             return Vec::new();
         }
-        let table = self.tables.remove(&thread.table);
+        let table = self.tables.remove(&thread.table_id);
         table.into_iter().flat_map(|t| t.slots.into_values()).map(|s| s.descriptor).collect()
     }
 
-    /// Returns a new descriptor of an open file.
+    /// Creates a descriptor of an open file.
     pub(crate) fn new_descriptor(&mut self, file: Arc<OpenFile>) -> Arc<Descriptor<T>> {
         Arc::new(Descriptor { id: self.next_id(), file, real: T::default() })
     }
 
-    /// Returns a new open file with this path and identity. `elsewhere` is whether it is on a file
-    /// system that the program mounted.
+    /// Creates an open file with this path and identity. It shares its inode with other open files
+    /// of the same device and inode number. `status` are its flags; `elsewhere` is whether it is on
+    /// a file system that the program mounted.
     pub(crate) fn new_open_file(
         &mut self,
         path: &[u8],
@@ -308,21 +321,24 @@ impl<T: Default> Processes<T> {
         status: u32,
         elsewhere: bool,
     ) -> Arc<OpenFile> {
-        let key = (identity.dev, identity.ino);
-        let known =
-            if key == (0, 0) { None } else { self.inodes.get(&key).and_then(Weak::upgrade) };
-        let inode = match known {
+        let inode_key = (identity.dev, identity.ino);
+        let known_inode = if inode_key == (0, 0) {
+            None
+        } else {
+            self.inodes.get(&inode_key).and_then(Weak::upgrade)
+        };
+        let inode = match known_inode {
             Some(inode) => {
                 inode.set_size(identity.size);
                 inode
             }
             None => {
-                let inode = Arc::new(Inode::new(key, identity.size));
-                if key != (0, 0) {
+                let inode = Arc::new(Inode::new(inode_key, identity.size));
+                if inode_key != (0, 0) {
                     if self.inodes.len() >= 4096 && self.inodes.len().is_power_of_two() {
                         self.inodes.retain(|_, i| i.strong_count() > 0);
                     }
-                    self.inodes.insert(key, Arc::downgrade(&inode));
+                    self.inodes.insert(inode_key, Arc::downgrade(&inode));
                 }
                 inode
             }
@@ -332,7 +348,7 @@ impl<T: Default> Processes<T> {
     }
 }
 
-/// Returns a directory of the namespace that the recording began in.
+/// Returns a directory of the namespace in which the recording began.
 fn first_namespace_directory<T: Default>(path: &[u8]) -> Arc<Directory<T>> {
     let (path, view) = (path.into(), path.into());
     Arc::new(Directory { path, view, elsewhere: false, real: T::default() })

@@ -1,19 +1,19 @@
 //! The state of the traced processes: their descriptor tables, working directories, roots and
-//! umasks, moved on by the trace's calls and events.
+//! umasks. The calls and events of the trace change it.
 //!
-//! Calls go in twice, in the order of time: at their entry ([`Processes::enter`]), which says what
-//! their arguments mean then, and at their exit ([`Processes::leave`]), which applies what they
-//! did. [`Timeline`] puts a trace into that order. The invariant: what `leave` adds to [`Operands`]
-//! is what the kernel's tables held while the call ran, as far as entries, exits and results prove
-//! it.
+//! A call is passed twice, in the order of time: when it is entered ([`Processes::enter`]), which
+//! returns what its arguments refer to, and when it returns ([`Processes::leave`]), which applies
+//! what it did. [`Timeline`] brings a trace into that order. Invariant: after `leave`, [`Operands`]
+//! hold what the kernel's tables held while the call ran, as far as entries, returns and results
+//! prove it.
 //!
 //! The kernel frees a descriptor's number early in a close and installs a new one late in an open,
 //! so closes act at their entry and everything else at its exit. A call whose descriptor was closed
 //! or opened by a call that overlaps it finds it nevertheless, unless its own result is EBADF.
 //!
-//! Paths are joined, not resolved: `..` and links are left to the model of the file system
-//! ([`lexical`] cleans a path for people). Refuses nothing: a trace with gaps or nonsense gives
-//! arguments that mean nothing (`None`).
+//! Paths are joined, but `..` and symbolic links are not resolved: that is left to the model of the
+//! file system ([`lexical`] cleans a path for people). No trace is refused: in one with gaps or
+//! invalid calls, arguments refer to nothing (`None`).
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -62,11 +62,17 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
+/// A thread that has not ended.
 struct Thread {
+    /// The id of its process.
     pid: u32,
-    table: u32,
-    fs: u32,
-    space: u32,
+    /// The id of its descriptor table in [`Processes::tables`].
+    table_id: u32,
+    /// The id of its directories and umask in [`Processes::fs_structs`].
+    fs_id: u32,
+    /// The id of its mount namespace in [`Processes::mount_namespaces`].
+    namespace_id: u32,
+    /// Its credentials, if the trace has them.
     credentials: Option<Arc<Credentials>>,
 }
 
@@ -74,28 +80,37 @@ struct Thread {
 /// real descriptor.
 pub struct Processes<T = ()> {
     threads: Threads,
+    /// The descriptor tables, by id.
     tables: HashMap<u32, Table<T>>,
-    groups: HashMap<u32, Fs<T>>,
-    /// Mount namespaces; 0 is the one that the recording began in.
-    spaces: HashMap<u32, Arc<MountNamespace>>,
-    /// Trees that are mounted nowhere, by the open file that stands for each.
-    trees: HashMap<u64, Vec<mounts::namespace::Mount>>,
-    closing: Closings<T>,
-    /// Open files that were there at the start, by the engine's key.
-    present: HashMap<u64, Arc<OpenFile>>,
+    /// Working directories, roots and umasks, by id.
+    fs_structs: HashMap<u32, Fs<T>>,
+    /// The mount namespaces, by id. 0 is the one in which the recording began.
+    mount_namespaces: HashMap<u32, Arc<MountNamespace>>,
+    /// Trees of mounts that are attached nowhere, by the id of the open file that refers to each.
+    detached_trees: HashMap<u64, Vec<mounts::namespace::Mount>>,
+    /// The closes under way.
+    closings: Closings<T>,
+    /// The open files that existed when the recording began, by the engine's key.
+    initial_open_files: HashMap<u64, Arc<OpenFile>>,
+    /// The inodes of open files, by device and inode number.
     inodes: HashMap<(u64, u64), Weak<Inode>>,
     /// Messages with descriptors that no call has received.
-    sent: VecDeque<Sent<T>>,
+    sent_messages: VecDeque<Sent<T>>,
     /// The recorded machine's mounts.
     mounts: Mounts,
-    links: Links,
+    /// Symbolic links to virtual file systems.
+    virtual_links: Links,
+    /// Rings of io_uring.
     rings: Rings<T>,
+    /// The buffers into which operations of io_uring under way read.
     buffers: Buffers,
-    /// The files behind shared mappings, by the numbers of these. The descriptors stay open.
+    /// The descriptors of files behind shared mappings, by the number of the mapping. A mapping
+    /// keeps its descriptor.
     mappings: HashMap<u32, Arc<Descriptor<T>>>,
-    next: u64,
-    /// How many calls and events it has been told of, returns counted apart.
-    step: u64,
+    /// The last id that [`Processes::next_id`] returned.
+    last_id: u64,
+    /// How many entries, returns and events were applied so far.
+    items_applied: u64,
 }
 
 impl<T: Default> Default for Processes<T> {
@@ -114,43 +129,46 @@ impl<T: Default> Processes<T> {
     pub fn with_mounts(mounts: Mounts) -> Self {
         Self {
             mounts,
-            links: Links::default(),
+            virtual_links: Links::default(),
             rings: Rings::default(),
             buffers: Buffers::default(),
             mappings: HashMap::default(),
             threads: Threads::default(),
             tables: HashMap::default(),
-            groups: HashMap::default(),
-            spaces: HashMap::from_iter([(0, Arc::default())]),
-            trees: HashMap::default(),
-            closing: Closings::default(),
-            sent: VecDeque::new(),
-            present: HashMap::default(),
+            fs_structs: HashMap::default(),
+            mount_namespaces: HashMap::from_iter([(0, Arc::default())]),
+            detached_trees: HashMap::default(),
+            closings: Closings::default(),
+            sent_messages: VecDeque::new(),
+            initial_open_files: HashMap::default(),
             inodes: HashMap::default(),
-            next: 1,
-            step: 0,
+            last_id: 1,
+            items_applied: 0,
         }
     }
 
     /// Returns the descriptor `fd` that thread `tid` has now.
     pub fn descriptor(&self, tid: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
         let thread = self.threads.get(&tid)?;
-        self.tables.get(&thread.table)?.get(fd)
+        self.tables.get(&thread.table_id)?.get(fd)
     }
 
     /// Returns the current working directory of thread `tid`.
     pub fn directory(&self, tid: u32) -> Option<&Arc<Directory<T>>> {
-        Some(&self.groups.get(&self.threads.get(&tid)?.fs)?.cwd)
+        Some(&self.fs_structs.get(&self.threads.get(&tid)?.fs_id)?.cwd)
     }
 
     /// Returns whether two threads share a descriptor table.
     pub fn shares_table(&self, a: u32, b: u32) -> bool {
-        self.threads.get(&a).zip(self.threads.get(&b)).is_some_and(|(a, b)| a.table == b.table)
+        self.threads
+            .get(&a)
+            .zip(self.threads.get(&b))
+            .is_some_and(|(a, b)| a.table_id == b.table_id)
     }
 
     /// Returns whether thread `tid` has a close of `fd` under way that found it open.
     pub fn is_closing(&self, tid: u32, fd: i32) -> bool {
-        self.closing.has_found(tid, fd)
+        self.closings.has_found(tid, fd)
     }
 
     /// Returns the credentials of thread `tid`, if the trace has them.
@@ -163,9 +181,9 @@ impl<T: Default> Processes<T> {
         self.threads.len()
     }
 
-    /// Returns a number that was not used before.
+    /// Returns an id that was not used before.
     fn next_id(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        self.last_id += 1;
+        self.last_id
     }
 }

@@ -1,8 +1,9 @@
-//! File systems that keep nothing: replay performs no calls on them.
+//! File systems that do not store files: replay performs no calls on them.
 
 pub(crate) mod namespace;
 
-/// `statfs.f_type` of what the kernel makes up as it is read (`include/uapi/linux/magic.h`).
+/// The `statfs.f_type` of file systems whose files the kernel generates
+/// (`include/uapi/linux/magic.h`).
 const VIRTUAL_MAGIC: &[u32] = &[
     0x9fa0,      // proc
     0x6265_6572, // sysfs
@@ -25,6 +26,7 @@ const VIRTUAL_MAGIC: &[u32] = &[
     0x0187,      // autofs
 ];
 
+/// The names of such file systems in `/proc/self/mountinfo`, and of devtmpfs.
 const VIRTUAL_TYPES: &[&str] = &[
     "proc",
     "sysfs",
@@ -57,7 +59,7 @@ pub fn is_virtual_magic(magic: u32) -> bool {
 /// The recorded machine's mounts.
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
-    /// Mount points, deepest first, and whether they are virtual.
+    /// The mount points, the longest paths first, and whether what is mounted there is virtual.
     points: Vec<(Vec<u8>, bool)>,
 }
 
@@ -65,12 +67,12 @@ impl Mounts {
     /// Creates the list from mount points and file system types. A later mount on the same point
     /// hides an earlier one.
     pub fn new<'a>(mounts: impl IntoIterator<Item = (&'a [u8], &'a str)>) -> Self {
-        // A container's /dev is a tmpfs with device nodes: nothing of a program's is kept there
-        // (what is, is under /dev/shm, a mount of its own).
+        // In a container, /dev is a tmpfs with device nodes. Programs store nothing there but in
+        // /dev/shm, which is another mount.
         let mut points: Vec<_> = mounts
             .into_iter()
-            .map(|(point, kind)| {
-                (crate::lexical(point), VIRTUAL_TYPES.contains(&kind) || point == b"/dev")
+            .map(|(point, fs_type)| {
+                (crate::lexical(point), VIRTUAL_TYPES.contains(&fs_type) || point == b"/dev")
             })
             .collect();
         points.reverse();
@@ -83,11 +85,11 @@ impl Mounts {
     /// generates its files, as procfs does.
     pub fn is_virtual(&self, path: &[u8]) -> bool {
         let clean = crate::lexical(path);
-        let under = |point: &[u8]| {
+        let is_at_or_below = |point: &[u8]| {
             point == b"/"
                 || (clean.starts_with(point) && matches!(clean.get(point.len()), None | Some(b'/')))
         };
-        self.points.iter().find(|(point, _)| under(point)).is_some_and(|p| p.1)
+        self.points.iter().find(|(point, _)| is_at_or_below(point)).is_some_and(|p| p.1)
     }
 }
 

@@ -19,16 +19,16 @@ pub(crate) fn join(root: Option<&[u8]>, base: &[u8], path: &[u8]) -> Box<[u8]> {
     joined.into_boxed_slice()
 }
 
-/// Returns the path without `.`, `..`, and doubled or trailing slashes. It means the same if no
-/// component is a symbolic link.
+/// Returns an absolute path without `.`, `..`, and doubled or trailing slashes. It leads to the
+/// same file if no component is a symbolic link.
 pub fn lexical(path: &[u8]) -> Vec<u8> {
     let mut clean = Vec::with_capacity(path.len());
     for part in path.split(|b| *b == b'/') {
         match part {
             b"" | b"." => {}
             b".." => {
-                let cut = clean.iter().rposition(|b| *b == b'/').unwrap_or(0);
-                clean.truncate(cut);
+                let end = clean.iter().rposition(|b| *b == b'/').unwrap_or(0);
+                clean.truncate(end);
             }
             name => {
                 clean.push(b'/');
@@ -42,12 +42,11 @@ pub fn lexical(path: &[u8]) -> Vec<u8> {
     clean
 }
 
-/// Returns the directory that holds the last component of a clean absolute path. That of `/` is
-/// `/`.
+/// Returns the directory of the last component of a clean absolute path. That of `/` is `/`.
 pub fn parent(path: &[u8]) -> &[u8] {
     match path.iter().rposition(|b| *b == b'/') {
         None | Some(0) => b"/",
-        Some(at) => &path[..at],
+        Some(index) => &path[..index],
     }
 }
 

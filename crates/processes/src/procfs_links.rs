@@ -1,5 +1,5 @@
-//! Links of procfs that lead to what is open (proc_pid_fd(5)): the descriptors, the working
-//! directory and the root directory of a process. They lead to the file, not to its name.
+//! Links of procfs to what a process has open (proc_pid_fd(5)): its descriptors, working directory
+//! and root directory. They lead to the file itself, not to its name.
 
 use crate::Processes;
 use crate::paths::join;
@@ -7,30 +7,30 @@ use crate::state::file::{Descriptor, Directory, OpenFile};
 use std::sync::Arc;
 use trace::call::Call;
 
-/// Links followed in one path (`MAXSYMLINKS`).
-const LINKS: usize = 40;
+/// The largest number of links that are followed in one path (`MAXSYMLINKS`).
+const MAX_LINKS: usize = 40;
 
-/// What such a link leads to.
+/// What a link of procfs leads to.
 #[derive(Debug)]
 pub enum LinkTarget<T> {
     /// An open file.
     File(Arc<Descriptor<T>>),
     /// A working directory, or the root directory of a process that has one of its own.
     Directory(Arc<Directory<T>>),
-    /// A name: what the link leads to is found by the path in [`crate::Operands::paths`].
+    /// A file that is found by its name: the path in [`crate::Operands::paths`].
     Name,
-    /// A file that the kernel makes up.
+    /// A file that the kernel generates.
     Virtual,
     /// A file on a file system that the program mounted.
     Elsewhere,
 }
 
-/// A path that leads through such a link.
+/// Where a path leads that goes through a link of procfs.
 #[derive(Debug)]
 pub struct LinkRoute<T> {
     /// What the link leads to.
     pub to: LinkTarget<T>,
-    /// The path behind the link: empty, or it begins with a slash.
+    /// The rest of the path behind the link: empty, or it begins with a slash.
     pub rest: Box<[u8]>,
 }
 
@@ -41,19 +41,25 @@ impl<T> LinkRoute<T> {
     }
 }
 
-/// A link, by the thread or process whose it is.
-enum Link {
+/// A link of procfs, with the id of the thread or process that it belongs to.
+enum ProcfsLink {
+    /// To this descriptor.
     Descriptor(u32, i32),
+    /// To the working directory.
     WorkingDirectory(u32),
+    /// To the root directory.
     Root(u32),
 }
 
-/// The path to what a link leads to, and what that is.
+/// The path of what a link leads to, and what that is; `None`: it has a path, but is nothing that
+/// replay can open.
 type Led<T> = (Box<[u8]>, Option<LinkTarget<T>>);
 
 impl<T: Default> Processes<T> {
-    /// Follows the links of procfs on `path`, which is absolute; `root` is the root directory that
-    /// it was joined to. Returns the path that it leads to, and the last link on the way.
+    /// Follows the links of procfs on `path`, which is absolute. `root` is the root directory of
+    /// the process, which `path` begins with. `follow` is whether a link in the last component is
+    /// followed. Returns the path that results, and the last link on the way; `None`: there was
+    /// none.
     pub(crate) fn follow_procfs_links(
         &self,
         call: &Call,
@@ -61,11 +67,11 @@ impl<T: Default> Processes<T> {
         path: Box<[u8]>,
         follow: bool,
     ) -> (Box<[u8]>, Option<LinkRoute<T>>) {
-        let (mut path, mut way) = (path, None);
-        for _ in 0..LINKS {
-            if let Some(next) = self.follow_links(&path, follow) {
+        let (mut path, mut route) = (path, None);
+        for _ in 0..MAX_LINKS {
+            if let Some(next) = self.follow_virtual_links(&path, follow) {
                 if first_link(&next, call).is_none() {
-                    // The path stays as it is written.
+                    // The path is not changed.
                     return (
                         path,
                         Some(LinkRoute { to: LinkTarget::Virtual, rest: Box::default() }),
@@ -80,71 +86,77 @@ impl<T: Default> Processes<T> {
                 break;
             }
             let Some((next, to)) = self.follow_link(call, &link, &rest) else { break };
-            way = to.map(|to| LinkRoute { to, rest });
+            route = to.map(|to| LinkRoute { to, rest });
             path = next;
         }
-        (path, way)
+        (path, route)
     }
 
-    /// Returns the path that a link leads to, with `rest` appended, and what is there.
-    fn follow_link(&self, call: &Call, link: &Link, rest: &[u8]) -> Option<Led<T>> {
-        let under = |directory: &[u8]| {
+    /// Returns the path that a link leads to, with `rest` appended, and what is there. Returns
+    /// `None` if that is not known.
+    fn follow_link(&self, call: &Call, link: &ProcfsLink, rest: &[u8]) -> Option<Led<T>> {
+        let with_rest = |directory: &[u8]| {
             if rest.is_empty() { directory.into() } else { [directory, rest].concat().into() }
         };
         match *link {
-            Link::Descriptor(task, number) => {
-                let table = self.find_task(task)?.table;
-                let descriptor = self.find_descriptor(table, call, number)?;
-                // Behind a directory other file systems may be mounted.
+            ProcfsLink::Descriptor(task, fd) => {
+                let table = self.find_thread(task)?.table_id;
+                let descriptor = self.find_descriptor(table, call, fd)?;
+                // Below a directory, other file systems may be mounted.
                 let path = match rest {
                     b"" => descriptor.file.path.clone(),
-                    _ => under(&self.path_seen_by(call.tid, &descriptor.file)),
+                    _ => with_rest(&self.path_seen_by(call.tid, &descriptor.file)),
                 };
-                if has_name(&descriptor.file) {
-                    let fifo = !descriptor.file.is_stored();
+                if has_stored_name(&descriptor.file) {
+                    let is_fifo = !descriptor.file.is_stored();
                     Some((
                         path,
-                        Some(if fifo { LinkTarget::Name } else { LinkTarget::File(descriptor) }),
+                        Some(if is_fifo { LinkTarget::Name } else { LinkTarget::File(descriptor) }),
                     ))
                 } else {
-                    let leads = !rest.is_empty() && descriptor.file.path.first() == Some(&b'/');
-                    leads.then_some((path, None))
+                    let is_below_directory =
+                        !rest.is_empty() && descriptor.file.path.first() == Some(&b'/');
+                    is_below_directory.then_some((path, None))
                 }
             }
-            Link::WorkingDirectory(task) => {
-                let cwd = &self.groups.get(&self.find_task(task)?.fs)?.cwd;
-                Some((under(&cwd.view), Some(LinkTarget::Directory(cwd.clone()))))
+            ProcfsLink::WorkingDirectory(task) => {
+                let cwd = &self.fs_structs.get(&self.find_thread(task)?.fs_id)?.cwd;
+                Some((with_rest(&cwd.view), Some(LinkTarget::Directory(cwd.clone()))))
             }
-            Link::Root(task) => Some(match &self.groups.get(&self.find_task(task)?.fs)?.root {
-                Some(root) => (under(&root.view), Some(LinkTarget::Directory(root.clone()))),
-                None => (
-                    join(None, b"/", if rest.is_empty() { b"/" } else { rest }),
-                    Some(LinkTarget::Name),
-                ),
-            }),
+            ProcfsLink::Root(task) => {
+                Some(match &self.fs_structs.get(&self.find_thread(task)?.fs_id)?.root {
+                    Some(root) => {
+                        (with_rest(&root.view), Some(LinkTarget::Directory(root.clone())))
+                    }
+                    None => (
+                        join(None, b"/", if rest.is_empty() { b"/" } else { rest }),
+                        Some(LinkTarget::Name),
+                    ),
+                })
+            }
         }
     }
 
-    /// Returns the thread with this number, or a thread of the process with this number.
-    fn find_task(&self, number: u32) -> Option<&crate::Thread> {
-        let other = || self.threads.get(&self.threads.of_process(number).next()?);
-        self.threads.get(&number).or_else(other)
+    /// Returns the thread with this id, or any thread of the process with this id.
+    fn find_thread(&self, id: u32) -> Option<&crate::Thread> {
+        let any_of_process = || self.threads.get(&self.threads.of_process(id).next()?);
+        self.threads.get(&id).or_else(any_of_process)
     }
 
-    /// Returns the descriptor `fd` of the process or thread `task`.
+    /// Returns the descriptor `fd` of the process or thread with the id `task`.
     pub(crate) fn descriptor_of(&self, task: u32, fd: i32) -> Option<&Arc<Descriptor<T>>> {
-        self.tables.get(&self.find_task(task)?.table)?.get(fd)
+        self.tables.get(&self.find_thread(task)?.table_id)?.get(fd)
     }
 }
 
-/// Returns whether the open file is in a directory that replay creates: a stored file, or a FIFO
+/// Returns whether replay can open the file by its path: it is stored, or is a FIFO with a path
 /// (which `O_PATH` opens without connecting to it).
-fn has_name(file: &OpenFile) -> bool {
+fn has_stored_name(file: &OpenFile) -> bool {
     file.is_stored() || (file.file_type() == 0o010_000 && file.path.first() == Some(&b'/'))
 }
 
-/// Returns whether a path leads through such a link, or through another one of a process (`exe`,
-/// `map_files`).
+/// Returns whether a path leads through a link of procfs: to what a process has open, or to its
+/// executable or mapped files (`exe`, `map_files`).
 pub(crate) fn has_procfs_link(path: &[u8], call: &Call) -> bool {
     let mut parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
     match parts.next() {
@@ -157,50 +169,58 @@ pub(crate) fn has_procfs_link(path: &[u8], call: &Call) -> bool {
     }
 }
 
-/// Where a walk below `/` is.
-enum At {
+/// A directory that leads to a link of procfs.
+enum Place {
+    /// `/`.
     Top,
+    /// `/dev`.
     Devices,
+    /// `/proc`.
     Processes,
+    /// `/proc/ID` of a process or thread.
     Process(u32),
+    /// `/proc/ID/task`.
     Tasks(u32),
+    /// `/proc/ID/fd`.
     Descriptors(u32),
 }
 
-/// Returns the first link of procfs on a path, and the offset of the rest of the path.
-fn first_link(path: &[u8], call: &Call) -> Option<(Link, usize)> {
-    let mut at = At::Top;
+/// Returns the first link of procfs on a path, and the offset of the rest of the path behind it.
+fn first_link(path: &[u8], call: &Call) -> Option<(ProcfsLink, usize)> {
+    let mut place = Place::Top;
     let mut end = 0;
     for part in path.split(|b| *b == b'/') {
         end += part.len() + 1;
-        let number = || std::str::from_utf8(part).ok()?.parse().ok();
-        let found = |link| Some((link, end - 1));
-        let device = |fd| found(Link::Descriptor(call.pid, fd));
-        at = match (at, part) {
-            (at, b"" | b".") => at,
-            (At::Top | At::Devices | At::Processes, b"..") => At::Top,
-            (At::Process(_), b"..") => At::Processes,
-            (At::Tasks(of) | At::Descriptors(of), b"..") => At::Process(of),
-            (At::Top, b"proc") => At::Processes,
-            (At::Top, b"dev") => At::Devices,
-            (At::Top, _) => return None,
-            (At::Devices, b"fd") => At::Descriptors(call.pid),
-            (At::Devices, b"stdin") => return device(0),
-            (At::Devices, b"stdout") => return device(1),
-            (At::Devices, b"stderr") => return device(2),
-            (At::Devices, _) => return None,
-            (At::Processes, b"self") => At::Process(call.pid),
-            (At::Processes, b"thread-self") => At::Process(call.tid),
-            (At::Processes, _) => At::Process(number()?),
-            (At::Process(of), b"task") => At::Tasks(of),
-            (At::Process(of), b"fd") => At::Descriptors(of),
-            (At::Process(of), b"cwd") => return found(Link::WorkingDirectory(of)),
-            (At::Process(of), b"root") => return found(Link::Root(of)),
-            (At::Process(_), _) => return None,
-            (At::Tasks(_), _) => At::Process(number()?),
-            (At::Descriptors(of), _) => {
-                let fd = i32::try_from(number()?).ok()?;
-                return found(Link::Descriptor(of, fd));
+        let parse_number = || std::str::from_utf8(part).ok()?.parse().ok();
+        let found_link = |link| Some((link, end - 1));
+        let device = |fd| found_link(ProcfsLink::Descriptor(call.pid, fd));
+        place = match (place, part) {
+            (place, b"" | b".") => place,
+            (Place::Top | Place::Devices | Place::Processes, b"..") => Place::Top,
+            (Place::Process(_), b"..") => Place::Processes,
+            (Place::Tasks(task) | Place::Descriptors(task), b"..") => Place::Process(task),
+            (Place::Top, b"proc") => Place::Processes,
+            (Place::Top, b"dev") => Place::Devices,
+            (Place::Top, _) => return None,
+            (Place::Devices, b"fd") => Place::Descriptors(call.pid),
+            (Place::Devices, b"stdin") => return device(0),
+            (Place::Devices, b"stdout") => return device(1),
+            (Place::Devices, b"stderr") => return device(2),
+            (Place::Devices, _) => return None,
+            (Place::Processes, b"self") => Place::Process(call.pid),
+            (Place::Processes, b"thread-self") => Place::Process(call.tid),
+            (Place::Processes, _) => Place::Process(parse_number()?),
+            (Place::Process(task), b"task") => Place::Tasks(task),
+            (Place::Process(task), b"fd") => Place::Descriptors(task),
+            (Place::Process(task), b"cwd") => {
+                return found_link(ProcfsLink::WorkingDirectory(task));
+            }
+            (Place::Process(task), b"root") => return found_link(ProcfsLink::Root(task)),
+            (Place::Process(_), _) => return None,
+            (Place::Tasks(_), _) => Place::Process(parse_number()?),
+            (Place::Descriptors(task), _) => {
+                let fd = i32::try_from(parse_number()?).ok()?;
+                return found_link(ProcfsLink::Descriptor(task, fd));
             }
         };
     }
@@ -232,9 +252,9 @@ mod tests {
         let found = |path: &str| {
             let (link, end) = first_link(path.as_bytes(), &call())?;
             let link = match link {
-                Link::Descriptor(task, fd) => format!("fd {fd} of {task}"),
-                Link::WorkingDirectory(task) => format!("cwd of {task}"),
-                Link::Root(task) => format!("root of {task}"),
+                ProcfsLink::Descriptor(task, fd) => format!("fd {fd} of {task}"),
+                ProcfsLink::WorkingDirectory(task) => format!("cwd of {task}"),
+                ProcfsLink::Root(task) => format!("root of {task}"),
             };
             Some(format!("{link}{}", &path[end..]))
         };

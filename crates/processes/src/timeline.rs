@@ -10,7 +10,7 @@ use trace::call::{Call, Event, Item};
 pub enum TimelineItem {
     /// An event.
     Event(Event),
-    /// A call is entered. The number identifies the call until it returns, and is then used again.
+    /// A call is entered. The id identifies the call until it returns, and is then used again.
     Enter(usize, Arc<Call>),
     /// A call returns.
     Leave(usize, Arc<Call>),
@@ -23,13 +23,18 @@ pub enum TimelineItem {
 /// Keeps only the calls in memory that have not returned yet.
 pub struct Timeline<I> {
     items: I,
-    next: Option<Item>,
+    /// The next item of `items`, if it was read already.
+    next_item: Option<Item>,
+    /// Whether `items` has ended, or failed.
     ended: bool,
-    /// (left, number).
-    open: BinaryHeap<Reverse<(u64, usize)>>,
+    /// The returns to come, as (time, id of the call), the earliest first.
+    pending_returns: BinaryHeap<Reverse<(u64, usize)>>,
+    /// The calls that have not returned yet, by their ids.
     calls: Vec<Option<Arc<Call>>>,
-    free: Vec<usize>,
-    lost: Vec<usize>,
+    /// The ids that no call has.
+    free_ids: Vec<usize>,
+    /// The ids of the calls that never return.
+    unreturned: Vec<usize>,
 }
 
 impl<I, E> Timeline<I>
@@ -40,43 +45,42 @@ where
     pub fn new(items: I) -> Self {
         Self {
             items,
-            next: None,
+            next_item: None,
             ended: false,
-            open: BinaryHeap::new(),
+            pending_returns: BinaryHeap::new(),
             calls: Vec::new(),
-            free: Vec::new(),
-            lost: Vec::new(),
+            free_ids: Vec::new(),
+            unreturned: Vec::new(),
         }
     }
 
-    /// Stores a call that is entered, and schedules its return. Returns the number that identifies
-    /// it.
+    /// Stores a call that is entered, and its return. Returns its id, and the call.
     fn begin_call(&mut self, call: Call) -> (usize, Arc<Call>) {
         let call = Arc::new(call);
-        let number = self.free.pop().unwrap_or_else(|| {
+        let id = self.free_ids.pop().unwrap_or_else(|| {
             self.calls.push(None);
             self.calls.len() - 1
         });
-        self.calls[number] = Some(call.clone());
+        self.calls[id] = Some(call.clone());
         match call.exited {
-            // Where a trace says that a call returned before it began, the entry counts.
-            Some(left) if call.returned() => {
-                self.open.push(Reverse((left.max(call.entered), number)));
+            // If a trace says that a call returned before it was entered, it returns at its entry.
+            Some(exited) if call.returned() => {
+                self.pending_returns.push(Reverse((exited.max(call.entered), id)));
             }
-            // It is over when it is refused, with a result or without.
-            left if !call.was_executed() => {
-                let left = left.unwrap_or(call.entered).max(call.entered);
-                self.open.push(Reverse((left, number)));
+            // A call that was not executed ends when it is refused, with a result or without.
+            exited if !call.was_executed() => {
+                let exited = exited.unwrap_or(call.entered).max(call.entered);
+                self.pending_returns.push(Reverse((exited, id)));
             }
-            _ => self.lost.push(number),
+            _ => self.unreturned.push(id),
         }
-        (number, call)
+        (id, call)
     }
 
-    /// Removes and returns the call with this number.
-    fn end_call(&mut self, number: usize) -> Option<Arc<Call>> {
-        self.free.push(number);
-        self.calls[number].take()
+    /// Removes and returns the call with this id.
+    fn end_call(&mut self, id: usize) -> Option<Arc<Call>> {
+        self.free_ids.push(id);
+        self.calls[id].take()
     }
 }
 
@@ -87,9 +91,9 @@ where
     type Item = Result<TimelineItem, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next.is_none() && !self.ended {
+        if self.next_item.is_none() && !self.ended {
             match self.items.next() {
-                Some(Ok(item)) => self.next = Some(item),
+                Some(Ok(item)) => self.next_item = Some(item),
                 Some(Err(e)) => {
                     self.ended = true;
                     return Some(Err(e));
@@ -97,26 +101,26 @@ where
                 None => self.ended = true,
             }
         }
-        let time = match &self.next {
+        let time = match &self.next_item {
             Some(Item::Call(c)) => c.entered,
             Some(Item::Event(e)) => e.time,
             None => u64::MAX,
         };
-        if let Some(Reverse((left, number))) = self.open.peek().copied()
-            && (left <= time || self.next.is_none())
+        if let Some(Reverse((exited, id))) = self.pending_returns.peek().copied()
+            && (exited <= time || self.next_item.is_none())
         {
-            self.open.pop();
-            return self.end_call(number).map(|call| Ok(TimelineItem::Leave(number, call)));
+            self.pending_returns.pop();
+            return self.end_call(id).map(|call| Ok(TimelineItem::Leave(id, call)));
         }
-        match self.next.take() {
+        match self.next_item.take() {
             Some(Item::Event(e)) => Some(Ok(TimelineItem::Event(e))),
             Some(Item::Call(c)) => {
-                let (number, call) = self.begin_call(c);
-                Some(Ok(TimelineItem::Enter(number, call)))
+                let (id, call) = self.begin_call(c);
+                Some(Ok(TimelineItem::Enter(id, call)))
             }
             None => {
-                let number = self.lost.pop()?;
-                self.end_call(number).map(|call| Ok(TimelineItem::Unreturned(number, call)))
+                let id = self.unreturned.pop()?;
+                self.end_call(id).map(|call| Ok(TimelineItem::Unreturned(id, call)))
             }
         }
     }

@@ -60,9 +60,10 @@ pub struct Call {
     pub pid: u32,
     /// The thread.
     pub tid: u32,
-    /// The x86-64 number of the call.
+    /// The x86-64 number of the call. Asynchronous operations have numbers from
+    /// [`abi::OPERATIONS`] on.
     pub nr: u32,
-    /// A set of `NO_EXIT`, `NO_ENTRY`, `COMPAT` and `NOT_EXECUTED` of [`crate::record`].
+    /// The flags of [`crate::record::Header::flags`].
     pub flags: u8,
     /// The six argument registers at entry.
     pub args: [u64; 6],

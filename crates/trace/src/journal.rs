@@ -10,7 +10,7 @@
 mod read;
 mod repeats;
 
-pub(crate) use read::{Damage, Record, Records, other_version};
+pub(crate) use read::{Damage, Record, Records, version_of_other_journal};
 pub(crate) use repeats::{DataHash, data_hash};
 
 use crate::error::Error;
@@ -66,24 +66,37 @@ pub struct Frame {
 /// Writes the records of one stream to a file.
 pub struct Journal {
     sink: Box<dyn Sink>,
+    /// The path of the file, for error messages.
     path: PathBuf,
+    /// The number of the stream.
     stream: u32,
+    /// The recording's random id.
     recording: u64,
     /// The head of the next frame, then committed records, then the record that is being built. Its
     /// length exceeds `used`, so that reserving space need not clear memory.
     buffer: Vec<u8>,
+    /// The end of the record that is being built in `buffer`.
     used: usize,
+    /// The end of the committed records in `buffer`.
     committed: usize,
     /// The offset and the head of the payload that [`Journal::reserve_payload`] reserved.
     reserved: Option<(usize, PayloadHeader)>,
-    payloads: u16,
-    pending_bytes: u64,
-    frames: u64,
-    first: u64,
-    records: u64,
-    bytes: u64,
+    /// The number of payloads of the record that is being built, and the number of their bytes.
+    payload_count: u16,
+    pending_payload_bytes: u64,
+    /// [`Frame::seq`] of the next frame.
+    next_frame_seq: u64,
+    /// [`Header::seq`] of the first record in `buffer`.
+    frame_first_seq: u64,
+    /// [`Header::seq`] of the next record.
+    next_seq: u64,
+    /// The number of bytes written to the file.
+    written_bytes: u64,
+    /// The number of payload bytes in committed records.
     committed_payload_bytes: u64,
-    failed: bool,
+    /// Whether a write has failed.
+    has_failed: bool,
+    /// Replaces repeated data in the spans of a ring buffer.
     repeats: Repeats,
 }
 
@@ -119,14 +132,14 @@ impl Journal {
             used: HEAD_BYTES,
             committed: HEAD_BYTES,
             reserved: None,
-            payloads: 0,
-            pending_bytes: 0,
-            frames: 0,
-            first: 0,
-            records: 0,
-            bytes: 0,
+            payload_count: 0,
+            pending_payload_bytes: 0,
+            next_frame_seq: 0,
+            frame_first_seq: 0,
+            next_seq: 0,
+            written_bytes: 0,
             committed_payload_bytes: 0,
-            failed: false,
+            has_failed: false,
             repeats: Repeats::new(recording),
         })
     }
@@ -143,8 +156,8 @@ impl Journal {
     /// header. A record that was begun but not committed is dropped.
     pub fn begin(&mut self, header: Header) {
         self.used = self.committed;
-        self.payloads = 0;
-        self.pending_bytes = 0;
+        self.payload_count = 0;
+        self.pending_payload_bytes = 0;
         self.reserved = None;
         self.append(header.as_bytes());
     }
@@ -155,8 +168,8 @@ impl Journal {
         self.append(head.as_bytes());
         self.append(bytes);
         self.pad();
-        self.payloads += 1;
-        self.pending_bytes += bytes.len() as u64;
+        self.payload_count += 1;
+        self.pending_payload_bytes += bytes.len() as u64;
     }
 
     /// Reserves `max` bytes for a payload, which the caller writes into the returned slice. The
@@ -168,23 +181,24 @@ impl Journal {
         &mut self.buffer[from..from + max]
     }
 
-    /// Turns the first `n` reserved bytes into a payload and adds `flags` to the flags of its head.
-    pub fn keep_reserved(&mut self, n: usize, flags: u8) {
-        let Some((at, mut head)) = self.reserved.take() else { return };
-        head.len = u32::try_from(n).unwrap_or(u32::MAX);
+    /// Turns the first `len` bytes that [`Journal::reserve_payload`] reserved into a payload, and
+    /// adds `flags` to the flags of its head.
+    pub fn keep_reserved(&mut self, len: usize, flags: u8) {
+        let Some((start, mut head)) = self.reserved.take() else { return };
+        head.len = u32::try_from(len).unwrap_or(u32::MAX);
         head.flags |= flags;
-        self.used = at;
+        self.used = start;
         self.append(head.as_bytes());
-        self.used += n;
+        self.used += len;
         self.pad();
-        self.payloads += 1;
-        self.pending_bytes += n as u64;
+        self.payload_count += 1;
+        self.pending_payload_bytes += len as u64;
     }
 
     /// Finishes the record, and writes a frame if it is long enough. Fails if the record is longer
     /// than [`RECORD_BYTES`] (only this record is dropped), or if a write fails.
     pub fn commit(&mut self) -> Result<(), Error> {
-        if self.failed {
+        if self.has_failed {
             return Err(Error::JournalFailed);
         }
         let len = self.used - self.committed;
@@ -193,9 +207,9 @@ impl Journal {
             return Err(Error::RecordTooLong(len));
         }
         let record = &mut self.buffer[self.committed..self.used];
-        fill_in_header(record, self.payloads, self.records);
-        self.committed_payload_bytes += self.pending_bytes;
-        self.records += 1;
+        fill_in_header(record, self.payload_count, self.next_seq);
+        self.committed_payload_bytes += self.pending_payload_bytes;
+        self.next_seq += 1;
         self.committed = self.used;
         if self.committed - HEAD_BYTES >= FRAME_BYTES { self.flush() } else { Ok(()) }
     }
@@ -203,7 +217,7 @@ impl Journal {
     /// Writes the committed records as a frame. Engines call this about every 50 ms, because what
     /// is not written is lost if the recorder dies.
     pub fn flush(&mut self) -> Result<(), Error> {
-        if self.failed {
+        if self.has_failed {
             return Err(Error::JournalFailed);
         }
         if self.committed == HEAD_BYTES {
@@ -216,67 +230,68 @@ impl Journal {
             len,
             stream: self.stream,
             recording: self.recording,
-            seq: self.frames,
-            first: self.first,
+            seq: self.next_frame_seq,
+            first: self.frame_first_seq,
         };
         self.buffer[..HEAD_BYTES].copy_from_slice(frame.as_bytes());
         frame.crc = crc_fast::crc32_iscsi(&self.buffer[8..self.committed]);
         self.buffer[..HEAD_BYTES].copy_from_slice(frame.as_bytes());
         if let Err(e) = self.sink.write_all(&self.buffer[..self.committed]) {
-            self.failed = true;
+            self.has_failed = true;
             return Err(Error::io("write", &self.path)(e));
         }
-        self.bytes += self.committed as u64;
-        self.frames += 1;
-        self.first = self.records;
+        self.written_bytes += self.committed as u64;
+        self.next_frame_seq += 1;
+        self.frame_first_seq = self.next_seq;
         // A record that is being built moves to the front.
         self.buffer.copy_within(self.committed..self.used, HEAD_BYTES);
-        if let Some((at, _)) = &mut self.reserved {
-            *at = *at - self.committed + HEAD_BYTES;
+        if let Some((start, _)) = &mut self.reserved {
+            *start = *start - self.committed + HEAD_BYTES;
         }
         self.used = self.used - self.committed + HEAD_BYTES;
         self.committed = HEAD_BYTES;
         Ok(())
     }
 
-    /// Writes consecutive records of a BPF ring buffer as one frame. The bytes are written
-    /// unchanged, except that data which the file has already are replaced by references.
-    /// `first_seq` is the sequence number of the first record, `next_seq` the one after the last. A
-    /// journal takes either such frames or records from [`Journal::begin`], not both.
+    /// Writes a span of a BPF ring buffer, which holds whole consecutive records with their ring
+    /// buffer heads, as one frame. The bytes are written unchanged, except that data which the file
+    /// holds already are replaced by references. `first_seq` is the sequence number of the first
+    /// record, `next_seq` that of the record after the last one. After an error the journal stays
+    /// failed. A journal takes either such frames or records from [`Journal::begin`], not both.
     pub fn write_ring(&mut self, ring: &[u8], first_seq: u64, next_seq: u64) -> Result<(), Error> {
-        if self.failed {
+        if self.has_failed {
             return Err(Error::JournalFailed);
         }
-        let magic = if self.repeats.find_repeats(ring, self.bytes + HEAD_BYTES as u64) {
+        let magic = if self.repeats.find_repeats(ring, self.written_bytes + HEAD_BYTES as u64) {
             REFERRING_MAGIC
         } else {
             RING_MAGIC
         };
-        let len = self.repeats.len();
+        let record_bytes = self.repeats.frame_len();
         let mut frame = Frame {
             magic,
             crc: 0,
-            len: len as u32,
+            len: record_bytes as u32,
             stream: self.stream,
             recording: self.recording,
-            seq: self.frames,
+            seq: self.next_frame_seq,
             first: first_seq,
         };
         let mut checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
         checksum.update(&frame.as_bytes()[8..]);
-        self.repeats.stretches(ring).for_each(|bytes| checksum.update(bytes));
+        self.repeats.frame_bytes(ring).for_each(|bytes| checksum.update(bytes));
         frame.crc = checksum.finalize() as u32;
-        let mut parts: Vec<IoSlice<'_>> = std::iter::once(frame.as_bytes())
-            .chain(self.repeats.stretches(ring))
+        let mut slices: Vec<IoSlice<'_>> = std::iter::once(frame.as_bytes())
+            .chain(self.repeats.frame_bytes(ring))
             .map(IoSlice::new)
             .collect();
-        if let Err(e) = write_all(&mut *self.sink, &mut parts) {
-            self.failed = true;
+        if let Err(e) = write_all(&mut *self.sink, &mut slices) {
+            self.has_failed = true;
             return Err(Error::io("write", &self.path)(e));
         }
-        self.bytes += (HEAD_BYTES + len) as u64;
-        self.frames += 1;
-        self.records = next_seq;
+        self.written_bytes += (HEAD_BYTES + record_bytes) as u64;
+        self.next_frame_seq += 1;
+        self.next_seq = next_seq;
         Ok(())
     }
 
@@ -284,7 +299,7 @@ impl Journal {
     /// which makes the records durable as well, takes no longer.
     pub fn finish(mut self) -> Result<(), Error> {
         self.flush()?;
-        if self.bytes <= SYNC_ABOVE_BYTES {
+        if self.written_bytes <= SYNC_ABOVE_BYTES {
             return Ok(());
         }
         self.sink.sync().map_err(Error::io("write", &self.path))
@@ -292,11 +307,11 @@ impl Journal {
 
     /// Returns the number of bytes written to the file.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.written_bytes
     }
-    /// Returns the number of records committed.
+    /// Returns the number of records that were committed, or written by [`Journal::write_ring`].
     pub fn records(&self) -> u64 {
-        self.records
+        self.next_seq
     }
     /// Returns the number of payload bytes in committed records.
     pub fn payload_bytes(&self) -> u64 {
@@ -323,12 +338,13 @@ impl Journal {
     }
 }
 
-/// Writes all `parts`; retries after a signal and after a short write.
-fn write_all(sink: &mut dyn Sink, mut parts: &mut [IoSlice<'_>]) -> std::io::Result<()> {
-    while !parts.is_empty() {
-        match sink.write_vectored(parts) {
+/// Writes all bytes of `slices` to `sink`. Tries again after a signal, and continues after a short
+/// write.
+fn write_all(sink: &mut dyn Sink, mut slices: &mut [IoSlice<'_>]) -> std::io::Result<()> {
+    while !slices.is_empty() {
+        match sink.write_vectored(slices) {
             Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(n) => IoSlice::advance_slices(&mut parts, n),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }

@@ -69,15 +69,15 @@ pub(crate) fn seal(
     let output = OutputDir { storage, ..output };
     document.segments.clear();
     document.tables.clear();
-    let begun = match sealed_ahead
+    let prepared = match sealed_ahead
         .and_then(|sealed_ahead| sealed_ahead.take_over(&output, &document))
     {
-        Some(work) => Ok(work),
+        Some(state) => Ok(state),
         None => remove_sealed_files(&output)
             .and_then(|()| SealState::new(&output, &document, semantics.new_inference(), false)),
     };
-    let sealed = begun
-        .and_then(|work| seal_remaining(work, &output, &mut document, options, progress))
+    let sealed = prepared
+        .and_then(|state| seal_remaining(state, &output, &mut document, options, progress))
         .and_then(|()| {
             // The inference reports some errors as notes; after a full disk it must be repeated.
             if storage.was_full() {
@@ -164,24 +164,24 @@ const SINGLE_WINDOW_BYTES: usize = 16 << 20;
 
 /// Seals what is not sealed yet, after recording has ended, and completes `document`.
 fn seal_remaining(
-    mut work: SealState,
+    mut state: SealState,
     output: &OutputDir<'_>,
     document: &mut Document,
     options: SealOptions,
     progress: Progress<'_>,
 ) -> Result<(), Error> {
-    let total = work.journal_bytes().map_err(Error::io("read", output.path.join("journal")))?;
-    let (clock_offset, segments) = (work.clock_offset, std::mem::take(&mut work.segments));
+    let total = state.journal_bytes().map_err(Error::io("read", output.path.join("journal")))?;
+    let (clock_offset, segments) = (state.clock_offset, std::mem::take(&mut state.segments));
     let segments = if total <= ONE_THREAD_BYTES {
-        seal_on_one_thread(&mut work, output, options.limits, segments, &mut |done| {
+        seal_on_one_thread(&mut state, output, options.limits, segments, &mut |done| {
             progress(done, 2 * total);
         })?
     } else {
-        seal_on_two_threads(&mut work, output, options.limits, segments, &mut |done| {
+        seal_on_two_threads(&mut state, output, options.limits, segments, &mut |done| {
             progress(done, 2 * total);
         })?
     };
-    let mut summary = work.summary(document);
+    let mut summary = state.summary(document);
     summary.recovered = options.recovered;
     if document.end.is_none() {
         summary.complete_until = read_complete_until(output.dir);
@@ -197,11 +197,11 @@ fn seal_remaining(
             ));
         }
     }
-    document.tables = work.events.finish(output, clock_offset)?;
-    document.tables.push(work.thread_table.write(output)?);
-    document.segments = segments.done;
+    document.tables = state.events.finish(output, clock_offset)?;
+    document.tables.push(state.thread_table.write(output)?);
+    document.segments = segments.written;
     document.summary = summary;
-    write_file_tables(work.inference, output, document, &mut |done, of| {
+    write_file_tables(state.inference, output, document, &mut |done, of| {
         // Half of the work is done.
         progress(total + total * (done * 1024 / of.max(1)) / 1024, 2 * total);
     })?;
@@ -244,13 +244,13 @@ fn write_file_tables(
 
 /// Fills windows and writes each before the next one.
 fn seal_on_one_thread(
-    work: &mut SealState,
+    state: &mut SealState,
     output: &OutputDir<'_>,
     limits: Limits,
     mut segments: Segments,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Segments, Error> {
-    let clock_offset = work.clock_offset;
+    let clock_offset = state.clock_offset;
     let mut written = Ok(());
     let mut take_window = |window: Option<FilledWindow>| {
         if let Some(window) = window {
@@ -258,23 +258,23 @@ fn seal_on_one_thread(
         }
         written.is_ok()
     };
-    fill_windows(work, output, limits, &mut take_window, progress).and(written).map(|()| segments)
+    fill_windows(state, output, limits, &mut take_window, progress).and(written).map(|()| segments)
 }
 
 /// Fills one window while another thread writes the previous one.
 fn seal_on_two_threads(
-    work: &mut SealState,
+    state: &mut SealState,
     output: &OutputDir<'_>,
     limits: Limits,
     segments: Segments,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Segments, Error> {
-    let clock_offset = work.clock_offset;
+    let clock_offset = state.clock_offset;
     std::thread::scope(|scope| {
         let (full, windows) = sync_channel(0);
         let writer = scope.spawn(move || write_windows(output, clock_offset, segments, windows));
         let merged =
-            fill_windows(work, output, limits, &mut |window| full.send(window).is_ok(), progress);
+            fill_windows(state, output, limits, &mut |window| full.send(window).is_ok(), progress);
         drop(full);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Merging ends early, without an error of its own, when writing has failed.
@@ -289,24 +289,24 @@ const ONE_THREAD_BYTES: u64 = 1 << 20;
 /// Reads all records, and passes each full window, and the last one, to `take_window`, until it
 /// returns false. A call of `take_window` with `None` returns once the previous window is written.
 fn fill_windows(
-    work: &mut SealState,
+    state: &mut SealState,
     output: &OutputDir<'_>,
     limits: Limits,
     take_window: &mut dyn FnMut(Option<FilledWindow>) -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
-    let mut reported = work.position();
+    let mut reported = state.position();
     progress(reported);
     loop {
-        let more = work.fill(output, limits, u64::MAX, |position| {
+        let more = state.fill(output, limits, u64::MAX, |position| {
             if position - reported > 1 << 20 {
                 reported = position;
                 progress(position);
             }
             true
         })?;
-        let is_large = work.window_bytes() > SINGLE_WINDOW_BYTES;
-        let sent = take_window(Some(work.take_window())) && (!is_large || take_window(None));
+        let is_large = state.window_bytes() > SINGLE_WINDOW_BYTES;
+        let sent = take_window(Some(state.take_window())) && (!is_large || take_window(None));
         if !more || !sent {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use crate::reader::Trace;
 use crate::storage::Storage;
 use std::borrow::Cow;
 
-/// A callback for progress: the bytes of journal processed so far, and the total.
+/// A callback for progress: the amount of work done so far and the total, in the same unit.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Interprets calls while a trace is sealed.

@@ -53,6 +53,7 @@ pub trait Storage: Send + Sync {
 pub struct Disk;
 
 impl Disk {
+    /// Creates a file that only its owner can read; an existing file of that name is removed first.
     fn new_file(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
         self.remove(dir, name)?;
         let flags =

@@ -1,21 +1,23 @@
-//! The recorded machine's file system, looked at after the recording.
+//! The file system of the recorded machine, which shows after the recording what calls did not
+//! show.
 
 use super::node::{Attributes, Observed};
 use super::row::FileType;
 use rustix::fd::OwnedFd;
 use std::sync::Arc;
 
-/// Kernel time stamps are as coarse as the timer tick.
+/// The longest timer tick: time stamps of files may be earlier than the change by that much.
 const TICK_NANOS: u64 = 10_000_000;
 
 /// The recorded machine's file system, for a recording that has just ended on it. Names are reached
 /// without following any symbolic link, and nothing is opened that could block or act.
 pub trait Machine: std::fmt::Debug + Send + Sync {
-    /// What stands there.
+    /// Returns the file at this path. Fails with `NOENT` if there is none.
     fn find(&self, path: &[u8]) -> rustix::io::Result<Found>;
-    /// Opens what stands there for reading.
+    /// Opens the file at this path for reading.
     fn open(&self, path: &[u8]) -> rustix::io::Result<OwnedFd>;
-    /// The names in a directory but `.` and `..`, as far as they can be read: the first thousand.
+    /// Returns the names in a directory except `.` and `..`, as far as they can be read: the first
+    /// thousand.
     fn list(&self, path: &[u8]) -> Vec<Vec<u8>>;
 }
 
@@ -34,19 +36,19 @@ pub struct Found {
     pub size: u64,
     /// Device (`makedev` form) and inode.
     pub id: (u64, u64),
-    /// Links.
+    /// The number of hard links.
     pub links: u32,
-    /// Of a symbolic link: where it leads.
+    /// The target of a symbolic link.
     pub target: Option<Vec<u8>>,
-    /// Birth: nanoseconds of `CLOCK_REALTIME`; 0: unknown.
+    /// The time of birth, in nanoseconds of `CLOCK_REALTIME`; 0: unknown.
     pub born: u64,
-    /// Change of anything about it, likewise.
+    /// The time of the last change of its content or its inode (`st_ctime`), likewise.
     pub changed: u64,
 }
 
 impl Found {
-    /// Returns the observation without the times.
-    pub(super) fn seen(self) -> Observed {
+    /// Returns this as an observation, without the times.
+    pub(super) fn observed(self) -> Observed {
         Observed {
             kind: self.kind,
             attributes: Attributes {
@@ -58,7 +60,7 @@ impl Found {
             id: Some(self.id),
             links: Some(self.links),
             target: self.target,
-            leaf: false,
+            not_directory: false,
         }
     }
 }
@@ -88,7 +90,7 @@ pub trait FileSystem {
     }
 }
 
-/// No file system to look at.
+/// Stands for a file system that cannot be looked at: there is nothing at any path.
 pub struct NoFileSystem;
 
 impl Default for Box<dyn FileSystem> {
@@ -102,7 +104,9 @@ impl FileSystem for NoFileSystem {}
 /// A machine, and when the recording of it began.
 pub struct RecordedMachine {
     machine: Arc<dyn Machine>,
+    /// When the recording began, less a timer tick, in nanoseconds of `CLOCK_REALTIME`.
     began: u64,
+    /// The last path that was looked at, and the file there.
     last: Option<(Vec<u8>, Option<Found>)>,
 }
 
@@ -128,13 +132,13 @@ impl RecordedMachine {
 impl FileSystem for RecordedMachine {
     fn unchanged(&mut self, path: &[u8]) -> Option<Observed> {
         let began = self.began;
-        self.find(path).filter(|f| f.changed < began).map(Found::seen)
+        self.find(path).filter(|f| f.changed < began).map(Found::observed)
     }
     fn older(&mut self, path: &[u8]) -> Option<Observed> {
         let began = self.began;
         self.find(path)
             .filter(|f| f.born != 0 && f.born < began || f.changed < began)
-            .map(Found::seen)
+            .map(Found::observed)
     }
     fn same(&mut self, a: &[u8], b: &[u8]) -> bool {
         let several = |f: &Found| f.links > 1 && f.kind != FileType::Directory;

@@ -1,5 +1,5 @@
-//! From the model to the manifest's rows, with a look at the live file system for what stands there
-//! now.
+//! Builds the rows of the manifest from the model, and from the live file system, which shows the
+//! final state.
 
 mod final_state;
 mod late;
@@ -15,7 +15,7 @@ use super::node::{Node, NodeId};
 use super::row::{Content, FileType, Final, Row, State, Unnamed};
 use ahash::{HashMap, HashSet};
 use final_state::{Live, find_final_state, hash_content};
-use late::{ONLY_LISTED, changed_late, only_listed};
+use late::{ONLY_LISTED, exclude_changed_late, exclude_only_listed};
 use processes::{BY_OPERATIONS, BY_STORES};
 use std::collections::BTreeMap;
 use std::io;
@@ -24,63 +24,71 @@ use std::io;
 pub struct Manifest {
     /// In the order of their paths.
     pub rows: Vec<Row>,
-    /// Those of the files that had lost their names when the recording began, likewise.
+    /// The rows of the files that had lost their names when the recording began, likewise.
     pub unnamed: Vec<Row>,
-    /// Names whose final state no recorded call explains, in the order of their paths.
+    /// Paths that an unrecorded process changed after the last call that looked at them, in order.
     pub late: Vec<Vec<u8>>,
-    /// Names of which the final state could not be read.
+    /// The number of paths whose final state could not be read.
     pub unreadable: u64,
-    /// Files that the snapshot could not copy.
+    /// The number of files that the snapshot could not copy.
     pub uncopied: u64,
 }
 
-/// The names of a finished model, and what is known of them.
+/// All paths of a finished model, and the files there.
 struct Paths {
     /// All of them, in order.
     all: Vec<Vec<u8>>,
-    /// What stood under them at first.
-    first: BTreeMap<Vec<u8>, NodeId>,
-    /// What stands under them now.
-    now: BTreeMap<Vec<u8>, NodeId>,
+    /// The files at these paths when the recording began.
+    initial: BTreeMap<Vec<u8>, NodeId>,
+    /// The files at these paths after the last call.
+    current: BTreeMap<Vec<u8>, NodeId>,
     /// What the live file system shows under each of `all`, or why that is not known.
-    lasts: Vec<Result<Option<Live>, String>>,
-    /// Files that are known under several numbers, and the number that counts.
-    same: HashMap<NodeId, NodeId>,
-    /// How many names each file had at first, and has now.
-    counts: HashMap<NodeId, (u32, u32)>,
+    final_states: Vec<Result<Option<Live>, String>>,
+    /// For files that the live file system shows to be the same one: the id that represents them.
+    representatives: HashMap<NodeId, NodeId>,
+    /// How many paths each file had when the recording began, and has after the last call.
+    name_counts: HashMap<NodeId, (u32, u32)>,
 }
 
-/// Builds the rows of the manifest. With `look`, the final state is read from the file system; else
-/// it is unknown. With `snapshot`, bytes that the program opened and did not move are copied.
-/// `unnamed` are files that had lost their names when the recording began.
+/// Builds the rows of the manifest. If `machine` is given, the final state is read from its file
+/// system; else it is unknown. If `snapshot` is given, too, initial bytes of opened files that no
+/// call read or wrote are copied into it. `unnamed` are files that had lost their names when the
+/// recording began. `searches_unrecorded` is whether all changes that no call explains are those of
+/// unrecorded processes.
 pub fn build(
     names: &mut Names,
     unnamed: &BTreeMap<(u64, u64), NodeId>,
-    look: Option<&dyn Machine>,
-    watched: bool,
+    machine: Option<&dyn Machine>,
+    searches_unrecorded: bool,
     snapshot: Option<&mut Writer>,
 ) -> io::Result<Manifest> {
-    if let Some(machine) = look {
-        names.apply_final_links(&mut |path| machine.find(path).ok().map(Found::seen));
+    if let Some(machine) = machine {
+        names.apply_final_links(&mut |path| machine.find(path).ok().map(Found::observed));
     } else {
-        names.lead_changed_links(&mut |_| None);
+        names.find_links_by_changes(&mut |_| None);
     }
     names.fill_directories();
-    let mut paths = Paths::of(names, look);
-    paths.learn(names);
-    let uncopied = match snapshot.zip(look) {
-        Some((snapshot, machine)) => copy(names, &paths, machine, snapshot)?,
+    let mut paths = Paths::collect(names, machine);
+    paths.complete_states(names);
+    let uncopied = match snapshot.zip(machine) {
+        Some((snapshot, machine)) => copy_unmoved(names, &paths, machine, snapshot)?,
         None => 0,
     };
     let mut late = Vec::new();
-    if watched {
-        late = changed_late(names, &paths.all, &mut paths.lasts, &paths.now, look);
+    if searches_unrecorded {
+        late = exclude_changed_late(
+            names,
+            &paths.all,
+            &mut paths.final_states,
+            &paths.current,
+            machine,
+        );
     } else {
-        only_listed(names, &paths.all, &mut paths.lasts, &paths.now);
+        exclude_only_listed(names, &paths.all, &mut paths.final_states, &paths.current);
     }
-    paths.count(names, unnamed);
+    paths.count_names(names, unnamed);
 
-    let made_up = paths.now.iter().filter(|(_, id)| names.node(**id).made_up);
+    let made_up = paths.current.iter().filter(|(_, id)| names.node(**id).has_made_up_name);
     let made_up: Vec<Vec<u8>> = made_up.map(|(path, _)| path.clone()).collect();
     let mut manifest = Manifest {
         rows: Vec::with_capacity(paths.all.len()),
@@ -90,35 +98,38 @@ pub fn build(
         uncopied,
     };
     let mut hashes: HashMap<NodeId, Content> = HashMap::default();
-    let lasts = std::mem::take(&mut paths.lasts);
-    for (path, last) in std::mem::take(&mut paths.all).into_iter().zip(lasts) {
-        let last = match last {
+    let final_states = std::mem::take(&mut paths.final_states);
+    for (path, final_state) in std::mem::take(&mut paths.all).into_iter().zip(final_states) {
+        let final_state = match final_state {
             Err(reason) => {
-                let known = reason == ONLY_LISTED || manifest.late.binary_search(&path).is_ok();
-                manifest.unreadable += u64::from(look.is_some() && !known);
-                // Without a look, it may still be there, with what was written without a call.
-                let file = paths.now.get(&path).filter(|_| look.is_none());
-                let unseen = file.and_then(|id| names.node(*id).uncertain);
-                let unseen = unseen.filter(|why| [BY_STORES, BY_OPERATIONS].contains(why));
-                Final::Unknown(unseen.map_or(reason, str::to_owned))
+                let is_explained =
+                    reason == ONLY_LISTED || manifest.late.binary_search(&path).is_ok();
+                manifest.unreadable += u64::from(machine.is_some() && !is_explained);
+                // The file system was not looked at: the file may still exist, and have been
+                // written to without a recorded call.
+                let file = paths.current.get(&path).filter(|_| machine.is_none());
+                let reason_without_call = file.and_then(|id| names.node(*id).why_uncertain);
+                let reason_without_call = reason_without_call
+                    .filter(|reason| [BY_STORES, BY_OPERATIONS].contains(reason));
+                Final::Unknown(reason_without_call.map_or(reason, str::to_owned))
             }
-            Ok(_) if made_up.iter().any(|made| is_at_or_below(&path, made)) => Final::Unknown(
+            Ok(_) if made_up.iter().any(|above| is_at_or_below(&path, above)) => Final::Unknown(
                 "it is a symbolic link's target, whose path is not in the trace".to_owned(),
             ),
-            Ok(_) if paths.now.get(&path).is_some_and(|id| names.node(*id).is_virtual) => {
+            Ok(_) if paths.current.get(&path).is_some_and(|id| names.node(*id).is_virtual) => {
                 Final::Unknown("on a virtual file system".to_owned())
             }
             Ok(None) => Final::Absent,
-            Ok(Some(live)) => paths.final_state_of(names, &path, live, look, &mut hashes),
+            Ok(Some(live)) => paths.final_state_of(names, &path, live, machine, &mut hashes),
         };
         manifest.unreadable += u64::from(matches!(
-            &last,
+            &final_state,
             Final::Present(_, Content::Not(reason)) if reason.starts_with("cannot be read")
         ));
-        manifest.rows.push(paths.row(names, path, last));
+        manifest.rows.push(paths.row(names, path, final_state));
     }
-    for (key, &id) in unnamed {
-        manifest.unnamed.push(without_name(names.node(id), *key, id, paths.group(id)));
+    for (inode, &id) in unnamed {
+        manifest.unnamed.push(unnamed_row(names.node(id), *inode, id, paths.hard_link_group(id)));
     }
     manifest.unnamed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(manifest)
@@ -130,97 +141,118 @@ fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
 }
 
 impl Paths {
-    /// Collects all paths, initial and current ones, with their final states.
-    fn of(names: &Names, look: Option<&dyn Machine>) -> Self {
-        let (mut first, mut now) = (BTreeMap::new(), BTreeMap::new());
+    /// Collects all initial and current paths, and what the file system of `machine` shows there.
+    /// Without a machine, the final states are unknown.
+    fn collect(names: &Names, machine: Option<&dyn Machine>) -> Self {
+        let (mut initial, mut current) = (BTreeMap::new(), BTreeMap::new());
         names.visit(true, &mut |path, id| {
-            first.insert(path.to_vec(), id);
+            initial.insert(path.to_vec(), id);
         });
         names.visit(false, &mut |path, id| {
-            now.insert(path.to_vec(), id);
+            current.insert(path.to_vec(), id);
         });
-        let mut all: Vec<Vec<u8>> = first.keys().chain(now.keys()).cloned().collect();
+        let mut all: Vec<Vec<u8>> = initial.keys().chain(current.keys()).cloned().collect();
         all.sort_unstable();
         all.dedup();
-        let mut lasts = Vec::with_capacity(all.len());
-        let mut by_live: HashMap<(u64, u64), NodeId> = HashMap::default();
-        let mut same: HashMap<NodeId, NodeId> = HashMap::default();
+        let mut final_states = Vec::with_capacity(all.len());
+        let mut by_inode: HashMap<(u64, u64), NodeId> = HashMap::default();
+        let mut representatives: HashMap<NodeId, NodeId> = HashMap::default();
         for path in &all {
-            let last = match look {
+            let final_state = match machine {
                 Some(machine) => find_final_state(machine, path),
                 None => Err("the recorder did not finish".to_owned()),
             };
-            if let (Ok(Some(live)), Some(&node)) = (&last, now.get(path))
+            if let (Ok(Some(live)), Some(&node)) = (&final_state, current.get(path))
                 && live.state.kind != FileType::Directory
             {
-                same.insert(node, *by_live.entry(live.id).or_insert(node));
+                representatives.insert(node, *by_inode.entry(live.inode).or_insert(node));
             }
-            lasts.push(last);
+            final_states.push(final_state);
         }
-        Self { all, first, now, lasts, same, counts: HashMap::default() }
+        Self {
+            all,
+            initial,
+            current,
+            final_states,
+            representatives,
+            name_counts: HashMap::default(),
+        }
     }
 
-    /// Shares what is known under one name of a file with its other names, and then completes it
-    /// from the final state.
-    fn learn(&self, names: &mut Names) {
-        for (&node, &one) in self.same.iter().filter(|(node, one)| node != one) {
-            share(names, node, one);
+    /// Applies what is known of a file under one path to the nodes under which it is known by other
+    /// paths, then completes all from the final states.
+    fn complete_states(&self, names: &mut Names) {
+        for (&node, &representative) in
+            self.representatives.iter().filter(|(node, representative)| node != representative)
+        {
+            share_initial_state(names, node, representative);
         }
-        for (path, last) in self.all.iter().zip(&self.lasts) {
-            if let (Ok(Some(live)), Some(&node)) = (last, self.now.get(path)) {
-                if let Some(&one) = self.same.get(&node).filter(|one| **one != node) {
-                    share(names, one, node);
+        for (path, final_state) in self.all.iter().zip(&self.final_states) {
+            if let (Ok(Some(live)), Some(&node)) = (final_state, self.current.get(path)) {
+                if let Some(&representative) = self
+                    .representatives
+                    .get(&node)
+                    .filter(|representative| **representative != node)
+                {
+                    share_initial_state(names, representative, node);
                 }
-                fill(names.node_mut(node), live);
+                complete_from_final_state(names.node_mut(node), live);
             }
         }
     }
 
-    /// Counts the names that each file had initially, and has in the end.
-    fn count(&mut self, names: &Names, unnamed: &BTreeMap<(u64, u64), NodeId>) {
+    /// Counts the paths that each file had when the recording began, and has after the last call.
+    fn count_names(&mut self, names: &Names, unnamed: &BTreeMap<(u64, u64), NodeId>) {
         let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::default();
-        for &id in self.first.values().chain(unnamed.values()) {
-            counts.entry(self.file(id)).or_default().0 += 1;
+        for &id in self.initial.values().chain(unnamed.values()) {
+            counts.entry(self.representative(id)).or_default().0 += 1;
         }
-        for (path, &id) in &self.now {
-            // A name that is not there at last counts for nothing.
-            let counts_now = names.node(id).likely_kind() != FileType::Directory
-                && self.all.binary_search(path).is_ok_and(|i| !matches!(self.lasts[i], Ok(None)));
+        for (path, &id) in &self.current {
+            // A path that does not exist at the end is not counted.
+            let counts_now = names.node(id).likely_type() != FileType::Directory
+                && self
+                    .all
+                    .binary_search(path)
+                    .is_ok_and(|i| !matches!(self.final_states[i], Ok(None)));
             if counts_now {
-                counts.entry(self.file(id)).or_default().1 += 1;
+                counts.entry(self.representative(id)).or_default().1 += 1;
             }
         }
-        self.counts = counts;
+        self.name_counts = counts;
     }
 
     /// Returns the node that represents a file with several names.
-    fn file(&self, id: NodeId) -> NodeId {
-        self.same.get(&id).copied().unwrap_or(id)
+    fn representative(&self, id: NodeId) -> NodeId {
+        self.representatives.get(&id).copied().unwrap_or(id)
     }
 
-    /// Returns the number of the group of a file's initial names, if it had several.
-    fn group(&self, id: NodeId) -> Option<NodeId> {
-        Some(self.file(id)).filter(|file| self.counts.get(file).is_some_and(|c| c.0 > 1))
+    /// Returns the number of the group of hard links to which a file belongs; `None` if it had one
+    /// initial path only.
+    fn hard_link_group(&self, id: NodeId) -> Option<NodeId> {
+        Some(self.representative(id))
+            .filter(|file| self.name_counts.get(file).is_some_and(|c| c.0 > 1))
     }
 
-    /// Returns the final state of a path at which the file system has a file.
+    /// Returns the final state of a path at which the file system has the file `live`. The hashes
+    /// of files with several paths are computed once, and kept in `hashes`.
     fn final_state_of(
         &self,
         names: &Names,
         path: &[u8],
         mut live: Live,
-        look: Option<&dyn Machine>,
+        machine: Option<&dyn Machine>,
         hashes: &mut HashMap<NodeId, Content>,
     ) -> Final {
-        let current = self.now.get(path).copied();
-        let count = current.map_or(0, |id| self.counts.get(&self.file(id)).map_or(0, |c| c.1));
-        live.state.group = current.filter(|_| count > 1).map(|id| self.file(id));
+        let file = self.current.get(path).copied();
+        let count =
+            file.map_or(0, |id| self.name_counts.get(&self.representative(id)).map_or(0, |c| c.1));
+        live.state.group = file.filter(|_| count > 1).map(|id| self.representative(id));
         live.state.links = live.state.links.filter(|&l| l == count);
-        let content = match current.zip(look) {
+        let content = match file.zip(machine) {
             Some((id, machine)) if live.state.kind == FileType::Regular => {
                 let size = live.state.size.unwrap_or(0);
                 let hash = || hash_content(machine, path, names.node(id), size);
-                hashes.entry(self.file(id)).or_insert_with(hash).clone()
+                hashes.entry(self.representative(id)).or_insert_with(hash).clone()
             }
             None if live.state.kind == FileType::Regular => {
                 Content::Not("the trace has nothing about this file".to_owned())
@@ -230,24 +262,26 @@ impl Paths {
         Final::Present(live.state, content)
     }
 
-    /// Returns the row of a path.
+    /// Returns the row of a path, with this final state.
     fn row(&self, names: &Names, path: Vec<u8>, last: Final) -> Row {
-        let initial = self.first.get(&path).map(|&id| (id, names.node(id)));
-        let state = initial.map(|(id, node)| at_first(node, self.group(id)));
+        let initial = self.initial.get(&path).map(|&id| (id, names.node(id)));
+        let state = initial.map(|(id, node)| initial_state(node, self.hard_link_group(id)));
         let is_file = state.as_ref().is_some_and(|s| s.kind == FileType::Regular);
         let initial = initial.filter(|_| is_file);
-        let (holes, allocated) = initial.map_or_else(Default::default, |(_, node)| layout(node));
+        let (holes, allocated) =
+            initial.map_or_else(Default::default, |(_, node)| initial_layout(node));
         Row { path, file: initial.map(|(id, _)| id), initial: state, holes, allocated, last }
     }
 }
 
-/// Returns the row of a file that had lost its name when the recording began.
-fn without_name(node: &Node, key: (u64, u64), id: NodeId, group: Option<u32>) -> Row {
-    let state = at_first(node, group);
+/// Returns the row of a file that had lost its name when the recording began. `inode` is its device
+/// and inode, `id` its id, `group` its group of hard links.
+fn unnamed_row(node: &Node, inode: (u64, u64), id: NodeId, group: Option<u32>) -> Row {
+    let state = initial_state(node, group);
     let is_file = state.kind == FileType::Regular;
-    let (holes, allocated) = if is_file { layout(node) } else { Default::default() };
+    let (holes, allocated) = if is_file { initial_layout(node) } else { Default::default() };
     Row {
-        path: Unnamed::path(key),
+        path: Unnamed::path(inode),
         file: is_file.then_some(id),
         initial: Some(state),
         holes,
@@ -256,53 +290,61 @@ fn without_name(node: &Node, key: (u64, u64), id: NodeId, group: Option<u32>) ->
     }
 }
 
-/// Returns the state that a file of an unrecorded process had when calls first looked at it.
-pub fn as_found(node: &Node) -> State {
-    at_first(node, None)
+/// Returns the state of a file that an unrecorded process created, when calls first found it.
+pub fn state_when_found(node: &Node) -> State {
+    initial_state(node, None)
 }
 
-/// Copies the unmoved bytes of the files that the program opened, as far as they are still the
-/// initial ones. Returns how many files cannot be read.
-fn copy(
+/// Copies the initial bytes of the files that the program opened into the snapshot, as far as no
+/// call read or wrote them. Returns how many files could not be read.
+fn copy_unmoved(
     names: &mut Names,
     paths: &Paths,
     machine: &dyn Machine,
     snapshot: &mut Writer,
 ) -> io::Result<u64> {
-    let (mut uncopied, mut done) = (0, HashSet::default());
-    // Of a file that the trace took for several, what was written by another name is unknown.
-    let several: HashSet<NodeId> =
-        paths.same.iter().filter(|(id, one)| id != one).flat_map(|(id, one)| [*id, *one]).collect();
-    for (path, last) in paths.all.iter().zip(&paths.lasts) {
-        let (Ok(Some(live)), Some(&id)) = (last, paths.now.get(path)) else { continue };
+    let (mut uncopied, mut copied) = (0, HashSet::default());
+    // If the trace took a file for several ones, it is unknown what was written under which path.
+    let ambiguous: HashSet<NodeId> = paths
+        .representatives
+        .iter()
+        .filter(|(id, representative)| id != representative)
+        .flat_map(|(id, representative)| [*id, *representative])
+        .collect();
+    for (path, last) in paths.all.iter().zip(&paths.final_states) {
+        let (Ok(Some(live)), Some(&id)) = (last, paths.current.get(path)) else { continue };
         let node = names.node_mut(id);
-        let whole = node.uncertain.is_none() && !node.is_virtual && !several.contains(&id);
-        let (true, true, FileType::Regular, Some(size)) =
-            (node.initial && node.opened, whole, live.state.kind, node.first.size)
-        else {
+        let is_certain =
+            node.why_uncertain.is_none() && !node.is_virtual && !ambiguous.contains(&id);
+        let (true, true, FileType::Regular, Some(size)) = (
+            node.initial && node.opened,
+            is_certain,
+            live.state.kind,
+            node.initial_attributes.size,
+        ) else {
             continue;
         };
-        let unmoved = node.bytes_mut().settled.gaps(0, size.min(live.state.size.unwrap_or(0)));
-        if unmoved.is_empty() || !done.insert(id) {
+        let not_moved = node.bytes_mut().determined.gaps(0, size.min(live.state.size.unwrap_or(0)));
+        if not_moved.is_empty() || !copied.insert(id) {
             continue;
         }
         let Ok(from) = machine.open(path) else {
             uncopied += 1;
             continue;
         };
-        for range in unmoved {
+        for range in not_moved {
             if !snapshot.copy(id, &from, range)? {
                 uncopied += 1;
                 break;
             }
-            names.node_mut(id).bytes_mut().settled.insert(range.0, range.1);
+            names.node_mut(id).bytes_mut().determined.insert(range.0, range.1);
         }
     }
     Ok(uncopied)
 }
 
-/// Applies what is known of the initial state of `from` to `to`, as both are names of one file.
-fn share(names: &mut Names, from: NodeId, to: NodeId) {
+/// Completes what is known of the initial state of `to` from `from`: both are the same file.
+fn share_initial_state(names: &mut Names, from: NodeId, to: NodeId) {
     let from = names.node(from).clone();
     let to = names.node_mut(to);
     if !from.initial || !to.initial {
@@ -311,15 +353,15 @@ fn share(names: &mut Names, from: NodeId, to: NodeId) {
     if to.kind == FileType::Unknown {
         to.kind = from.kind;
     }
-    to.first.complete(&from.first);
-    to.changed.0 |= from.changed.0;
-    to.changed.1 |= from.changed.1;
-    to.changed.2 |= from.changed.2;
+    to.initial_attributes.complete(&from.initial_attributes);
+    to.changed.mode |= from.changed.mode;
+    to.changed.owner |= from.changed.owner;
+    to.changed.size |= from.changed.size;
 }
 
-/// Completes the initial state from the final one: what the trace neither changed nor showed was
-/// the same initially.
-fn fill(node: &mut Node, live: &Live) {
+/// Completes the initial state of a file from its final one: what calls neither changed nor showed
+/// was the same when the recording began.
+fn complete_from_final_state(node: &mut Node, live: &Live) {
     if node.kind == FileType::Unknown {
         node.kind = live.state.kind;
         node.target = None; // a guess
@@ -327,42 +369,43 @@ fn fill(node: &mut Node, live: &Live) {
     if node.kind != live.state.kind || !node.initial {
         return;
     }
-    let (mode, owner, size) = node.changed;
-    let first = &mut node.first;
-    let missing = |value: &mut Option<u32>, changed: bool, found: Option<u32>| {
-        if value.is_none() && !changed {
-            *value = found;
+    let changed = node.changed;
+    let initial = &mut node.initial_attributes;
+    let complete = |attribute: &mut Option<u32>, changed: bool, final_value: Option<u32>| {
+        if attribute.is_none() && !changed {
+            *attribute = final_value;
         }
     };
-    missing(&mut first.mode, mode, live.state.mode);
-    missing(&mut first.uid, owner, live.state.uid);
-    missing(&mut first.gid, owner, live.state.gid);
-    if first.size.is_none() && !size {
-        first.size = live.state.size;
+    complete(&mut initial.mode, changed.mode, live.state.mode);
+    complete(&mut initial.uid, changed.owner, live.state.uid);
+    complete(&mut initial.gid, changed.owner, live.state.gid);
+    if initial.size.is_none() && !changed.size {
+        initial.size = live.state.size;
     }
     if live.state.target.is_some() {
         node.target.clone_from(&live.state.target); // links do not change
     }
-    for (name, value) in &live.state.xattrs {
+    for (name, attribute) in &live.state.xattrs {
         if !node.xattrs_changed.contains(name) {
-            node.xattrs.entry(name.clone()).or_insert_with(|| value.clone());
+            node.xattrs.entry(name.clone()).or_insert_with(|| attribute.clone());
         }
     }
 }
 
-/// Returns the initial state of a file. `group` is its group of hard links.
-fn at_first(node: &Node, group: Option<u32>) -> State {
-    let mut kind = node.likely_kind();
-    if kind == FileType::Unknown {
-        kind = if node.entries.values().any(|e| e.first.is_some()) {
+/// Returns the initial state of a file; where calls show nothing, what is most likely. `group` is
+/// its group of hard links.
+fn initial_state(node: &Node, group: Option<u32>) -> State {
+    let mut file_type = node.likely_type();
+    if file_type == FileType::Unknown {
+        file_type = if node.entries.values().any(|e| e.initial.is_some()) {
             FileType::Directory
         } else {
             FileType::Regular
         };
     }
-    let regular = kind == FileType::Regular;
-    let read = node.bytes.as_ref().map_or(0, |b| {
-        b.settled
+    let is_regular = file_type == FileType::Regular;
+    let read_end = node.bytes.as_ref().map_or(0, |b| {
+        b.determined
             .within(0, u64::MAX)
             .iter()
             .filter(|r| r.1 != u64::MAX)
@@ -371,27 +414,29 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
             .unwrap_or(0)
     });
     State {
-        kind,
+        kind: file_type,
         mode: node
-            .first
+            .initial_attributes
             .mode
-            .or(node.denied.then_some(0))
-            .or((node.executable && regular).then_some(0o755)),
-        uid: node.first.uid,
-        gid: node.first.gid,
-        // Of a link whose target is unknown, all that can show.
-        size: if regular {
-            Some(node.first.size.unwrap_or(if node.changed.2 {
-                node.reach
+            .or(node.access_denied.then_some(0))
+            .or((node.executable && is_regular).then_some(0o755)),
+        uid: node.initial_attributes.uid,
+        gid: node.initial_attributes.gid,
+        // Of a link whose target is unknown, only the size is known.
+        size: if is_regular {
+            Some(node.initial_attributes.size.unwrap_or(if node.changed.size {
+                node.initial_size_at_least
             } else {
-                read.max(node.reach)
+                read_end.max(node.initial_size_at_least)
             }))
         } else {
-            node.first.size.filter(|_| kind == FileType::Link && node.target.is_none())
+            node.initial_attributes
+                .size
+                .filter(|_| file_type == FileType::Link && node.target.is_none())
         },
-        links: node.first_links.filter(|_| kind != FileType::Directory),
-        target: node.target.clone().filter(|_| kind == FileType::Link),
-        group: if kind == FileType::Directory { None } else { group },
+        links: node.initial_links.filter(|_| file_type != FileType::Directory),
+        target: node.target.clone().filter(|_| file_type == FileType::Link),
+        group: if file_type == FileType::Directory { None } else { group },
         xattrs: node
             .xattrs
             .iter()
@@ -403,12 +448,13 @@ fn at_first(node: &Node, group: Option<u32>) -> State {
 
 type Extents = Vec<(u64, u64)>;
 
-/// Returns the holes and the allocated ranges that a file had initially.
-fn layout(node: &Node) -> (Extents, Extents) {
+/// Returns the holes and the allocated ranges that a file had when the recording began, as (offset,
+/// length).
+fn initial_layout(node: &Node) -> (Extents, Extents) {
     let Some(bytes) = &node.bytes else { return Default::default() };
-    let end = node.first.size.unwrap_or(0);
-    let plain = |ranges: &super::ranges::Ranges| {
+    let end = node.initial_attributes.size.unwrap_or(0);
+    let with_lengths = |ranges: &super::ranges::Ranges| {
         ranges.within(0, end).into_iter().map(|(s, e)| (s, e - s)).collect()
     };
-    (plain(&bytes.holes), plain(&bytes.allocated))
+    (with_lengths(&bytes.initial_holes), with_lengths(&bytes.initial_allocated))
 }

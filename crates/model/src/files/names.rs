@@ -1,9 +1,9 @@
-//! The name space: which names lead to which files, at first and now. It is learned name by name
-//! from what calls find, make and remove.
+//! Which names lead to which files, when the recording began and now. It is learned name by name
+//! from what calls find, create and remove.
 //!
-//! Invariant: an entry that is not there has not been touched, so that what is found under it now
-//! stood there at first, if its directory did. Directories move with their entries, so a rename
-//! moves a subtree at no cost and each initial file keeps the place where it stood.
+//! Invariant: if there is no entry for a name, no call has touched it, so that a file which is
+//! found there now was there when the recording began, if its directory was. Directories keep their
+//! entries when they are renamed, so that a rename is cheap and each initial file keeps its place.
 
 mod gone_links;
 mod links;
@@ -27,62 +27,77 @@ use ahash::{HashMap, HashSet};
 use processes::Mounts;
 use std::collections::BTreeMap;
 
-/// So many renames onto unknown files are kept in mind.
+/// The largest number of renames, and of other uncertain facts, that are kept to decide them later.
 const MAX_RENAMES: usize = 1 << 16;
 /// The root of the recorder's view.
 pub const ROOT: NodeId = 0;
 
-/// A name in a directory.
+/// A name in a directory, as (directory, name).
 type Name = (NodeId, Box<[u8]>);
 
-/// Where a link led, and the name that was followed next.
+/// Where a link that an open showed leads, and the name that followed it in the path.
 type ShownLink = (Box<[u8]>, Box<[u8]>);
 
-/// The name space.
+/// An earlier rename that changed nothing if both names were hard links of one file.
+struct UndecidedRename {
+    /// The file that had the old name.
+    file: NodeId,
+    /// The new name, and what was known of it before.
+    new_name: DirEntry,
+    /// As far as is known, both names are hard links of one file.
+    had_no_effect: bool,
+}
+
+/// All names, and the files to which they lead.
 #[derive(Default)]
 pub struct Names {
     nodes: Vec<Node>,
-    by_id: HashMap<(u64, u64), NodeId>,
+    /// Files by device and inode.
+    by_inode: HashMap<(u64, u64), NodeId>,
     /// Mount points of interest: whether what is mounted there is virtual.
     mounts: BTreeMap<Vec<u8>, bool>,
+    /// The file system of the recorded machine, to look at what calls do not show.
     live: Box<dyn FileSystem>,
-    moved: RenamedNames,
-    /// Files, and what they replaced in a rename, of which nothing was known: directories replace
-    /// directories, and nothing else.
-    replaced: Vec<(NodeId, NodeId)>,
-    /// The last path that was walked ends in a slash, its own or that of a link in its last
-    /// component.
-    pub slashed: bool,
-    /// The path that is walked next is that of a file which is created if it does not exist. No
-    /// link is followed then behind one whose target ends in a slash (`open_last_lookups` in
+    /// The names to which calls renamed or linked files.
+    renamed_names: RenamedNames,
+    /// Renames that replaced a file, as (renamed, replaced), if the type of one was not known: only
+    /// directories replace directories, and they replace nothing else.
+    replaced_by_rename: Vec<(NodeId, NodeId)>,
+    /// The last path that was walked, or the target of a link in its last component, ends in a
+    /// slash.
+    pub ends_in_slash: bool,
+    /// The call whose path is walked next creates the file if there is none. It then follows no
+    /// link behind one whose target ends in a slash (`open_last_lookups` in
     /// fs/namei.c).
-    pub creates: bool,
+    pub may_be_created: bool,
     /// There is no live file system to look at.
     pub no_file_system: bool,
-    /// Names that overlapping calls made or removed: which one was the last is unknown.
-    pub doubtful: HashSet<Name>,
-    /// Everything that the program did is in the trace: looking for what others did makes sense.
-    pub watched: bool,
-    /// Old names of renames to names of which nothing was known, the file and the new name. If both
-    /// were links to one file, the rename changed nothing, which is so if `true`, as far as is
-    /// known.
-    undecided_renames: HashMap<Name, (NodeId, DirEntry, bool)>,
-    /// Names of which nothing was known, and what was renamed to them first.
-    pub covered: HashMap<Name, NodeId>,
-    /// A directory, and one that it is or that holds it.
-    inside: Vec<(NodeId, NodeId)>,
-    /// How many names were tried that are made up, by their directory and length.
+    /// Names that overlapping calls created or removed, so that it is unknown whether they exist.
+    pub doubtful_names: HashSet<Name>,
+    /// Changes by unrecorded processes are searched for: so far all that the program did is in the
+    /// trace, and can be followed.
+    pub searches_unrecorded: bool,
+    /// Renames that may have changed nothing, by their old names.
+    undecided_renames: HashMap<Name, UndecidedRename>,
+    /// Names of which nothing was known when a file was renamed to them for the first time, and
+    /// that file. Whether there was another file before is unknown.
+    pub renamed_over_unknown: HashMap<Name, NodeId>,
+    /// Pairs (directory, other), where `other` is the directory or is above it.
+    directories_inside: Vec<(NodeId, NodeId)>,
+    /// How many made-up names were tried, by directory and length.
     made_up_names: HashMap<(NodeId, Option<u64>), usize>,
-    /// Links that an open showed, where they led, and the name that it followed next.
+    /// Links that the path of an opened file showed.
     shown_links: HashMap<NodeId, ShownLink>,
-    /// Directories that a path led through although nothing had stood there.
-    pub appeared: Vec<NodeId>,
-    /// The number of the call that is looked at, in the order in which they returned.
-    pub clock: u64,
+    /// Directories that a path led through although a call had found nothing there.
+    pub appeared_directories: Vec<NodeId>,
+    /// How many calls have returned, with the one that is being applied.
+    pub calls_returned: u64,
 }
 
 impl Names {
-    /// Creates a name space of which only these mount points are known.
+    /// Starts with these mount points and the root directory only. `live` is the file system of the
+    /// recorded machine, if it can be looked at; `moved` are the names to which calls of the trace
+    /// renamed or linked files.
     pub fn new(
         mounts: &[(Vec<u8>, String)],
         live: Option<Box<dyn FileSystem>>,
@@ -98,7 +113,7 @@ impl Names {
             nodes: vec![Node::new(FileType::Directory, true)],
             mounts,
             no_file_system: live.is_none(),
-            moved,
+            renamed_names: moved,
             live: live.unwrap_or_default(),
             ..Self::default()
         };
@@ -136,7 +151,8 @@ impl Names {
         Some(if path.is_empty() { b"/".to_vec() } else { path })
     }
 
-    /// Returns the path of a name in a directory.
+    /// Returns the current path of a name in a directory. Returns `None` if the directory has no
+    /// name any more.
     pub(super) fn path_in(&self, dir: NodeId, name: &[u8]) -> Option<Vec<u8>> {
         let mut path = self.path(dir)?;
         if path != b"/" {
@@ -146,55 +162,57 @@ impl Names {
         Some(path)
     }
 
-    /// Notes that nothing was found where the name leads: it does not exist, or is a link that
-    /// leads nowhere.
+    /// Notes that a call which follows links found nothing at a name of an initial directory: the
+    /// name does not exist, or is that of a link to a path that does not exist.
     pub fn note_missing(&mut self, dir_entry: &DirEntry) {
         if self.node(dir_entry.dir).initial && !self.node(dir_entry.dir).is_virtual {
-            self.node_mut(dir_entry.dir).missing.insert(dir_entry.name.clone());
+            self.node_mut(dir_entry.dir).not_found_names.insert(dir_entry.name.clone());
         }
     }
 
-    /// Adds what was observed of a file, and remembers its identity.
-    fn observe(&mut self, id: NodeId, seen: &Observed) {
-        self.node_mut(id).observe(seen);
-        if let (Some(key), true) =
-            (seen.id, seen.kind != FileType::Directory || self.node(id).id.is_none())
+    /// Adds what was observed of a file, and remembers its device and inode, so that
+    /// [`Self::find_by_inode`] finds it.
+    fn observe(&mut self, id: NodeId, observed: &Observed) {
+        self.node_mut(id).observe(observed);
+        if let (Some(inode), true) =
+            (observed.id, observed.kind != FileType::Directory || self.node(id).id.is_none())
         {
-            self.node_mut(id).id = Some(key);
-            self.by_id.insert(key, id);
+            self.node_mut(id).id = Some(inode);
+            self.by_inode.insert(inode, id);
         }
     }
 
     /// Adds a file without a name: a new one, or one that was open when the recording began
-    /// (`initial`).
-    pub fn add_nameless(&mut self, initial: bool, seen: &Observed) -> NodeId {
-        let id = self.new_node(Node::new(seen.kind, initial));
-        self.observe(id, seen);
+    /// (`initial`). Returns its id.
+    pub fn add_nameless(&mut self, initial: bool, observed: &Observed) -> NodeId {
+        let id = self.new_node(Node::new(observed.kind, initial));
+        self.observe(id, observed);
         id
     }
 
-    /// Adds a node, and returns its number.
+    /// Adds a node, and returns its id.
     fn new_node(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
         self.nodes.len() as NodeId - 1
     }
 
-    /// Returns the file with this device and inode, if it has a name.
-    pub fn named(&self, key: (u64, u64)) -> Option<NodeId> {
-        self.by_id.get(&key).copied().filter(|&n| {
+    /// Returns the file with this device and inode, if it still has a name.
+    pub fn find_by_inode(&self, inode: (u64, u64)) -> Option<NodeId> {
+        self.by_inode.get(&inode).copied().filter(|&n| {
             let node = self.node(n);
-            !node.names.is_empty() || node.unnamed && node.first_links != Some(0)
+            !node.names.is_empty() || node.unnamed && node.initial_links != Some(0)
         })
     }
 
-    /// Notes that a call found the name, with what it saw there. Returns the file. The identity
-    /// shows whether the file is known under another name.
+    /// Notes that a call found a file at the name, of which it saw `seen`. Returns the file: the
+    /// one that is known to have the name, or the inode, or else a new one. If `seen` contradicts
+    /// what is known, a link or another file takes the name.
     pub fn note_exists(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let known = seen
             .id
-            .and_then(|key| self.named(key))
+            .and_then(|key| self.find_by_inode(key))
             .filter(|&n| self.node(n).kind != FileType::Directory);
-        let state = self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.now);
+        let state = self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.current);
         if let Some(Some(node)) = state {
             if seen.kind == FileType::Directory {
                 self.move_shown_link_down(node);
@@ -204,8 +222,8 @@ impl Names {
                 self.observe(link, seen);
                 return link;
             }
-            // A name that was only listed so far turns out to be a link to a file known under
-            // another name.
+            // A name that was only listed so far turns out to be a hard link of a file that is
+            // known under another name.
             if let Some(other) = known.filter(|&k| {
                 k != node
                     && self.node(node).id.is_none()
@@ -217,14 +235,14 @@ impl Names {
                     .node_mut(dir_entry.dir)
                     .entries
                     .get_mut(&dir_entry.name)
-                    .filter(|e| e.first == Some(node))
+                    .filter(|e| e.initial == Some(node))
                 {
-                    entry.first = Some(other);
+                    entry.initial = Some(other);
                 }
                 self.observe(other, seen);
                 return other;
             }
-            // Something that we did not see put another file here.
+            // Another file was put here without a recorded call.
             if let Some(other) = known.filter(|&k| k != node) {
                 self.remove_name(node, dir_entry);
                 self.attach(dir_entry, other, false);
@@ -235,8 +253,8 @@ impl Names {
         }
         let initial = state.is_none() && self.node(dir_entry.dir).initial;
         if let Some(node) = known {
-            let there = initial && self.node(node).initial;
-            self.attach(dir_entry, node, there);
+            let was_there = initial && self.node(node).initial;
+            self.attach(dir_entry, node, was_there);
             self.observe(node, seen);
             return node;
         }
@@ -244,16 +262,16 @@ impl Names {
         if seen.kind == FileType::Unknown
             && initial
             && !self.node(dir_entry.dir).is_virtual
-            && let Some(old) = self.older(dir_entry.dir, &dir_entry.name)
-            && !(seen.leaf && old.kind == FileType::Directory)
+            && let Some(old) = self.find_older(dir_entry.dir, &dir_entry.name)
+            && !(seen.not_directory && old.kind == FileType::Directory)
         {
             seen.kind = old.kind;
             seen.target = old.target;
         }
-        // It exists after all, and following it led nowhere.
+        // The name exists, and a call that followed it found nothing: it is that of a link.
         if seen.kind == FileType::Unknown
             && initial
-            && self.node(dir_entry.dir).missing.contains(&dir_entry.name)
+            && self.node(dir_entry.dir).not_found_names.contains(&dir_entry.name)
         {
             seen.kind = FileType::Link;
         }
@@ -262,14 +280,15 @@ impl Names {
         id
     }
 
-    /// Returns what is at `name` on the live file system, if it has not changed since the recording
-    /// began. Not for names below a directory that was moved, as they may have been elsewhere.
-    fn unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
+    /// Returns what is at `name` on the live file system, if nothing about it has changed since the
+    /// recording began. Returns `None` if calls may have renamed a directory in its path, so that
+    /// the file may have been elsewhere.
+    fn find_unchanged(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         if self.no_file_system {
             return None;
         }
         let path = self.path_in(dir, name)?;
-        if self.may_have_come_late(&path[..path.len() - name.len()]) {
+        if self.may_have_been_renamed(&path[..path.len() - name.len()]) {
             None
         } else {
             self.live.unchanged(&path)
@@ -277,32 +296,32 @@ impl Names {
     }
 
     /// Returns what is at `name` on the live file system, if it is older than the recording and
-    /// probably was there.
-    fn older(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
+    /// calls cannot have renamed a component of its path.
+    fn find_older(&mut self, dir: NodeId, name: &[u8]) -> Option<Observed> {
         if self.no_file_system {
             return None;
         }
         let path = self.path_in(dir, name)?;
-        if self.may_have_come_late(&path) { None } else { self.live.older(&path) }
+        if self.may_have_been_renamed(&path) { None } else { self.live.older(&path) }
     }
 
-    /// Returns whether a rename may have brought a component of this path to its place.
-    fn may_have_come_late(&self, path: &[u8]) -> bool {
-        walk::split(path).any(|part| self.moved.contains(&part))
+    /// Returns whether a call may have renamed something to a component of this path.
+    fn may_have_been_renamed(&self, path: &[u8]) -> bool {
+        walk::components(path).any(|component| self.renamed_names.contains(&component))
     }
 
-    /// Notes that the name was in a listing of its directory.
-    pub fn listed(&mut self, dir_entry: &DirEntry, kind: FileType) {
+    /// Notes that the name was in a listing of its directory, with this type.
+    pub fn note_listed(&mut self, dir_entry: &DirEntry, file_type: FileType) {
         match self.look_up(dir_entry.dir, &dir_entry.name) {
             EntryState::Unknown => {
-                let node = self.note_exists(dir_entry, &Observed::kind(kind));
-                self.node_mut(node).confirmed = kind != FileType::Unknown;
+                let node = self.note_exists(dir_entry, &Observed::of_type(file_type));
+                self.node_mut(node).confirmed = file_type != FileType::Unknown;
             }
             EntryState::Node(node)
-                if kind == FileType::Link || self.node(node).kind == FileType::Unknown =>
+                if file_type == FileType::Link || self.node(node).kind == FileType::Unknown =>
             {
-                let node = self.note_exists(dir_entry, &Observed::kind(kind));
-                self.node_mut(node).confirmed |= kind != FileType::Unknown;
+                let node = self.note_exists(dir_entry, &Observed::of_type(file_type));
+                self.node_mut(node).confirmed |= file_type != FileType::Unknown;
             }
             EntryState::Node(_) | EntryState::Absent => {}
         }
@@ -310,7 +329,8 @@ impl Names {
 
     /// Returns whether the file at `dir_entry` is the directory `dir` or one above it.
     pub fn is_above(&self, dir_entry: &DirEntry, mut dir: NodeId) -> bool {
-        let Some(Some(node)) = self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.now)
+        let Some(Some(node)) =
+            self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.current)
         else {
             return false;
         };
@@ -326,41 +346,42 @@ impl Names {
         false
     }
 
-    /// Adds a file that was initially at a name and is gone, and of which nothing was known.
-    pub fn add_initial(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
+    /// Adds a file that had a name when the recording began, and that a rename to the name has
+    /// replaced. Returns its id.
+    pub fn add_replaced_file(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let id = self.add_nameless(true, seen);
-        self.node_mut(id).stood.push((dir_entry.dir, dir_entry.name.clone()));
+        self.node_mut(id).initial_names.push((dir_entry.dir, dir_entry.name.clone()));
         if let Some(entry) = self.node_mut(dir_entry.dir).entries.get_mut(&dir_entry.name) {
-            entry.first = Some(id);
+            entry.initial = Some(id);
         }
         id
     }
 
-    /// Notes that the name was created now, with a new file. Returns the file.
-    pub fn create(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
+    /// Notes that a call created a new file at the name. Returns the file.
+    pub fn note_created(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let id = self.add_nameless(false, seen);
         self.link(dir_entry, id);
         id
     }
 
-    /// Notes that the file at this name was created during the recording, although a call that
-    /// returned earlier has found it.
+    /// Notes that the file at this name was created during the recording, although it was taken for
+    /// an initial one, as another call that returned earlier found it.
     pub fn mark_new(&mut self, dir_entry: &DirEntry, node: NodeId) {
         if let Some(entry) = self
             .node_mut(dir_entry.dir)
             .entries
             .get_mut(&dir_entry.name)
-            .filter(|e| e.first == Some(node))
+            .filter(|e| e.initial == Some(node))
         {
-            entry.first = None;
-            self.node_mut(node).was_new();
+            entry.initial = None;
+            self.node_mut(node).mark_created();
         }
     }
 
-    /// Notes that the name was created now, as another name of `node`.
+    /// Notes that the name leads to `node` now. A file that had the name loses it.
     pub fn link(&mut self, dir_entry: &DirEntry, node: NodeId) {
         if let Some(Some(old)) =
-            self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.now)
+            self.node(dir_entry.dir).entries.get(&dir_entry.name).map(|e| e.current)
         {
             if old == node {
                 return;
@@ -370,61 +391,65 @@ impl Names {
         self.attach(dir_entry, node, false);
     }
 
-    /// Notes that the name does not exist, as a call found nothing.
+    /// Notes that a call found that the name does not exist. If no call has touched the name
+    /// before, it did not exist when the recording began.
     pub fn note_absent(&mut self, dir_entry: &DirEntry) {
-        let clock = self.clock;
+        let clock = self.calls_returned;
         let dir = self.node_mut(dir_entry.dir);
         if !dir.entries.contains_key(&dir_entry.name) {
-            let entry = Entry { first: None, now: None, since: clock, last: clock };
+            let entry =
+                Entry { initial: None, current: None, first_touched: clock, last_changed: clock };
             dir.entries.insert(dir_entry.name.clone(), entry);
         }
     }
 
-    /// Notes that the name was removed now. If no call had seen it before, it existed initially,
-    /// and was what `seen` says. Returns the file.
+    /// Notes that a call removed the name. If no call has touched it before, it existed when the
+    /// recording began, and was what `seen` says. Returns the file.
     pub fn remove(&mut self, dir_entry: &DirEntry, seen: &Observed) -> NodeId {
         let node = self.note_exists(dir_entry, seen);
         self.detach(dir_entry, node);
         node
     }
 
-    /// Removes a name from a file.
+    /// Removes a name from the list of names of a file. The entry of its directory is not changed.
     fn remove_name(&mut self, node: NodeId, dir_entry: &DirEntry) {
         let node = self.node_mut(node);
         node.names.retain(|(d, n)| *d != dir_entry.dir || *n != dir_entry.name);
-        node.relinked = true;
+        node.names_changed = true;
     }
 
     /// Adds a name to a file. `initial` is whether it had this name initially. A directory loses
     /// its former name.
     fn attach(&mut self, dir_entry: &DirEntry, node: NodeId, initial: bool) {
         if self.node(node).kind == FileType::Directory {
-            // A directory has one name; a trace that says otherwise must not make a loop.
+            // A directory has one name. A trace that says otherwise must not cause a loop.
             for (dir, name) in std::mem::take(&mut self.node_mut(node).names) {
                 if let Some(entry) = self.node_mut(dir).entries.get_mut(&name) {
-                    entry.now = None;
+                    entry.current = None;
                 }
             }
         }
-        self.node_mut(node).relinked |= !initial;
+        self.node_mut(node).names_changed |= !initial;
         let first = initial.then_some(node);
-        let clock = self.clock;
-        let entry = self
-            .node_mut(dir_entry.dir)
-            .entries
-            .entry(dir_entry.name.clone())
-            .or_insert(Entry { first, now: None, since: clock, last: clock });
-        entry.now = Some(node);
-        entry.last = clock;
+        let clock = self.calls_returned;
+        let entry =
+            self.node_mut(dir_entry.dir).entries.entry(dir_entry.name.clone()).or_insert(Entry {
+                initial: first,
+                current: None,
+                first_touched: clock,
+                last_changed: clock,
+            });
+        entry.current = Some(node);
+        entry.last_changed = clock;
         self.node_mut(node).names.push((dir_entry.dir, dir_entry.name.clone()));
         if initial
             && self
                 .node(dir_entry.dir)
                 .entries
                 .get(&dir_entry.name)
-                .is_some_and(|e| e.first == Some(node))
+                .is_some_and(|e| e.initial == Some(node))
         {
-            self.node_mut(node).stood.push((dir_entry.dir, dir_entry.name.clone()));
+            self.node_mut(node).initial_names.push((dir_entry.dir, dir_entry.name.clone()));
         }
         if self.node(node).names.len() == 1 && !self.mounts.is_empty() {
             // The path of a name takes time in proportion to its depth.

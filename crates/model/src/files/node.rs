@@ -1,5 +1,5 @@
-//! One file of the name space (an inode), as it was at first and as it is now, as far as the trace
-//! tells.
+//! One file (an inode), as it was when the recording began and as it is now, as far as the trace
+//! shows.
 
 mod observed;
 
@@ -9,208 +9,265 @@ use super::ranges::Ranges;
 use super::row::{FileType, Known};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A file's number in [`super::names::Names`].
+/// The id of a file: its index in [`super::names::Names`].
 pub type NodeId = u32;
 
-/// One thing that stood under a name: at first, and now.
+/// What a name in a directory led to: when the recording began, and now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// At the start.
-    pub first: Option<NodeId>,
-    /// Now.
-    pub now: Option<NodeId>,
-    /// The call that touched the name first.
-    pub since: u64,
-    /// The call that made or removed the name last, or touched it first.
-    pub last: u64,
+    /// The file when the recording began; `None`: the name did not exist.
+    pub initial: Option<NodeId>,
+    /// The file now; `None`: the name does not exist.
+    pub current: Option<NodeId>,
+    /// The call that touched the name first, as [`Names::calls_returned`] at that time.
+    ///
+    /// [`Names::calls_returned`]: super::names::Names::calls_returned
+    pub first_touched: u64,
+    /// The call that created or removed the name last, or touched it first, likewise.
+    pub last_changed: u64,
 }
 
 /// The bytes of a regular file.
 #[derive(Clone, Debug, Default)]
 pub struct Bytes {
-    /// What the trace determines: it was read, written, or lies beyond the end.
-    pub settled: Ranges,
-    /// Of these, what was written with bytes that the trace does not hold.
-    pub lost: Ranges,
-    /// Written by the trace, or beyond an end that it set.
+    /// What the trace determines: calls have read or written it, or it was beyond the end.
+    pub determined: Ranges,
+    /// Of these, what calls have written with bytes that the trace does not hold.
+    pub not_in_trace: Ranges,
+    /// What calls have written, and what was beyond an end that they set.
     pub written: Ranges,
-    /// Shown to be holes at first.
-    pub holes: Ranges,
-    /// Shown to be allocated at first.
-    pub allocated: Ranges,
+    /// What was a hole when the recording began.
+    pub initial_holes: Ranges,
+    /// What was allocated when the recording began.
+    pub initial_allocated: Ranges,
+}
+
+/// Which attributes of a file calls have changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChangedAttributes {
+    /// The permissions.
+    pub mode: bool,
+    /// The user or the group that owns it.
+    pub owner: bool,
+    /// The size.
+    pub size: bool,
+}
+
+/// Bytes of a file that an unrecorded process wrote: all from an offset on.
+#[derive(Clone, Copy, Debug)]
+pub struct UnrecordedBytes {
+    /// The offset of the first one.
+    pub offset: u64,
+    /// By which id `initial.parquet` refers to them.
+    pub origin: NodeId,
+}
+
+/// What identified a file when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenedIdentity {
+    /// The kernel itself provided device and inode. They are only compared with others that it
+    /// provided.
+    pub from_kernel: bool,
+    /// The device.
+    pub dev: u64,
+    /// The inode number.
+    pub ino: u64,
 }
 
 /// A file.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
-    /// What it is; a type never changes.
+    /// Its type, which never changes.
     pub kind: FileType,
-    /// What it seems to be, as long as nothing proves it.
-    pub guess: FileType,
-    /// It was there when the recording began.
+    /// Its most likely type, as long as nothing proves it.
+    pub guessed_type: FileType,
+    /// It existed when the recording began.
     pub initial: bool,
-    /// Its attributes then.
-    pub first: Attributes,
+    /// Its attributes when the recording began.
+    pub initial_attributes: Attributes,
     /// Its attributes now.
-    pub now: Attributes,
-    /// What a call saw of it last that no call before had set: permissions, size.
-    pub unexplained: Attributes,
-    /// It was read to here, beyond the end that it had as far as was known.
+    pub current_attributes: Attributes,
+    /// Permissions and size that a call saw last and that no earlier call had set.
+    pub unexplained_attributes: Attributes,
+    /// Calls have read up to this offset, which is beyond the end of the file as far as was known;
+    /// 0: they have not read beyond the end.
     pub read_beyond: u64,
-    /// The trace changed its permissions, its owner, its size.
-    pub changed: (bool, bool, bool),
-    /// Where a symbolic link leads.
+    /// Which of its attributes calls have changed.
+    pub changed: ChangedAttributes,
+    /// The target of a symbolic link, read or guessed.
     pub target: Option<Vec<u8>>,
-    /// What a directory is known to hold or not to hold, at first or now.
+    /// The names of a directory that calls have touched.
     pub entries: BTreeMap<Box<[u8]>, Entry>,
-    /// Names under which a call that follows links found nothing, of a directory that was there at
-    /// first.
-    pub missing: BTreeSet<Box<[u8]>>,
-    /// The directories and names under which it stands now.
+    /// Names of an initial directory under which a call that follows links found nothing: they do
+    /// not exist, or are links to paths that do not exist.
+    pub not_found_names: BTreeSet<Box<[u8]>>,
+    /// The names that it has now, as (directory, name).
     pub names: Vec<(NodeId, Box<[u8]>)>,
-    /// The directories and names under which it stood at first.
-    pub stood: Vec<(NodeId, Box<[u8]>)>,
-    /// A call followed its name: it may stand behind a link of that name.
+    /// The names that it had when the recording began, likewise.
+    pub initial_names: Vec<(NodeId, Box<[u8]>)>,
+    /// A call followed its name, which may be that of a symbolic link to it.
     pub followed: bool,
-    /// The directory in which it stood then.
+    /// The directory of the name that the call followed.
     pub followed_from: Option<NodeId>,
-    /// Its type is that of the name itself: no link stands there.
+    /// A call showed the type of its name itself: the name is not that of a link to it.
     pub confirmed: bool,
-    /// An open showed its name to be its path: no link of any directory led there.
-    pub straight: bool,
-    /// Nothing that this name stands for is a directory, if it is no link.
-    pub leaf: bool,
-    /// A call has listed it.
+    /// The kernel has shown its path, so that no directory in it is a symbolic link.
+    pub path_shown: bool,
+    /// It is no directory. Its name may be that of a symbolic link to one, though.
+    pub not_directory: bool,
+    /// A call has listed this directory.
     pub listed: bool,
-    /// link(2) was refused to it: most likely a directory.
-    pub unlinkable: bool,
-    /// A directory that held something else than these many names that were known to be there at
-    /// first.
+    /// A link(2) to it failed with EPERM: most likely it is a directory.
+    pub link_refused: bool,
+    /// Of a directory: it held more initial names than this number, which were known at that time.
     pub held_more_than: Option<usize>,
-    /// A directory, or a link that leads nowhere: nothing was found in it, and nothing else is
-    /// known.
+    /// It was taken for a directory as a path led through it, but nothing was found below: it may
+    /// also be a link to a path that does not exist.
     pub presumed: bool,
-    /// Of a link whose target is made up: what it leads to.
+    /// Of a link whose target is made up: the file that has the made-up name.
     pub leads_to: Option<NodeId>,
-    /// Its name is made up: where it stood is unknown.
-    pub made_up: bool,
-    /// It is this file, as was found out late.
-    pub merged: Option<NodeId>,
-    /// How many links it had at first, under whatever names.
-    pub first_links: Option<u32>,
-    /// The trace has made or removed a name of it.
-    pub relinked: bool,
+    /// Its name is made up: which name it had is unknown.
+    pub has_made_up_name: bool,
+    /// It turned out to be this file. What is known of it is known of that one.
+    pub merged_into: Option<NodeId>,
+    /// How many hard links it had when the recording began, of known and unknown names.
+    pub initial_links: Option<u32>,
+    /// A call has created or removed a name of it.
+    pub names_changed: bool,
     /// Device and inode.
     pub id: Option<(u64, u64)>,
-    /// It had lost the name by which it was open when the recording began; it may have others.
+    /// When the recording began, it was open and had lost the name by which it had been opened. It
+    /// may have other names.
     pub unnamed: bool,
-    /// On a file system without files of its own (proc, sys, dev).
+    /// It is on a virtual file system (proc, sys, dev).
     pub is_virtual: bool,
     /// The content of a regular file.
     pub bytes: Option<Box<Bytes>>,
-    /// Attributes that it had at first.
+    /// The extended attributes that it had when the recording began.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Attributes that the trace has set or removed.
+    /// The names of the extended attributes that calls have set or removed.
     pub xattrs_changed: BTreeSet<Vec<u8>>,
     /// A call failed with EACCES at it, and its permissions are not known.
-    pub denied: bool,
-    /// It reached to here at first: calls read so far, of whose bytes the trace does not hold all.
-    pub reach: u64,
+    pub access_denied: bool,
+    /// It was at least this long when the recording began: calls have read up to here, though the
+    /// trace does not hold all these bytes.
+    pub initial_size_at_least: u64,
     /// A call executed it, and its permissions are not known.
     pub executable: bool,
     /// A call opened it.
     pub opened: bool,
     /// Why its content cannot be compared.
-    pub uncertain: Option<&'static str>,
+    pub why_uncertain: Option<&'static str>,
     /// An unrecorded process made it, while the recording went on.
     pub appeared: bool,
-    /// Bytes from these on came from an unrecorded process, and have these numbers as
-    /// origins; the last one counts.
-    pub came: Vec<(u64, NodeId)>,
-    /// What opens of it told of it: whether the kernel itself said so, device, inode.
-    pub told: Option<(bool, u64, u64)>,
+    /// What unrecorded processes wrote into it. Of ranges that overlap, the last one counts.
+    pub unrecorded_bytes: Vec<UnrecordedBytes>,
+    /// What identified it when it was opened last.
+    pub opened_identity: Option<OpenedIdentity>,
     /// Overlapping calls have changed its size, or looked at it meanwhile.
     pub size_in_doubt: bool,
     /// A call wrote to its end, wherever that was.
     pub appended: bool,
-    /// The last call that had to do with it.
-    pub last: Option<u64>,
+    /// [`trace::Call::seq`] of the last call that used it.
+    pub last_call: Option<u64>,
 }
 
 impl Node {
     /// Creates a file of which nothing is known but perhaps its type. `initial` is whether it
     /// existed initially.
     pub fn new(kind: FileType, initial: bool) -> Self {
-        Self { kind, guess: kind, initial, ..Self::default() }
+        Self { kind, guessed_type: kind, initial, ..Self::default() }
     }
 
-    /// Returns how many names of a directory are known to have existed initially.
-    pub fn first_names(&self) -> usize {
-        self.entries.values().filter(|e| e.first.is_some()).count()
+    /// Returns how many initial names of this directory are known.
+    pub fn count_initial_names(&self) -> usize {
+        self.entries.values().filter(|e| e.initial.is_some()).count()
     }
 
     /// Returns the type, proven or guessed.
-    pub fn likely_kind(&self) -> FileType {
-        if self.kind == FileType::Unknown { self.guess } else { self.kind }
+    pub fn likely_type(&self) -> FileType {
+        if self.kind == FileType::Unknown { self.guessed_type } else { self.kind }
     }
 
-    /// Guesses the type, if neither a call nor an earlier guess shows it.
-    pub fn guess(&mut self, kind: FileType) {
-        if self.likely_kind() == FileType::Unknown {
-            let is_leaf = kind == FileType::Directory && self.leaf;
-            self.guess = if is_leaf { FileType::Regular } else { kind };
+    /// Guesses the type, if neither a call nor an earlier guess shows it. If the file is known to
+    /// be no directory, the guess is a regular file instead of a directory.
+    pub fn guess_type(&mut self, kind: FileType) {
+        if self.likely_type() == FileType::Unknown {
+            let is_leaf = kind == FileType::Directory && self.not_directory;
+            self.guessed_type = if is_leaf { FileType::Regular } else { kind };
         }
     }
 
-    /// Adds what is observed of the file now. What the trace has not changed was the same
-    /// initially.
+    /// Adds what is observed of the file now. Attributes that no call has changed were the same
+    /// when the recording began.
     pub fn observe(&mut self, seen: &Observed) {
-        let guessed = self.kind == FileType::Unknown;
-        if guessed {
+        let was_unknown = self.kind == FileType::Unknown;
+        if was_unknown {
             if seen.kind == FileType::Link && seen.target.is_some() {
                 self.target.clone_from(&seen.target); // what was guessed of it
             }
             self.kind = seen.kind;
         }
-        // A link to itself, as far as is known, also does with slashes at its end.
+        // The target of a link to itself was guessed. Slashes at its end make it as long as the
+        // link is.
         if seen.kind == FileType::Link
-            && (guessed || self.leads_to_its_name())
+            && (was_unknown || self.leads_to_its_name())
             && let (Some(target), Some(size)) = (&mut self.target, seen.attributes.size)
             && target.len() < size as usize
             && size <= 4096
         {
             target.resize(size as usize, b'/');
         }
-        if seen.leaf {
-            self.leaf = true;
-            if self.guess == FileType::Directory && self.kind == FileType::Unknown {
-                self.guess = FileType::Regular;
+        if seen.not_directory {
+            self.not_directory = true;
+            if self.guessed_type == FileType::Directory && self.kind == FileType::Unknown {
+                self.guessed_type = FileType::Regular;
             }
         }
-        let see = &seen.attributes;
-        if self.now.mode.is_some() && see.mode.is_some() && self.now.mode != see.mode {
-            self.unexplained.mode = see.mode;
+        let attributes = &seen.attributes;
+        if self.current_attributes.mode.is_some()
+            && attributes.mode.is_some()
+            && self.current_attributes.mode != attributes.mode
+        {
+            self.unexplained_attributes.mode = attributes.mode;
         }
-        let learn =
-            |first: &mut Option<u32>, now: &mut Option<u32>, changed: bool, value: Option<u32>| {
-                if value.is_some() {
-                    *now = value;
-                    if !changed && first.is_none() {
-                        *first = value;
-                    }
+        let learn = |initial: &mut Option<u32>,
+                     current: &mut Option<u32>,
+                     changed: bool,
+                     value: Option<u32>| {
+            if value.is_some() {
+                *current = value;
+                if !changed && initial.is_none() {
+                    *initial = value;
                 }
-            };
-        learn(&mut self.first.mode, &mut self.now.mode, self.changed.0, see.mode);
-        learn(&mut self.first.uid, &mut self.now.uid, self.changed.1, see.uid);
-        learn(&mut self.first.gid, &mut self.now.gid, self.changed.1, see.gid);
-        if self.initial && !self.relinked {
-            self.first_links = self.first_links.or(seen.links);
+            }
+        };
+        learn(
+            &mut self.initial_attributes.mode,
+            &mut self.current_attributes.mode,
+            self.changed.mode,
+            attributes.mode,
+        );
+        learn(
+            &mut self.initial_attributes.uid,
+            &mut self.current_attributes.uid,
+            self.changed.owner,
+            attributes.uid,
+        );
+        learn(
+            &mut self.initial_attributes.gid,
+            &mut self.current_attributes.gid,
+            self.changed.owner,
+            attributes.gid,
+        );
+        if self.initial && !self.names_changed {
+            self.initial_links = self.initial_links.or(seen.links);
         }
-        if let (FileType::Regular, Some(size)) = (self.kind, see.size) {
+        if let (FileType::Regular, Some(size)) = (self.kind, attributes.size) {
             self.observe_size(size);
         }
         if self.kind == FileType::Link {
-            self.first.size = self.first.size.or(see.size);
+            self.initial_attributes.size = self.initial_attributes.size.or(attributes.size);
             if seen.target.is_some() {
                 self.target.clone_from(&seen.target);
             }
@@ -219,163 +276,170 @@ impl Node {
 
     /// Returns whether this is a link whose target is its own name.
     fn leads_to_its_name(&self) -> bool {
-        let mut names = self.stood.iter().chain(&self.names).map(|(_, name)| name);
+        let mut names = self.initial_names.iter().chain(&self.names).map(|(_, name)| name);
         names.any(|name| self.target.as_deref() == Some(name))
     }
 
-    /// Takes in what was seen at first of a file that turns out to be this one. What differs from
-    /// what calls have set on this one was seen before they did. Returns what no call has set.
-    pub fn complete_first(&mut self, mut other: Attributes) -> Attributes {
-        fn settle<T: PartialEq>(first: &mut Option<T>, now: &Option<T>, other: &mut Option<T>) {
-            let other = other.take().filter(|other| now.as_ref() != Some(other));
-            if first.is_none() {
-                *first = other;
+    /// Completes the attributes that calls have changed with initial ones that were observed of a
+    /// file which turns out to be this one. An observed attribute that differs from what calls have
+    /// set was observed before they did. Returns the attributes that no call has changed.
+    pub fn complete_initial_attributes(&mut self, mut observed: Attributes) -> Attributes {
+        fn complete<T: PartialEq>(
+            initial: &mut Option<T>,
+            current: &Option<T>,
+            observed: &mut Option<T>,
+        ) {
+            let observed = observed.take().filter(|observed| current.as_ref() != Some(observed));
+            if initial.is_none() {
+                *initial = observed;
             }
         }
-        let (first, now) = (&mut self.first, &self.now);
-        if self.changed.0 {
-            settle(&mut first.mode, &now.mode, &mut other.mode);
+        let (initial, current) = (&mut self.initial_attributes, &self.current_attributes);
+        if self.changed.mode {
+            complete(&mut initial.mode, &current.mode, &mut observed.mode);
         }
-        if self.changed.1 {
-            settle(&mut first.uid, &now.uid, &mut other.uid);
-            settle(&mut first.gid, &now.gid, &mut other.gid);
+        if self.changed.owner {
+            complete(&mut initial.uid, &current.uid, &mut observed.uid);
+            complete(&mut initial.gid, &current.gid, &mut observed.gid);
         }
-        if self.changed.2 {
-            settle(&mut first.size, &now.size, &mut other.size);
+        if self.changed.size {
+            complete(&mut initial.size, &current.size, &mut observed.size);
         }
-        other
+        observed
     }
 
-    /// Notes that the file was created during the recording, so that nothing of it existed
-    /// initially.
-    pub fn was_new(&mut self) {
+    /// Notes that the file was created during the recording, so that nothing is known of it from
+    /// before.
+    pub fn mark_created(&mut self) {
         self.initial = false;
-        self.first = Attributes::default();
-        self.first_links = None;
+        self.initial_attributes = Attributes::default();
+        self.initial_links = None;
         self.xattrs.clear();
         if let Some(bytes) = &mut self.bytes {
-            bytes.settled.insert(0, u64::MAX);
-            bytes.holes = Ranges::default();
-            bytes.allocated = Ranges::default();
+            bytes.determined.insert(0, u64::MAX);
+            bytes.initial_holes = Ranges::default();
+            bytes.initial_allocated = Ranges::default();
         }
     }
 
-    /// Notes that the file has this size.
+    /// Notes that a call showed this size. If no call has changed the size, the file had it before.
     pub fn observe_size(&mut self, size: u64) {
-        if self.now.size.is_some_and(|now| now != size) {
-            self.unexplained.size = Some(size);
+        if self.current_attributes.size.is_some_and(|now| now != size) {
+            self.unexplained_attributes.size = Some(size);
         }
-        self.now.size = Some(size);
-        let found = self.initial || self.appeared;
-        if !self.changed.2 && found && self.first.size.is_none() {
-            self.first.size = Some(size);
-            self.bytes_mut().settled.insert(size, u64::MAX);
+        self.current_attributes.size = Some(size);
+        let existed_before = self.initial || self.appeared;
+        if !self.changed.size && existed_before && self.initial_attributes.size.is_none() {
+            self.initial_attributes.size = Some(size);
+            self.bytes_mut().determined.insert(size, u64::MAX);
         }
     }
 
-    /// Returns what is known of the content. All bytes of a new file are known from the start.
+    /// Returns what is known of the content. All bytes of a file that a recorded call created are
+    /// known from the start.
     pub fn bytes_mut(&mut self) -> &mut Bytes {
-        let initial = self.initial || self.appeared;
+        let existed_before = self.initial || self.appeared;
         self.bytes.get_or_insert_with(|| {
             let mut bytes = Box::<Bytes>::default();
-            if !initial {
-                bytes.settled.insert(0, u64::MAX);
+            if !existed_before {
+                bytes.determined.insert(0, u64::MAX);
             }
             bytes
         })
     }
 
-    /// Notes that the bytes `start..start + len` were seen. Returns the ranges of initial bytes
-    /// that had not been seen before.
-    pub fn read(&mut self, start: u64, len: u64) -> Vec<(u64, u64)> {
+    /// Notes that a call showed the `len` bytes from `start` on. Returns the ranges among them that
+    /// no call had shown or written before.
+    pub fn note_read(&mut self, start: u64, len: u64) -> Vec<(u64, u64)> {
         let end = start.saturating_add(len);
-        if self.now.size.is_some_and(|size| size < end) {
+        if self.current_attributes.size.is_some_and(|size| size < end) {
             self.read_beyond = self.read_beyond.max(end);
         }
         let bytes = self.bytes_mut();
-        let fresh = bytes.settled.gaps(start, end);
-        bytes.settled.insert(start, end);
-        fresh
+        let new_ranges = bytes.determined.gaps(start, end);
+        bytes.determined.insert(start, end);
+        new_ranges
     }
 
-    /// Returns where the bytes `start..end`, which no call had seen before, came from: for each
-    /// part the number of the file that it was copied from. `own` is the number of this file.
-    pub fn origins_of(&self, own: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
-        let mut parts = vec![(own, start, end)];
-        for &(from, number) in self.came.iter().filter(|(from, _)| *from < end) {
-            let at = from.max(start);
-            parts.retain_mut(|part| {
-                part.2 = part.2.min(at);
-                part.1 < part.2
+    /// Returns where the bytes `start..end`, which no call had shown before, came from, as (origin,
+    /// start, end): they are initial content of this file, whose id is `id`, or what an unrecorded
+    /// process wrote.
+    pub fn origins_of(&self, id: NodeId, start: u64, end: u64) -> Vec<(NodeId, u64, u64)> {
+        let mut parts = vec![(id, start, end)];
+        for bytes in self.unrecorded_bytes.iter().filter(|bytes| bytes.offset < end) {
+            let first = bytes.offset.max(start);
+            parts.retain_mut(|(_, part_start, part_end)| {
+                *part_end = (*part_end).min(first);
+                part_start < part_end
             });
-            parts.push((number, at, end));
+            parts.push((bytes.origin, first, end));
         }
         parts
     }
 
-    /// Notes that a call read from `start` to `end`: unless it was written, the file had that
-    /// length initially.
-    pub fn reached(&mut self, start: u64, end: u64) {
+    /// Notes that a call read from `start` to `end`. Where calls have not written, the file reached
+    /// up to there when the recording began.
+    pub fn note_initial_size_at_least(&mut self, start: u64, end: u64) {
         if self.initial
             && let Some((_, last)) = self.bytes_mut().written.gaps(start, end).last()
         {
-            self.reach = self.reach.max(*last);
+            self.initial_size_at_least = self.initial_size_at_least.max(*last);
         }
     }
 
-    /// Notes that `len` bytes were written from `start` on, of which the trace holds the first
-    /// `held`.
-    pub fn write(&mut self, start: u64, len: u64, held: u64) {
+    /// Notes that a call wrote `len` bytes from `start` on, of which the trace holds the first
+    /// `recorded`.
+    pub fn note_write(&mut self, start: u64, len: u64, recorded: u64) {
         let end = start.saturating_add(len);
         let bytes = self.bytes_mut();
-        bytes.settled.insert(start, end);
+        bytes.determined.insert(start, end);
         bytes.written.insert(start, end);
-        bytes.lost.remove(start, end);
-        bytes.lost.insert(start.saturating_add(held), end);
+        bytes.not_in_trace.remove(start, end);
+        bytes.not_in_trace.insert(start.saturating_add(recorded), end);
         self.extend(end);
     }
 
-    /// Notes that `start..end` is a hole, or data. It was the same initially, where the trace has
-    /// not written.
-    pub fn lay_out(&mut self, start: u64, end: u64, hole: bool) {
+    /// Notes that `start..end` is a hole, or allocated. Where calls have not written, that was so
+    /// when the recording began.
+    pub fn note_layout(&mut self, start: u64, end: u64, hole: bool) {
         if !self.initial {
             return;
         }
         let bytes = self.bytes_mut();
         for (s, e) in bytes.written.gaps(start, end) {
             if hole {
-                bytes.holes.insert(s, e);
-                bytes.settled.insert(s, e);
+                bytes.initial_holes.insert(s, e);
+                bytes.determined.insert(s, e);
             } else {
-                bytes.allocated.insert(s, e);
+                bytes.initial_allocated.insert(s, e);
             }
         }
     }
 
     /// Notes that the file is at least as long as `end`.
     pub fn extend(&mut self, end: u64) {
-        match self.now.size {
+        match self.current_attributes.size {
             Some(size) if size >= end => {}
             Some(_) => {
-                self.now.size = Some(end);
-                self.changed.2 = true;
+                self.current_attributes.size = Some(end);
+                self.changed.size = true;
             }
-            None => self.changed.2 = true,
+            None => self.changed.size = true,
         }
     }
 
     /// Sets the size. Bytes beyond it are zero from now on.
     pub fn truncate(&mut self, size: u64) {
         let bytes = self.bytes_mut();
-        bytes.settled.insert(size, u64::MAX);
+        bytes.determined.insert(size, u64::MAX);
         bytes.written.insert(size, u64::MAX);
-        bytes.lost.remove(size, u64::MAX);
-        self.now.size = Some(size);
-        self.changed.2 = true;
+        bytes.not_in_trace.remove(size, u64::MAX);
+        self.current_attributes.size = Some(size);
+        self.changed.size = true;
     }
 
     /// Returns which bytes of a file of `size` bytes the trace determines.
-    pub fn known(&self, size: u64) -> Known {
+    pub fn known_bytes(&self, size: u64) -> Known {
         let Some(bytes) = &self.bytes else {
             return if size == 0 || !(self.initial || self.appeared) {
                 Known::Whole
@@ -383,8 +447,8 @@ impl Node {
                 Known::Extents(Vec::new())
             };
         };
-        let mut known = bytes.settled.clone();
-        for (s, e) in bytes.lost.within(0, size) {
+        let mut known = bytes.determined.clone();
+        for (s, e) in bytes.not_in_trace.within(0, size) {
             known.remove(s, e);
         }
         if known.covers(0, size) {

@@ -1,4 +1,4 @@
-//! A row of the manifest: one name, before and after.
+//! A row of the manifest: a path, with the file there before the first call and after the last.
 
 /// What kind of file a name leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ impl FileType {
             _ => Self::Unknown,
         }
     }
-    /// Returns the word for the type in tables and messages.
+    /// Returns the name of the type in tables and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -50,7 +50,7 @@ impl FileType {
             Self::Socket => "socket",
         }
     }
-    /// Returns the type with this name.
+    /// Returns the type with this name; [`Self::Unknown`] if there is none.
     pub fn by_name(name: &str) -> Self {
         [
             Self::Fifo,
@@ -65,13 +65,13 @@ impl FileType {
         .find(|t| t.name() == name)
         .unwrap_or(Self::Unknown)
     }
-    /// Returns whether replay can create it. Devices are not replayed.
+    /// Returns whether replay can create a file of this type. It does not create devices.
     pub const fn performed(self) -> bool {
         matches!(self, Self::Regular | Self::Directory | Self::Link | Self::Fifo | Self::Socket)
     }
 }
 
-/// A file that a name leads to. What is not known is `None`.
+/// The state of a file at one time. What is not known is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// Its type.
@@ -82,20 +82,22 @@ pub struct State {
     pub uid: Option<u32>,
     /// Group.
     pub gid: Option<u32>,
-    /// Bytes; of regular files, and of symbolic links whose target is not known.
+    /// The size in bytes, of regular files, and of symbolic links whose target is not known.
     pub size: Option<u64>,
-    /// Links that it has, counted or not by names in the manifest; not of directories.
+    /// The number of its hard links, of which the manifest may have only some; not of directories.
     pub links: Option<u32>,
-    /// Where a symbolic link leads; `None`: no call has read it.
+    /// The target of a symbolic link; `None`: no call has read it.
     pub target: Option<Vec<u8>>,
-    /// Names with the same number are links to one file; `None` where there is one name only.
+    /// The group of hard links: paths with the same number are those of one file. `None`: the
+    /// manifest has one path of the file only.
     pub group: Option<u32>,
     /// Extended attributes, by name.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl State {
-    /// Creates the state of a file of this type, of which nothing else is known.
+    /// Creates the state of a file of which only this type is known: all other fields are `None`,
+    /// and there are no extended attributes.
     pub fn of(kind: FileType) -> Self {
         Self {
             kind,
@@ -116,7 +118,7 @@ impl State {
 pub enum Known {
     /// All of them.
     Whole,
-    /// These, as (offset, bytes), in order.
+    /// These ranges, as (offset, length), in order.
     Extents(Vec<(u64, u64)>),
 }
 
@@ -125,71 +127,71 @@ pub enum Known {
 pub enum Final {
     /// The recording did not end in order, or the name could not be looked at: why.
     Unknown(String),
-    /// Nothing.
+    /// There was no file.
     Absent,
-    /// A file.
+    /// A file with this state and content.
     Present(State, Content),
 }
 
 /// A regular file's content, as far as it can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Not a regular file.
+    /// It is not a regular file, and has no content.
     None,
-    /// Its known bytes.
+    /// The digest of its known bytes.
     Hash(Digest),
     /// It cannot be compared: why.
     Not(String),
 }
 
-/// The known bytes of a regular file, stated without holding them.
+/// A digest of the known bytes of a regular file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// Which bytes were hashed.
     pub known: Known,
-    /// Large holes, as (offset, bytes): known to be zeros, and not hashed. Empty with
+    /// Large holes, as (offset, length): known to be zeros, and not hashed. Empty with
     /// [`Known::Whole`].
     pub zeros: Vec<(u64, u64)>,
     /// The BLAKE3 of the hashed bytes, one extent after the other.
     pub hash: [u8; 32],
 }
 
-/// A name that the trace touched. Paths are absolute and without `.`, `..`, symbolic links or a
-/// trailing slash, in the recorder's view of the file system.
+/// A path that calls of the trace touched. Paths are absolute and without `.`, `..`, symbolic links
+/// or a trailing slash, in the recorder's view of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The name.
+    /// The path.
     pub path: Vec<u8>,
-    /// The number by which `initial.parquet` means the file that stood here at first.
+    /// The id by which `initial.parquet` refers to the initial file, if that is a regular file.
     pub file: Option<u32>,
-    /// What stood here at first; `None`: nothing.
+    /// The file here before the first call; `None`: there was none.
     pub initial: Option<State>,
-    /// Of its bytes, as (offset, bytes): shown to be holes.
+    /// Ranges of the initial file that calls showed to be holes, as (offset, length).
     pub holes: Vec<(u64, u64)>,
-    /// Of its bytes, as (offset, bytes): shown to be allocated.
+    /// Ranges of the initial file that calls showed to be allocated, as (offset, length).
     pub allocated: Vec<(u64, u64)>,
-    /// What stood here at last.
+    /// The file here after the last call.
     pub last: Final,
 }
 
 /// A file that was open when the recording began and had lost its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unnamed {
-    /// Device and inode, as the descriptor's identity tells them.
+    /// Device and inode of the file.
     pub key: (u64, u64),
-    /// What it was. The path is `/DEVICE.INODE`, and leads nowhere.
+    /// Its state. The path is `/DEVICE.INODE`, at which there is no file.
     pub row: Row,
 }
 
 impl Unnamed {
-    /// Returns the path that stands for a nameless file in the table.
+    /// Returns the path that stands for a file without a name in `unnamed.parquet`.
     pub(super) fn path(key: (u64, u64)) -> Vec<u8> {
         format!("/{}.{}", key.0, key.1).into_bytes()
     }
 
-    /// Returns the file that a row of the table stands for. Returns `None` if its path is not one
-    /// of [`Self::path`].
-    pub(crate) fn of(row: Row) -> Option<Self> {
+    /// Decodes a row of `unnamed.parquet`. Returns `None` if its path does not have the form of
+    /// [`Self::path`].
+    pub(crate) fn from_row(row: Row) -> Option<Self> {
         let (device, inode) =
             std::str::from_utf8(&row.path).ok()?.strip_prefix('/')?.split_once('.')?;
         let key = (device.parse().ok()?, inode.parse().ok()?);
@@ -197,17 +199,18 @@ impl Unnamed {
     }
 }
 
-/// Where bytes of initial content stand in the trace.
+/// Bytes of initial content that the trace holds, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// [`Row::file`].
+    /// The file, as in [`Row::file`], or the bytes, as in [`super::Change::file`].
     pub file: u32,
-    /// First byte of the file.
+    /// The offset of the first byte in the file.
     pub offset: u64,
-    /// Bytes.
+    /// The number of bytes.
     pub len: u64,
     /// [`trace::Call::seq`] of the call that moved them.
     pub seq: u64,
-    /// Where they begin in the call's data: all its data payloads one after the other.
+    /// The offset of the first byte in the call's data, which are all its data payloads one after
+    /// the other.
     pub at: u64,
 }

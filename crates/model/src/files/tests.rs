@@ -1,4 +1,4 @@
-//! Calls told by hand, and what they prove of the state before the first of them.
+//! Checks what hand-made calls prove of the initial state.
 
 mod links;
 mod unrecorded;
@@ -16,6 +16,7 @@ const CWD: u64 = abi::AT_FDCWD as u64;
 const BEGAN: u64 = 1_000_000_000_000;
 const O_CREAT: u64 = 0o100;
 
+/// A complete payload that was read at the exit.
 fn payload(arg: u8, kind: PayloadKind, bytes: &[u8]) -> Payload {
     Payload {
         arg,
@@ -27,9 +28,9 @@ fn payload(arg: u8, kind: PayloadKind, bytes: &[u8]) -> Payload {
     }
 }
 
-/// What a new process that works in `/w` tells, then these calls, one after the other unless they
-/// say when they returned.
-fn told(calls: Vec<Call>) -> Vec<Item> {
+/// Returns the events of a new process whose working directory is `/w`, then these calls. They are
+/// numbered from 1, and follow one another unless they have times.
+fn items_of_new_process(calls: Vec<Call>) -> Vec<Item> {
     let directory = Identity { mode: 0o40755, fs_type: 0xef53, ..Identity::default() };
     let cwd =
         payload(WORKING_DIRECTORY, PayloadKind::Identity, &[directory.as_bytes(), b"/w"].concat());
@@ -45,7 +46,7 @@ fn told(calls: Vec<Call>) -> Vec<Item> {
     items
 }
 
-/// A call: each path is the argument with this number.
+/// Returns a call with this result. `paths` are path arguments, by the index of the argument.
 fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
     let nr = abi::by_name(name).unwrap().number;
     let payloads = paths
@@ -67,8 +68,8 @@ fn call(name: &str, args: [u64; 6], ret: i64, paths: &[(u8, &str)]) -> Call {
     }
 }
 
-/// An open of `/w/f` that came out as this identity.
-fn open(flags: u64, fd: i64, identity: Identity) -> Call {
+/// Returns an openat(2) of `f` in `/w` that returned `fd`, where the recorder saw this identity.
+fn open_call(flags: u64, fd: i64, identity: Identity) -> Call {
     let identity =
         Identity { dev: 1, ino: 7, mode: 0o100_644, links: 1, fs_type: 0xef53, ..identity };
     let mut open = call("openat", [CWD, 1, flags, 0o644, 0, 0], fd, &[(1, "f")]);
@@ -80,14 +81,15 @@ fn open(flags: u64, fd: i64, identity: Identity) -> Call {
     open
 }
 
-/// The state of a path before the first call, without a look at a live file system.
-fn first(calls: Vec<Call>, path: &str) -> Option<State> {
+/// Returns the initial state that follows from these calls for a path, without a live file system.
+fn initial_state_of(calls: Vec<Call>, path: &str) -> Option<State> {
     let dir = tempfile::tempdir().unwrap();
-    let mut origins = Origination::new(OriginWriter::new(Box::new(
+    let mut origins = OriginSorter::new(OriginWriter::new(Box::new(
         std::fs::File::create(dir.path().join("initial")).unwrap(),
     )));
     let about = InferenceInput { began: BEGAN, ..InferenceInput::default() };
-    let (mut facts, _) = follow(told(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
+    let (mut facts, _) =
+        apply_items(items_of_new_process(calls).into_iter().map(Ok), &about, &mut origins).unwrap();
     let rows = manifest::build(&mut facts.names, &facts.unnamed, None, false, None)
         .expect("nothing is written")
         .rows;
@@ -99,8 +101,8 @@ fn first(calls: Vec<Call>, path: &str) -> Option<State> {
 #[test]
 fn what_the_kernel_says_of_an_open_counts_for_more_than_births() {
     let opened = |created, born, size| {
-        first(
-            vec![open(O_CREAT, 3, Identity { created, born, size, ..Identity::default() })],
+        initial_state_of(
+            vec![open_call(O_CREAT, 3, Identity { created, born, size, ..Identity::default() })],
             "/w/f",
         )
     };
@@ -118,20 +120,22 @@ fn what_the_kernel_says_of_an_open_counts_for_more_than_births() {
 #[test]
 fn an_open_that_found_what_an_overlapping_one_made() {
     let mut makes =
-        open(O_CREAT, 3, Identity { created: CREATED_KNOWN | CREATED, ..Identity::default() });
+        open_call(O_CREAT, 3, Identity { created: CREATED_KNOWN | CREATED, ..Identity::default() });
     makes.exited = Some(100);
     let finds =
-        open(O_CREAT, 4, Identity { created: CREATED_KNOWN, size: 3, ..Identity::default() });
+        open_call(O_CREAT, 4, Identity { created: CREATED_KNOWN, size: 3, ..Identity::default() });
     let mut reads = call("pread64", [4, 1, 3, 0, 0, 0], 3, &[]);
     reads.payloads.push(payload(1, PayloadKind::Data, b"new"));
-    assert!(first(vec![makes, finds, reads], "/w/f").is_none());
+    assert!(initial_state_of(vec![makes, finds, reads], "/w/f").is_none());
 }
 
-fn kind(calls: Vec<Call>, path: &str) -> Option<FileType> {
-    first(calls, path).map(|state| state.kind)
+/// Returns the initial type of a file, as [`initial_state_of`] does.
+fn initial_type_of(calls: Vec<Call>, path: &str) -> Option<FileType> {
+    initial_state_of(calls, path).map(|state| state.kind)
 }
 
-fn rename(from: &str, to: &str, ret: i64) -> Call {
+/// Returns a rename(2) with this result.
+fn rename_call(from: &str, to: &str, ret: i64) -> Call {
     call("rename", [1, 1, 0, 0, 0, 0], ret, &[(0, from), (1, to)])
 }
 
@@ -140,39 +144,54 @@ fn what_was_followed_and_then_unlinked_was_a_link() {
     let chmod = || call("chmod", [1, 0o700, 0, 0, 0, 0], 0, &[(0, "l")]);
     let inside = || call("chmod", [1, 0o600, 0, 0, 0, 0], 0, &[(0, "l/f")]);
     let unlink = || call("unlink", [1, 0, 0, 0, 0, 0], 0, &[(0, "l")]);
-    let link = first(vec![chmod(), inside(), unlink()], "/w/l").unwrap();
+    let link = initial_state_of(vec![chmod(), inside(), unlink()], "/w/l").unwrap();
     assert_eq!(link.kind, FileType::Link);
     let target = format!("/w/{}", String::from_utf8(link.target.unwrap()).unwrap());
-    assert_eq!(kind(vec![chmod(), inside(), unlink()], &target), Some(FileType::Directory));
+    assert_eq!(
+        initial_type_of(vec![chmod(), inside(), unlink()], &target),
+        Some(FileType::Directory)
+    );
     assert!(
-        kind(vec![chmod(), inside(), unlink()], &format!("{target}/f")).is_some(),
+        initial_type_of(vec![chmod(), inside(), unlink()], &format!("{target}/f")).is_some(),
         "what was in it is where it leads to"
     );
     // A file that could be unlinked need not have been a link.
-    assert_eq!(kind(vec![chmod(), unlink()], "/w/l"), Some(FileType::Regular));
+    assert_eq!(initial_type_of(vec![chmod(), unlink()], "/w/l"), Some(FileType::Regular));
 }
 
 #[test]
 fn renames_that_failed() {
-    assert_eq!(kind(vec![rename("f", "d", -21)], "/w/d"), Some(FileType::Directory));
-    assert_eq!(kind(vec![rename("f", "d", -21)], "/w/f"), Some(FileType::Regular));
-    assert_eq!(kind(vec![rename("d", "d/e/g", -22)], "/w/d/e"), Some(FileType::Directory));
-    assert_eq!(kind(vec![rename("d", "f", -20)], "/w/d"), Some(FileType::Directory));
-    assert_eq!(kind(vec![rename("d", "f", -20)], "/w/f"), Some(FileType::Regular));
+    assert_eq!(
+        initial_type_of(vec![rename_call("f", "d", -21)], "/w/d"),
+        Some(FileType::Directory)
+    );
+    assert_eq!(initial_type_of(vec![rename_call("f", "d", -21)], "/w/f"), Some(FileType::Regular));
+    assert_eq!(
+        initial_type_of(vec![rename_call("d", "d/e/g", -22)], "/w/d/e"),
+        Some(FileType::Directory)
+    );
+    assert_eq!(
+        initial_type_of(vec![rename_call("d", "f", -20)], "/w/d"),
+        Some(FileType::Directory)
+    );
+    assert_eq!(initial_type_of(vec![rename_call("d", "f", -20)], "/w/f"), Some(FileType::Regular));
     // Which of two paths was in the way shows later.
     let later = call("chmod", [1, 0o700, 0, 0, 0, 0], 0, &[(0, "e/")]);
-    assert_eq!(kind(vec![rename("d", "e/f", -20), later], "/w/e/f"), Some(FileType::Regular));
+    assert_eq!(
+        initial_type_of(vec![rename_call("d", "e/f", -20), later], "/w/e/f"),
+        Some(FileType::Regular)
+    );
     // What moved into a place below itself was a link to a directory.
-    assert_eq!(kind(vec![rename("l", "l/m", 0)], "/w/l"), Some(FileType::Link));
+    assert_eq!(initial_type_of(vec![rename_call("l", "l/m", 0)], "/w/l"), Some(FileType::Link));
 }
 
 #[test]
 fn a_directory_that_was_not_empty_holds_something() {
     let rmdir = |ret| call("rmdir", [1, 0, 0, 0, 0, 0], ret, &[(0, "d")]);
-    assert!(kind(vec![rmdir(-39)], "/w/d/?").is_some());
+    assert!(initial_type_of(vec![rmdir(-39)], "/w/d/?").is_some());
     let unlink = call("unlink", [1, 0, 0, 0, 0, 0], 0, &[(0, "d/f")]);
     assert!(
-        kind(vec![rmdir(-39), unlink, rmdir(0)], "/w/d/?").is_none(),
+        initial_type_of(vec![rmdir(-39), unlink, rmdir(0)], "/w/d/?").is_none(),
         "what was found in it later"
     );
 }

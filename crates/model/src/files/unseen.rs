@@ -1,43 +1,44 @@
-//! What happened to files without a call: what of it a verdict must say.
+//! What can have happened to files without a recorded call, and how the verdict says it.
 
 use crate::files::row::{Content, Final, Row};
 use processes::{BY_OPERATIONS, BY_STORES, Unrecorded};
 
-/// What happened to files without a call, as far as calls tell.
+/// What can have happened to files without a recorded call, as far as calls show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unseen {
-    /// Operations of io_uring and libaio that were begun.
+    /// The number of operations of io_uring and libaio that are not recorded.
     pub operations: u64,
-    /// Rings of io_uring whose operations the kernel finds by itself.
+    /// The number of io_uring rings from which the kernel takes operations without a call
+    /// (`IORING_SETUP_SQPOLL`).
     pub polled: u64,
-    /// Files that may be there at the end and that operations can have written.
+    /// Paths of files that may exist at the end and that such operations can have written.
     pub reached: Vec<Vec<u8>>,
-    /// Files that may be there at the end and were mapped shared and writable.
+    /// Paths of files that may exist at the end and were mapped shared and writable.
     pub mapped: Vec<Vec<u8>>,
 }
 
 impl Unseen {
-    /// Collects the files whose final state is unknown as they could change without a recorded
+    /// Collects the files whose final state is unknown as they can have changed without a recorded
     /// call.
-    pub(super) fn of(unrecorded: &Unrecorded, rows: &[Row]) -> Self {
-        let left = |why| {
-            let of = rows.iter().filter(move |row| is_left(&row.last, why));
-            of.map(|row| row.path.clone()).collect()
+    pub(super) fn collect(unrecorded: &Unrecorded, rows: &[Row]) -> Self {
+        let paths_unknown_because = |reason| {
+            let unknown = rows.iter().filter(move |row| is_unknown_because(&row.last, reason));
+            unknown.map(|row| row.path.clone()).collect()
         };
         Self {
             operations: unrecorded.operations + unrecorded.missing_rows(),
             polled: unrecorded.polled,
-            reached: left(BY_OPERATIONS),
-            mapped: left(BY_STORES),
+            reached: paths_unknown_because(BY_OPERATIONS),
+            mapped: paths_unknown_because(BY_STORES),
         }
     }
 
-    /// Returns what is missing in the trace because of that, one sentence each.
+    /// Returns the reasons why the trace is incomplete because of that, one sentence each.
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        let reached = match few(&self.reached) {
-            few if few.is_empty() => few,
-            few => format!(" and can have changed {few}"),
+        let reached = match summarize_paths(&self.reached) {
+            paths if paths.is_empty() => paths,
+            paths => format!(" and can have changed {paths}"),
         };
         if self.operations > 0 {
             reasons.push(format!(
@@ -55,15 +56,15 @@ impl Unseen {
         if !self.mapped.is_empty() {
             reasons.push(format!(
                 "what was stored through shared mappings of files is not recorded: {}",
-                few(&self.mapped)
+                summarize_paths(&self.mapped)
             ));
         }
         reasons
     }
 }
 
-/// Returns the first of some paths, and how many more there are.
-fn few(files: &[Vec<u8>]) -> String {
+/// Returns a text with the first of some paths, and how many more there are; empty for no paths.
+fn summarize_paths(files: &[Vec<u8>]) -> String {
     match files {
         [] => String::new(),
         [one] => trace::text::escape(one),
@@ -71,10 +72,10 @@ fn few(files: &[Vec<u8>]) -> String {
     }
 }
 
-/// Returns whether the final state is unknown for the reason `why`.
-fn is_left(last: &Final, why: &str) -> bool {
-    match last {
-        Final::Unknown(reason) | Final::Present(_, Content::Not(reason)) => reason == why,
+/// Returns whether the final state, or the final content, is unknown for this reason.
+fn is_unknown_because(final_state: &Final, reason: &str) -> bool {
+    match final_state {
+        Final::Unknown(why) | Final::Present(_, Content::Not(why)) => why == reason,
         Final::Absent | Final::Present(..) => false,
     }
 }

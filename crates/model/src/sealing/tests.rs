@@ -1,5 +1,5 @@
-//! From records to items and back: what goes into journals comes out of the reader, in the order of
-//! entry, with every byte.
+//! Checks that all that is written to journals is read from the sealed trace, in the order of
+//! entry.
 
 use super::Model;
 use crate::files::{Found, Machine};
@@ -20,12 +20,13 @@ mod hostile;
 mod once;
 mod volume;
 
-/// A finished recording.
-fn ended() -> RecordingEnd {
+/// The end of a recording that ended in order.
+fn finished_end() -> RecordingEnd {
     RecordingEnd { finished: true, ..RecordingEnd::default() }
 }
 
-fn about() -> RecordingInfo {
+/// What is known of a recording at its beginning, with unusual bytes in the command.
+fn recording_info() -> RecordingInfo {
     RecordingInfo {
         command: vec![
             "tr\u{fc}e \\ \n".into(),
@@ -53,29 +54,32 @@ impl Machine for Empty {
     }
 }
 
-fn model() -> Arc<Model> {
+fn model_of_empty_machine() -> Arc<Model> {
     Arc::new(Model::of(Empty))
 }
 
+/// Creates a trace whose model has a machine without files.
 fn create(path: &Path) -> Recording {
-    Recording::create(path, about(), model()).unwrap()
+    Recording::create(path, recording_info(), model_of_empty_machine()).unwrap()
 }
 
-fn limited(mut recording: Recording, limits: Limits) -> Recording {
+/// Sets the limits at which a segment is full.
+fn with_limits(mut recording: Recording, limits: Limits) -> Recording {
     recording.set_limits(limits);
     recording
 }
 
-/// Opens a trace, recovered first if it must be, and says whether that was so.
-fn open(path: &Path) -> Result<(Trace, bool), Error> {
+/// Opens a trace, and recovers it before if it needs that. Returns whether it did.
+fn open_recovered(path: &Path) -> Result<(Trace, bool), Error> {
     let recovered = crate::recover(path, &mut |_, _| {})?;
     Ok((Trace::open(path)?, recovered))
 }
 
-fn kind(n: u8) -> PayloadKind {
+fn payload_kind(n: u8) -> PayloadKind {
     PayloadKind::from_number(n).unwrap()
 }
 
+/// Returns the head of the record for an item.
 fn header_of(item: &Item) -> Header {
     match item {
         Item::Call(c) => Header {
@@ -103,7 +107,8 @@ fn header_of(item: &Item) -> Header {
     }
 }
 
-fn head_of(payload: &Payload) -> PayloadHeader {
+/// Returns the head of a payload in a record.
+fn payload_header_of(payload: &Payload) -> PayloadHeader {
     PayloadHeader {
         arg: payload.arg,
         kind: payload.kind as u8,
@@ -120,31 +125,35 @@ fn payloads_of(item: &Item) -> &[Payload] {
     }
 }
 
-fn write(journal: &mut Journal, item: &Item) {
+/// Writes an item as a record.
+fn write_item(journal: &mut Journal, item: &Item) {
     journal.begin(header_of(item));
     for payload in payloads_of(item) {
-        journal.add_payload(head_of(payload), &payload.bytes);
+        journal.add_payload(payload_header_of(payload), &payload.bytes);
     }
     journal.commit().unwrap();
 }
 
-/// Writes `items`, which are in the order in which engines make them, each into the stream that its
-/// thread number chooses.
-fn record(path: &Path, items: &[Item], streams: u32) -> Recording {
+/// Writes `items`, which are in the order in which engines write them, into as many journals as
+/// there are `streams`: the thread id decides which one. Returns the recording, which is not
+/// sealed.
+fn record_items(path: &Path, items: &[Item], streams: u32) -> Recording {
     let recording = create(path);
     let mut journals: Vec<_> = (0..streams).map(|n| recording.journal(n).unwrap()).collect();
     for item in items {
-        write(&mut journals[(header_of(item).tid % streams) as usize], item);
+        write_item(&mut journals[(header_of(item).tid % streams) as usize], item);
     }
     journals.into_iter().for_each(|j| j.finish().unwrap());
     recording
 }
 
-fn read(trace: &Trace, data: bool) -> Vec<Item> {
+/// Reads all items of a trace. `data` is whether the data payloads get their bytes.
+fn read_items(trace: &Trace, data: bool) -> Vec<Item> {
     trace.read(ReadOptions { data }).map(|i| i.unwrap()).collect()
 }
 
-fn payload() -> impl Strategy<Value = Payload> {
+/// Any payload.
+fn any_payload() -> impl Strategy<Value = Payload> {
     let bytes = prop_oneof![
         Just(Vec::new()),
         Just(vec![7; 4096]),
@@ -152,9 +161,9 @@ fn payload() -> impl Strategy<Value = Payload> {
         prop::collection::vec(any::<u8>(), 0..3000)
     ];
     (any::<u8>(), 0u8..10, 0u8..16, bytes, any::<u64>()).prop_map(
-        |(arg, k, flags, bytes, wanted)| Payload {
+        |(arg, kind_number, flags, bytes, wanted)| Payload {
             arg,
-            kind: kind(k),
+            kind: payload_kind(kind_number),
             flags,
             len: bytes.len() as u64,
             wanted,
@@ -163,7 +172,8 @@ fn payload() -> impl Strategy<Value = Payload> {
     )
 }
 
-fn item() -> impl Strategy<Value = Item> {
+/// Any call or event.
+fn any_item() -> impl Strategy<Value = Item> {
     let numbers = (
         0u64..100_000,
         0u64..50_000,
@@ -173,14 +183,14 @@ fn item() -> impl Strategy<Value = Item> {
         any::<i64>(),
         any::<[u64; 6]>(),
     );
-    (numbers, prop::collection::vec(payload(), 0..5), 0u8..10, 0u8..8).prop_map(
-        |((entered, took, pid, tid, nr, ret, args), payloads, which, flags)| {
-            if which == 9 {
+    (numbers, prop::collection::vec(any_payload(), 0..5), 0u8..10, 0u8..8).prop_map(
+        |((entered, duration, pid, tid, nr, ret, args), payloads, choice, flags)| {
+            if choice == 9 {
                 let kind = RecordKind::from_number(2 + flags % 6).unwrap();
                 return Item::Event(Event { time: entered, kind, pid, tid, args, payloads });
             }
-            let left = (flags & NO_EXIT == 0).then_some(entered + took);
-            let ret = if left.is_some() { ret } else { 0 };
+            let exited = (flags & NO_EXIT == 0).then_some(entered + duration);
+            let ret = if exited.is_some() { ret } else { 0 };
             // An engine that looks does not see something at each call.
             let fd_snapshot = if args[0] % 3 == 0 {
                 FdSnapshot { ino: args[1], offset: args[2], dev: nr, mode: args[3] as u16, pad: 0 }
@@ -191,7 +201,7 @@ fn item() -> impl Strategy<Value = Item> {
             Item::Call(Call {
                 seq: 0,
                 entered,
-                exited: left,
+                exited,
                 pid,
                 tid,
                 nr,
@@ -205,34 +215,37 @@ fn item() -> impl Strategy<Value = Item> {
     )
 }
 
-fn made(item: &Item) -> u64 {
+/// Returns the time at which an engine writes the record for an item.
+fn record_time(item: &Item) -> u64 {
     match item {
         Item::Call(c) => c.exited.unwrap_or(c.entered),
         Item::Event(e) => e.time,
     }
 }
 
-fn entered(item: &Item) -> u64 {
+fn entry_time(item: &Item) -> u64 {
     header_of(item).entered
 }
 
-/// Without what the reader adds, and in an order in which equal lists are equal.
+/// Returns the items as bytes, without what the reader adds, and sorted, so that equal items give
+/// equal lists.
 fn canonical(items: &[Item]) -> Vec<(u64, Vec<u8>)> {
     use zerocopy::IntoBytes;
     let bytes = |item: &Item| {
         let mut bytes = header_of(item).as_bytes().to_vec();
         for payload in payloads_of(item) {
-            bytes.extend_from_slice(head_of(payload).as_bytes());
+            bytes.extend_from_slice(payload_header_of(payload).as_bytes());
             bytes.extend_from_slice(&payload.len.to_le_bytes());
             bytes.extend_from_slice(&payload.bytes);
         }
-        (entered(item), bytes)
+        (entry_time(item), bytes)
     };
     let mut all: Vec<_> = items.iter().map(bytes).collect();
     all.sort();
     all
 }
 
+/// Returns the items without the bytes of their data payloads.
 fn without_data(items: &[Item]) -> Vec<Item> {
     let mut items = items.to_vec();
     for item in &mut items {
@@ -250,37 +263,37 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_goes_in_comes_out(mut items in prop::collection::vec(item(), 0..60), streams in 1u32..4, rows in 1usize..30) {
-        items.sort_by_key(made);
+    fn what_goes_in_comes_out(mut items in prop::collection::vec(any_item(), 0..60), streams in 1u32..4, rows in 1usize..30) {
+        items.sort_by_key(record_time);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let mut done = (0, 0);
-        let summary = limited(record(&path, &items, streams), Limits { rows, bytes: 20_000 }).seal(ended(), &mut |a, b| done = (a, b)).unwrap();
+        let summary = with_limits(record_items(&path, &items, streams), Limits { rows, bytes: 20_000 }).seal(finished_end(), &mut |a, b| done = (a, b)).unwrap();
         prop_assert_eq!(done.0, done.1);
         let trace = Trace::open(&path).unwrap();
-        prop_assert_eq!(trace.recording_info(), &about_again(&trace));
+        prop_assert_eq!(trace.recording_info(), &info_with_times_of(&trace));
         // Any call is recorded whole, also one that lets files change without a call.
         let unseen = |reason: &String| reason.contains("which is not recorded");
         prop_assert!(summary.reasons.iter().all(unseen), "{:?}", summary.reasons);
-        let out = read(&trace, true);
-        prop_assert!(out.windows(2).all(|w| entered(&w[0]) <= entered(&w[1])));
+        let out = read_items(&trace, true);
+        prop_assert!(out.windows(2).all(|w| entry_time(&w[0]) <= entry_time(&w[1])));
         prop_assert!(canonical(&out) == canonical(&items));
-        prop_assert!(canonical(&read(&trace, false)) == canonical(&without_data(&items)));
+        prop_assert!(canonical(&read_items(&trace, false)) == canonical(&without_data(&items)));
         prop_assert_eq!(summary.calls + summary.events, items.len() as u64);
         prop_assert!(!path.join("journal").exists());
     }
 }
 
-/// `About` with the facts of the moment taken from the trace.
-fn about_again(trace: &Trace) -> RecordingInfo {
-    let mut about = about();
-    about.began = trace.recording_info().began;
-    about.clock_offset = trace.recording_info().clock_offset;
-    about
+/// Returns [`recording_info`] with the times of the trace.
+fn info_with_times_of(trace: &Trace) -> RecordingInfo {
+    let mut info = recording_info();
+    info.began = trace.recording_info().began;
+    info.clock_offset = trace.recording_info().clock_offset;
+    info
 }
 
-/// A call that moved `bytes`.
-fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
+/// Returns a read(2) that read `bytes`.
+fn read_call(tid: u32, entered: u64, exited: u64, bytes: &[u8]) -> Item {
     let payload = Payload {
         arg: 1,
         kind: PayloadKind::Data,
@@ -293,7 +306,7 @@ fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
     Item::Call(Call {
         seq: 0,
         entered,
-        exited: Some(left),
+        exited: Some(exited),
         pid: 1,
         tid,
         nr: 0,
@@ -305,9 +318,10 @@ fn call(tid: u32, entered: u64, left: u64, bytes: &[u8]) -> Item {
     })
 }
 
-fn seal(path: &Path, items: &[Item], rows: usize) -> Summary {
-    let recording = limited(record(path, items, 1), Limits { rows, bytes: 64 << 20 });
-    recording.seal(ended(), &mut |_, _| {}).unwrap()
+/// Records the items in one journal, and seals the trace with segments of `rows` rows.
+fn record_and_seal(path: &Path, items: &[Item], rows: usize) -> Summary {
+    let recording = with_limits(record_items(path, items, 1), Limits { rows, bytes: 64 << 20 });
+    recording.seal(finished_end(), &mut |_, _| {}).unwrap()
 }
 
 #[test]
@@ -315,9 +329,9 @@ fn late_rows_go_to_a_sibling() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
     let mut items: Vec<Item> =
-        (0..50).map(|n| call(1, 100 + n * 10, 105 + n * 10, b"short")).collect();
-    items.insert(45, call(2, 101, 548, b"an hour"));
-    seal(&path, &items, 10);
+        (0..50).map(|n| read_call(1, 100 + n * 10, 105 + n * 10, b"short")).collect();
+    items.insert(45, read_call(2, 101, 548, b"an hour"));
+    record_and_seal(&path, &items, 10);
     let trace = Trace::open(&path).unwrap();
     let late: Vec<_> = trace
         .segments()
@@ -326,8 +340,8 @@ fn late_rows_go_to_a_sibling() {
         .map(|s| (s.sealed.file.as_str(), s.rows, s.first))
         .collect();
     assert_eq!(late, [("calls-00004-late.parquet", 1, 101)]);
-    let out = read(&trace, true);
-    assert_eq!(entered(&out[1]), 101);
+    let out = read_items(&trace, true);
+    assert_eq!(entry_time(&out[1]), 101);
     assert_eq!(canonical(&out), canonical(&items));
 }
 
@@ -338,16 +352,16 @@ fn late_rows_with_equal_data() {
     let path = dir.path().join("t.ra");
     let data = vec![7; 1 << 20];
     let mut items: Vec<Item> =
-        (0..50).map(|n| call(1, 100 + n * 10, 105 + n * 10, b"short")).collect();
-    items.extend((0..500).map(|n| call(2 + n, 101, 598 + u64::from(n), &data)));
-    items.push(call(1, 2000, 2001, b"last"));
-    seal(&path, &items, 600);
+        (0..50).map(|n| read_call(1, 100 + n * 10, 105 + n * 10, b"short")).collect();
+    items.extend((0..500).map(|n| read_call(2 + n, 101, 598 + u64::from(n), &data)));
+    items.push(read_call(1, 2000, 2001, b"last"));
+    record_and_seal(&path, &items, 600);
     let file = path.join("calls-00000.parquet");
     assert!(std::fs::metadata(&file).unwrap().len() < 1 << 20);
-    seal(&dir.path().join("late.ra"), &items, 50);
+    record_and_seal(&dir.path().join("late.ra"), &items, 50);
     let trace = Trace::open(&dir.path().join("late.ra")).unwrap();
     assert!(trace.segments().iter().any(|s| s.late && s.rows > 40), "{:?}", trace.segments());
-    assert_eq!(read(&trace, true).len(), items.len());
+    assert_eq!(read_items(&trace, true).len(), items.len());
 }
 
 #[test]
@@ -384,8 +398,8 @@ fn parts_are_joined() {
     journal.commit().unwrap();
     assert_eq!((journal.records(), journal.payload_bytes()), (3, 50_001));
     journal.finish().unwrap();
-    recording.seal(ended(), &mut |_, _| {}).unwrap();
-    let items = read(&Trace::open(&path).unwrap(), true);
+    recording.seal(finished_end(), &mut |_, _| {}).unwrap();
+    let items = read_items(&Trace::open(&path).unwrap(), true);
     let [Item::Call(call)] = &items[..] else { panic!("{items:?}") };
     assert_eq!(call.payloads.len(), 2);
     assert_eq!(
@@ -402,7 +416,7 @@ fn only_the_owner_can_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o7777;
-    let recording = record(&path, &[call(1, 1, 2, b"x")], 1);
+    let recording = record_items(&path, &[read_call(1, 1, 2, b"x")], 1);
     assert_eq!(
         [
             mode(&path),
@@ -413,12 +427,15 @@ fn only_the_owner_can_read() {
         [0o700, 0o700, 0o600, 0o600]
     );
     assert!(matches!(Trace::open(&path), Err(Error::Unfinished(_))));
-    assert!(matches!(open(&path), Err(Error::Busy(_))));
-    recording.seal(ended(), &mut |_, _| {}).unwrap();
+    assert!(matches!(open_recovered(&path), Err(Error::Busy(_))));
+    recording.seal(finished_end(), &mut |_, _| {}).unwrap();
     for entry in std::fs::read_dir(&path).unwrap() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
     }
-    assert!(matches!(Recording::create(&path, about(), model()), Err(Error::Exists(_))));
+    assert!(matches!(
+        Recording::create(&path, recording_info(), model_of_empty_machine()),
+        Err(Error::Exists(_))
+    ));
 }
 
 /// What an interrupted sealing left behind is removed by the next.
@@ -426,13 +443,13 @@ fn only_the_owner_can_read() {
 fn leftovers_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
-    let recording = record(&path, &[call(1, 1, 2, b"x")], 1);
+    let recording = record_items(&path, &[read_call(1, 1, 2, b"x")], 1);
     let tables =
         ["calls-00009", "events-late", "files", "initial", "outside", "snapshot", "unnamed"];
     for table in tables {
         std::fs::write(path.join(format!("{table}.parquet")), b"left behind").unwrap();
     }
-    recording.seal(ended(), &mut |_, _| {}).unwrap();
+    recording.seal(finished_end(), &mut |_, _| {}).unwrap();
     let trace = Trace::open(&path).unwrap();
     for entry in std::fs::read_dir(&path).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -5,29 +5,31 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// Table, number, whether a descriptor was found, and which close it is.
-type ByNumber = (u32, i32, bool, u64);
-/// Thread, number, and which close it is.
-type ByThread = (u32, i32, u64);
+/// The id of the table, the number of the descriptor, whether the close found a descriptor, and the
+/// number of the close.
+type CloseKey = (u32, i32, bool, u64);
+/// The id of the thread, the number of the descriptor, and the number of the close.
+type ThreadKey = (u32, i32, u64);
 
-/// Greater than all that exist. It stays, so that maps which are empty most of the time keep their
-/// memory.
-const LAST: (ByNumber, ByThread) =
+/// Keys greater than all others. They stay in the maps, so that these keep their memory although
+/// they are otherwise empty most of the time.
+const LAST: (CloseKey, ThreadKey) =
     ((u32::MAX, i32::MAX, true, u64::MAX), (u32::MAX, i32::MAX, u64::MAX));
 
-/// The thread, and what was found.
-type Held<T> = (u32, Option<Arc<Descriptor<T>>>);
+/// The id of the thread, and the descriptor that the close found.
+type Close<T> = (u32, Option<Arc<Descriptor<T>>>);
 
-/// The closes under way. What is asked of one does not depend on how many others there are.
+/// The closes under way. The time of each method does not depend on how many there are.
 ///
-/// Some have found no descriptor: the number was free when the call began, and it will have closed
-/// what a call that overlaps it puts there.
+/// A close that found no descriptor, as the number was free when it began, may close one that an
+/// overlapping call opens under this number.
 pub(crate) struct Closings<T> {
-    held: BTreeMap<ByNumber, Held<T>>,
-    /// The table of each, and whether it has found a descriptor.
-    of: BTreeMap<ByThread, (u32, bool)>,
-    next: u64,
-    /// Closes looked at so far.
+    closes: BTreeMap<CloseKey, Close<T>>,
+    /// For each close the id of its table, and whether it has found a descriptor.
+    closes_by_thread: BTreeMap<ThreadKey, (u32, bool)>,
+    /// The number of the last close that began.
+    last_number: u64,
+    /// How many closes were looked at so far.
     #[cfg(test)]
     pub steps: std::cell::Cell<u64>,
 }
@@ -35,49 +37,50 @@ pub(crate) struct Closings<T> {
 impl<T> Default for Closings<T> {
     fn default() -> Self {
         Self {
-            held: BTreeMap::from([(LAST.0, (0, None))]),
-            of: BTreeMap::from([(LAST.1, (0, false))]),
-            next: 0,
+            closes: BTreeMap::from([(LAST.0, (0, None))]),
+            closes_by_thread: BTreeMap::from([(LAST.1, (0, false))]),
+            last_number: 0,
             #[cfg(test)]
             steps: std::cell::Cell::default(),
         }
     }
 }
 
-/// Returns the range of all closes of `fd` in a table that have found a descriptor, or that have
-/// not.
-const fn numbered(table: u32, fd: i32, found: bool) -> RangeInclusive<ByNumber> {
-    (table, fd, found, 0)..=(table, fd, found, u64::MAX - 1)
+/// Returns the range of the keys of all closes of `fd` in a table that have found a descriptor
+/// (`found`), or that have not.
+const fn keys_of_closes(table_id: u32, fd: i32, found: bool) -> RangeInclusive<CloseKey> {
+    (table_id, fd, found, 0)..=(table_id, fd, found, u64::MAX - 1)
 }
 
 impl<T> Closings<T> {
-    /// Counts a close that was looked at, which only tests use.
-    fn count_step(&self) {
+    /// Counts a close that was looked at. Only tests use this.
+    fn count_lookup(&self) {
         #[cfg(test)]
         self.steps.set(self.steps.get() + 1);
     }
 
     /// Notes that thread `tid` begins to close `fd`, and which descriptor the close has found.
-    pub fn begin(&mut self, tid: u32, table: u32, fd: i32, found: Option<Arc<Descriptor<T>>>) {
-        self.next += 1;
-        self.of.insert((tid, fd, self.next), (table, found.is_some()));
-        self.held.insert((table, fd, found.is_some(), self.next), (tid, found));
+    pub fn begin(&mut self, tid: u32, table_id: u32, fd: i32, found: Option<Arc<Descriptor<T>>>) {
+        self.last_number += 1;
+        self.closes_by_thread.insert((tid, fd, self.last_number), (table_id, found.is_some()));
+        self.closes.insert((table_id, fd, found.is_some(), self.last_number), (tid, found));
     }
 
-    /// Notes that the close of `fd` by thread `tid` returns. Returns its descriptor table, and the
-    /// descriptor that it has found.
+    /// Removes the close of `fd` by thread `tid`, which returns. Returns the id of its descriptor
+    /// table, and the descriptor that it has found. Returns `None` if there is no such close.
     pub fn end(&mut self, tid: u32, fd: i32) -> Option<(u32, Option<Arc<Descriptor<T>>>)> {
-        self.count_step();
-        let (&by, _) = self.of.range((tid, fd, 0)..=(tid, fd, u64::MAX - 1)).next()?;
-        let (table, found) = self.of.remove(&by)?;
-        let (_, found) = self.held.remove(&(table, fd, found, by.2))?;
-        Some((table, found))
+        self.count_lookup();
+        let (&key, _) =
+            self.closes_by_thread.range((tid, fd, 0)..=(tid, fd, u64::MAX - 1)).next()?;
+        let (table_id, found) = self.closes_by_thread.remove(&key)?;
+        let (_, found) = self.closes.remove(&(table_id, fd, found, key.2))?;
+        Some((table_id, found))
     }
 
     /// Forgets the close that thread `tid` had under way, as the thread has ended.
     pub fn forget(&mut self, tid: u32) {
         while let Some((&(_, fd, _), _)) =
-            self.of.range((tid, i32::MIN, 0)..=(tid, i32::MAX, u64::MAX - 1)).next()
+            self.closes_by_thread.range((tid, i32::MIN, 0)..=(tid, i32::MAX, u64::MAX - 1)).next()
         {
             self.end(tid, fd);
         }
@@ -85,51 +88,53 @@ impl<T> Closings<T> {
 
     /// Returns whether the close of `fd` by thread `tid` has found it open.
     pub fn has_found(&self, tid: u32, fd: i32) -> bool {
-        self.of.range((tid, fd, 0)..=(tid, fd, u64::MAX - 1)).any(|(_, (_, found))| {
-            self.count_step();
-            *found
-        })
+        self.closes_by_thread.range((tid, fd, 0)..=(tid, fd, u64::MAX - 1)).any(
+            |(_, (_, found))| {
+                self.count_lookup();
+                *found
+            },
+        )
     }
 
-    /// Returns the descriptor that the latest close of `fd` has found.
-    pub fn latest_found(&self, table: u32, fd: i32) -> Option<Arc<Descriptor<T>>> {
-        self.count_step();
-        self.held.range(numbered(table, fd, true)).next_back()?.1.1.clone()
+    /// Returns the descriptor that the latest close of `fd` under way has found.
+    pub fn latest_found(&self, table_id: u32, fd: i32) -> Option<Arc<Descriptor<T>>> {
+        self.count_lookup();
+        self.closes.range(keys_of_closes(table_id, fd, true)).next_back()?.1.1.clone()
     }
 
-    /// Takes a descriptor from a close that has found one, as the close turned out to have closed
-    /// another one.
-    pub fn take_found(&mut self, table: u32, fd: i32) -> Option<Arc<Descriptor<T>>> {
-        self.swap_found(table, fd, None)
+    /// Takes a descriptor away from the first close of `fd` that has found one, as another close
+    /// turned out to have closed it. Returns the descriptor.
+    pub fn take_found(&mut self, table_id: u32, fd: i32) -> Option<Arc<Descriptor<T>>> {
+        self.swap_found(table_id, fd, None)
     }
 
-    /// Gives a descriptor to a close that has found none, as that one must have closed it. Returns
-    /// the descriptor if there is no such close.
-    pub fn give(
+    /// Gives a descriptor to the first close of `fd` that has found none, as that one must have
+    /// closed it. Returns the descriptor if there is no such close.
+    pub fn give_to_close(
         &mut self,
-        table: u32,
+        table_id: u32,
         fd: i32,
         descriptor: Arc<Descriptor<T>>,
     ) -> Option<Arc<Descriptor<T>>> {
-        self.swap_found(table, fd, Some(descriptor))
+        self.swap_found(table_id, fd, Some(descriptor))
     }
 
     /// Sets what the first close of `fd` has found: with a new descriptor, the first close without
     /// one; with `None`, the first close with one. Returns the descriptor that is left over.
     fn swap_found(
         &mut self,
-        table: u32,
+        table_id: u32,
         fd: i32,
         new: Option<Arc<Descriptor<T>>>,
     ) -> Option<Arc<Descriptor<T>>> {
-        self.count_step();
+        self.count_lookup();
         let found = new.is_some();
-        let Some((&by, _)) = self.held.range(numbered(table, fd, !found)).next() else {
+        let Some((&key, _)) = self.closes.range(keys_of_closes(table_id, fd, !found)).next() else {
             return new;
         };
-        let (tid, old) = self.held.remove(&by)?;
-        self.held.insert((table, fd, found, by.3), (tid, new));
-        self.of.insert((tid, fd, by.3), (table, found));
+        let (tid, old) = self.closes.remove(&key)?;
+        self.closes.insert((table_id, fd, found, key.3), (tid, new));
+        self.closes_by_thread.insert((tid, fd, key.3), (table_id, found));
         old
     }
 }
@@ -153,7 +158,7 @@ mod tests {
             }
             (0..n).for_each(|tid| assert!(closings.end(tid, fd(tid)).is_some()));
             (0..n).for_each(|tid| closings.forget(tid));
-            assert_eq!((closings.held.len(), closings.of.len()), (1, 1));
+            assert_eq!((closings.closes.len(), closings.closes_by_thread.len()), (1, 1));
             closings.steps.get()
         };
         // All of one number, and each of its own.

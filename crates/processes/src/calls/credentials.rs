@@ -13,27 +13,28 @@ impl<T: Default> Processes<T> {
         if spec.replay != Replay::Skip(Class::Credentials) || spec.ret == Ret::Host {
             return;
         }
-        let Some(known) = self.threads.get(&call.tid).and_then(|t| t.credentials.as_deref()) else {
+        let Some(current) = self.threads.get(&call.tid).and_then(|t| t.credentials.as_deref())
+        else {
             return;
         };
-        let mut new = known.clone();
-        let privileged = new.euid == 0;
+        let mut changed = current.clone();
+        let is_privileged = changed.euid == 0;
         match spec.args {
             [Arg { kind: Kind::Uid, .. }, ..] => {
-                change_ids(call, spec, privileged, &mut new.uid, &mut new.euid);
+                change_ids(call, spec, is_privileged, &mut changed.uid, &mut changed.euid);
             }
             [Arg { kind: Kind::Gid, .. }, ..] => {
-                change_ids(call, spec, privileged, &mut new.gid, &mut new.egid);
+                change_ids(call, spec, is_privileged, &mut changed.gid, &mut changed.egid);
             }
             [Arg { kind: Kind::Int, .. }, Arg { kind: Kind::In(..), .. }] => {
                 let list = call.payload(1, PayloadKind::Bytes);
                 let (groups, _) = list.map_or(&[][..], |p| p.bytes.as_slice()).as_chunks::<4>();
-                new.groups = groups.iter().map(|group| u32::from_le_bytes(*group)).collect();
+                changed.groups = groups.iter().map(|group| u32::from_le_bytes(*group)).collect();
             }
             _ => return,
         }
         if let Some(thread) = self.threads.get_mut(&call.tid) {
-            thread.credentials = Some(Arc::new(new));
+            thread.credentials = Some(Arc::new(changed));
         }
     }
 }

@@ -28,21 +28,21 @@ impl<T: Default> Processes<T> {
     /// Applies a return as [`Self::leave`] does, where `links` returns the targets of symbolic
     /// links: the paths of mounts are followed through them.
     pub fn leave_with(&mut self, call: &Call, operands: &mut Operands<T>, links: ReadLink<'_>) {
-        let alone = operands.step == self.step;
-        self.step += 1;
+        let nothing_between = operands.entered_at == self.items_applied;
+        self.items_applied += 1;
         let Some(spec) = call.spec().filter(|_| call.was_executed()) else { return };
-        operands.shares_buffer = self.buffers.remove(call, operands.step);
+        operands.shares_buffer = self.buffers.remove(call, operands.entered_at);
         if let Effect::Close { fd } = spec.effect {
             self.finish_close(call, operands, fd);
         }
-        // Descriptors that an overlapping call opened are there by now; offsets are as the calls
-        // that returned before left them.
-        if !alone {
-            let bad = call.errno() == Some(EBADF);
-            if bad {
+        // By now, descriptors that overlapping calls opened are in the table, and offsets are those
+        // that the calls which returned before have left.
+        if !nothing_between {
+            let was_not_open = call.errno() == Some(EBADF);
+            if was_not_open {
                 self.unbind_free_numbers(call, spec, operands);
             }
-            self.bind_operands(call, spec, operands, !bad);
+            self.bind_operands(call, spec, operands, !was_not_open);
         }
         if !call.succeeded() {
             return;
@@ -57,16 +57,19 @@ impl<T: Default> Processes<T> {
         self.close_rings(&mut operands.closed);
     }
 
-    /// Completes the operands of a close that has returned.
+    /// Determines which descriptor a close that has returned has closed, and adds it to the
+    /// operands.
     fn finish_close(&mut self, call: &Call, operands: &mut Operands<T>, fd: u8) {
-        let number = call.args[fd as usize] as i32;
-        if let Some((table, descriptor)) = self.closing.end(call.tid, number) {
-            // If the number was free, it closed what an overlapping call had put there; or what
-            // another close has taken, which then has another one coming.
-            let there = || Some(self.tables.get_mut(&table)?.slots.remove(&number)?.descriptor);
-            let found = descriptor.or_else(|| call.succeeded().then(there)?);
-            let taken = || self.closing.take_found(table, number);
-            let found = found.or_else(|| call.succeeded().then(taken)?);
+        let closed_fd = call.args[fd as usize] as i32;
+        if let Some((table, descriptor)) = self.closings.end(call.tid, closed_fd) {
+            // If the number was free at the entry, the call closed a descriptor that an overlapping
+            // call has opened since. If another close has taken that one, the other close gets the
+            // next one.
+            let remove_from_table =
+                || Some(self.tables.get_mut(&table)?.slots.remove(&closed_fd)?.descriptor);
+            let found = descriptor.or_else(|| call.succeeded().then(remove_from_table)?);
+            let take_from_other_close = || self.closings.take_found(table, closed_fd);
+            let found = found.or_else(|| call.succeeded().then(take_from_other_close)?);
             if operands.fds[fd as usize].is_none() {
                 operands.fds[fd as usize].clone_from(&found);
             }
@@ -98,7 +101,7 @@ impl<T: Default> Processes<T> {
             Effect::Chdir | Effect::Fchdir => self.change_directory(call, operands),
             Effect::Chroot => self.change_root(call, operands),
             Effect::Umask => {
-                if let Some(fs) = self.fs(call.tid) {
+                if let Some(fs) = self.fs_mut(call.tid) {
                     fs.umask = call.args[0] as u32 & 0o777;
                 }
             }
@@ -108,11 +111,15 @@ impl<T: Default> Processes<T> {
                 }
             }
             Effect::Cloexec { on } => {
-                self.change_slot(call.tid, call.args[0] as i32, |slot| slot.cloexec = on);
+                self.change_descriptor_entry(call.tid, call.args[0] as i32, |slot| {
+                    slot.cloexec = on;
+                });
             }
-            Effect::SetFdFlags => self.change_slot(call.tid, call.args[0] as i32, |slot| {
-                slot.cloexec = call.args[2] & 1 != 0;
-            }),
+            Effect::SetFdFlags => {
+                self.change_descriptor_entry(call.tid, call.args[0] as i32, |slot| {
+                    slot.cloexec = call.args[2] & 1 != 0;
+                });
+            }
             Effect::SetStatusFlags => set_status_flags(call, operands),
             Effect::SetNonblocking => set_nonblocking(call, operands),
             Effect::Pair { fds, flags } => self.install_pair(call, spec, operands, fds, flags),
@@ -160,42 +167,44 @@ impl<T: Default> Processes<T> {
             .or_else(|| operands.paths[0].as_deref().map(crate::lexical));
         if let Some(view) = view {
             let root = (view != b"/").then(|| self.directory_at(call.tid, &view));
-            if let Some(fs) = self.fs(call.tid) {
+            if let Some(fs) = self.fs_mut(call.tid) {
                 fs.root = root;
             }
         }
     }
 
-    /// Removes descriptors from the operands of a call that failed with EBADF: if a number was
-    /// closed while the call was under way, the call found it free.
+    /// Removes descriptors from the operands of a call that failed with EBADF: if a number does not
+    /// refer to the same descriptor any more, it was free when the call used it.
     fn unbind_free_numbers(&self, call: &Call, spec: &CallSpec, operands: &mut Operands<T>) {
         for i in argument_indices(spec.uses.fd_args) {
-            if let Some(meant) = &operands.fds[i]
+            if let Some(bound) = &operands.fds[i]
                 && !self
                     .descriptor(call.tid, call.args[i] as i32)
-                    .is_some_and(|now| Arc::ptr_eq(now, meant))
+                    .is_some_and(|now| Arc::ptr_eq(now, bound))
             {
                 operands.fds[i] = None;
             }
         }
     }
 
-    /// Returns the working directory, root and umask of a thread, to change them.
-    pub(crate) fn fs(&mut self, tid: u32) -> Option<&mut crate::state::table::Fs<T>> {
-        let fs = self.threads.get(&tid)?.fs;
-        self.groups.get_mut(&fs)
+    /// Returns the working directory, root and umask of a thread, to change them. Returns `None` if
+    /// the thread is not known.
+    pub(crate) fn fs_mut(&mut self, tid: u32) -> Option<&mut crate::state::table::Fs<T>> {
+        let fs = self.threads.get(&tid)?.fs_id;
+        self.fs_structs.get_mut(&fs)
     }
 
-    /// Changes the entry of `fd` in the thread's descriptor table, if there is one.
-    fn change_slot(&mut self, tid: u32, fd: i32, change: impl FnOnce(&mut Slot<T>)) {
-        let Some(table) = self.threads.get(&tid).map(|t| t.table) else { return };
+    /// Calls `change` with the entry of `fd` in the thread's descriptor table, if there is one.
+    fn change_descriptor_entry(&mut self, tid: u32, fd: i32, change: impl FnOnce(&mut Slot<T>)) {
+        let Some(table) = self.threads.get(&tid).map(|t| t.table_id) else { return };
         if let Some(slot) = self.tables.get_mut(&table).and_then(|t| t.slots.get_mut(&fd)) {
             change(slot);
         }
     }
 
-    /// Puts a new descriptor into the thread's table under the number `fd`. What it replaces counts
-    /// as closed.
+    /// Puts a new descriptor into the thread's table under the number `fd`, or registers it with a
+    /// ring of io_uring if the operation asked for that, and adds it to the opened ones. A
+    /// descriptor that it replaces is added to the closed ones.
     pub(crate) fn install_descriptor(
         &mut self,
         call: &Call,
@@ -204,9 +213,9 @@ impl<T: Default> Processes<T> {
         descriptor: Arc<Descriptor<T>>,
         cloexec: bool,
     ) {
-        let Some(table) = self.threads.get(&call.tid).map(|t| t.table) else { return };
-        if let Some(number) = self.put_into_ring(call, &descriptor, operands) {
-            operands.opened.push((number, descriptor));
+        let Some(table) = self.threads.get(&call.tid).map(|t| t.table_id) else { return };
+        if let Some(registered) = self.register_opened_file(call, &descriptor, operands) {
+            operands.opened.push((registered, descriptor));
             return;
         }
         if fd < 0 {
@@ -218,8 +227,8 @@ impl<T: Default> Processes<T> {
             .get_mut(&table)
             .and_then(|t| t.slots.insert(fd, Slot { descriptor, cloexec }))
             .map(|s| s.descriptor);
-        // What it took the place of may have been closed before, by a call that is still under way.
-        operands.closed.extend(old.and_then(|old| self.closing.give(table, fd, old)));
+        // The replaced descriptor may have been closed before, by a call that is still under way.
+        operands.closed.extend(old.and_then(|old| self.closings.give_to_close(table, fd, old)));
     }
 
     /// Applies a dup(2) or a similar call: the number `new` refers to the same open file as
@@ -247,7 +256,8 @@ impl<T: Default> Processes<T> {
         if flags & CLOSE_RANGE_UNSHARE != 0 {
             self.unshare_table(call.tid);
         }
-        let Some(table) = self.threads.get(&call.tid).and_then(|t| self.tables.get_mut(&t.table))
+        let Some(table) =
+            self.threads.get(&call.tid).and_then(|t| self.tables.get_mut(&t.table_id))
         else {
             return;
         };
@@ -279,13 +289,14 @@ impl<T: Default> Processes<T> {
                     (None, Some(d)) if !d.file.path.is_empty() => {
                         self.path_seen_by(call.tid, &d.file).into()
                     }
-                    // The target is unknown: most likely back to where it was.
+                    // The new directory is unknown. Most likely the program went back to where it
+                    // was.
                     _ => return,
                 }
             }
         };
         let directory = self.directory_at(call.tid, &view);
-        if let Some(fs) = self.fs(call.tid) {
+        if let Some(fs) = self.fs_mut(call.tid) {
             fs.cwd = directory.clone();
             operands.directory = Some(directory);
         }
@@ -323,27 +334,29 @@ impl<T: Default> Processes<T> {
     fn advance_offsets(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<T>) {
         if let (Effect::Clone { .. }, Some(copies)) = (spec.effect, spec.copies) {
             if let Some(d) = &operands.fds[usize::from(copies.to.fd)] {
-                let due = saturating_sum(call.copied_payloads(&copies).map(|p| p.wanted));
-                d.file.inode.grow(call.copy_offset(copies.to.at).unwrap_or(0).saturating_add(due));
+                let bytes = saturating_sum(call.copied_payloads(&copies).map(|p| p.wanted));
+                d.file
+                    .inode
+                    .grow(call.copy_offset(copies.to.at).unwrap_or(0).saturating_add(bytes));
             }
             return;
         }
         if spec.ret != Ret::Bytes || call.ret <= 0 {
             return;
         }
-        let moved = call.ret as u64;
+        let moved_bytes = call.ret as u64;
         if let Some(copies) = spec.copies {
-            for (end, target) in [(copies.from, false), (copies.to, true)] {
+            for (end, is_target) in [(copies.from, false), (copies.to, true)] {
                 let Some(d) = &operands.fds[usize::from(end.fd)] else { continue };
-                let own = call.copy_offset(end.at).is_none();
+                let uses_file_offset = call.copy_offset(end.at).is_none();
                 let after = call
                     .copy_offset(end.at)
                     .unwrap_or_else(|| d.file.offset())
-                    .saturating_add(moved);
-                if own {
+                    .saturating_add(moved_bytes);
+                if uses_file_offset {
                     d.file.set_offset(after);
                 }
-                if target {
+                if is_target {
                     d.file.inode.grow(after);
                 }
             }
@@ -353,7 +366,7 @@ impl<T: Default> Processes<T> {
         let Some(d) = spec.uses.fd.and_then(|i| operands.fds[usize::from(i)].as_ref()) else {
             return;
         };
-        let end = start.saturating_add(moved);
+        let end = start.saturating_add(moved_bytes);
         if explicit_position(call, spec).is_none() {
             d.file.set_offset(end);
         }
@@ -405,14 +418,15 @@ fn apply_allocate(inode: &Inode, mode: u64, offset: u64, len: u64) {
     }
 }
 
-/// Returns whether a read ended before the end of the file.
+/// Returns whether a read returned data, but ended before the end of the file as far as its size is
+/// known.
 fn ended_early<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> bool {
-    let reads =
+    let is_read =
         spec.ret == Ret::Bytes && spec.uses.moves_data && !spec.uses.writes_data && call.ret > 0;
-    let (true, Some(start), Some(fd)) = (reads, operands.offset, spec.uses.fd) else {
+    let (true, Some(start), Some(fd)) = (is_read, operands.offset, spec.uses.fd) else {
         return false;
     };
-    // Direct reads go by blocks.
+    // A direct read that is no multiple of a block has reached the end.
     if operands.status[usize::from(fd)] & O_DIRECT != 0 && call.ret % 512 != 0 {
         return false;
     }

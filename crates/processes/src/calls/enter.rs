@@ -1,4 +1,4 @@
-//! What a call's arguments mean when it is entered.
+//! What the arguments of a call refer to when it is entered.
 
 use crate::Processes;
 use crate::arguments::Operands;
@@ -16,12 +16,13 @@ use trace::record::PayloadKind;
 const EBADF: i32 = errno::EBADF as i32;
 
 impl<T: Default> Processes<T> {
-    /// Returns what the arguments of a call that is being entered refer to. A close removes its
-    /// descriptor from the table now.
+    /// Returns what the arguments of a call that is being entered refer to. A close takes its
+    /// descriptor out of the table now.
     pub fn enter(&mut self, call: &Call) -> Operands<T> {
-        self.step += 1;
-        let mut operands = Operands { step: self.step, umask: 0o022, ..Operands::default() };
-        if let Some(mapped) = self.find_mapped(call) {
+        self.items_applied += 1;
+        let mut operands =
+            Operands { entered_at: self.items_applied, umask: 0o022, ..Operands::default() };
+        if let Some(mapped) = self.descriptor_of_mapping(call) {
             operands.status[0] = mapped.file.status();
             operands.fds[0] = Some(mapped);
             operands.offset = call.spec().and_then(|spec| explicit_position(call, spec));
@@ -33,43 +34,43 @@ impl<T: Default> Processes<T> {
         if !call.was_executed() {
             return operands;
         }
-        self.buffers.add(call, spec, operands.step);
+        self.buffers.add(call, spec, operands.entered_at);
         if spec.uses.sends_messages {
             self.note_sent(call);
         }
         if let Effect::Close { fd } = spec.effect {
-            let number = call.args[fd as usize] as i32;
+            let fd_number = call.args[fd as usize] as i32;
             let Some(thread) = self.threads.get(&call.tid) else { return operands };
-            if let (Some(index), Some(word)) = (registered_index(number), call.sqe_word()) {
+            if let (Some(index), Some(word)) = (registered_index(fd_number), call.sqe_word()) {
                 let found = self.rings.remove(word.ring(), index);
-                self.closing.begin(call.tid, thread.table, number, found);
+                self.closings.begin(call.tid, thread.table_id, fd_number, found);
             } else if call.errno() != Some(EBADF) {
                 let found = self
                     .tables
-                    .get_mut(&thread.table)
-                    .and_then(|t| t.slots.remove(&number))
+                    .get_mut(&thread.table_id)
+                    .and_then(|t| t.slots.remove(&fd_number))
                     .map(|s| s.descriptor);
-                self.closing.begin(call.tid, thread.table, number, found);
+                self.closings.begin(call.tid, thread.table_id, fd_number, found);
             }
         }
         operands
     }
 
-    /// Fills in operands that are still missing: descriptors, if their `numbers` may still mean the
-    /// same, then the paths that start from them.
+    /// Sets operands that are still missing: the descriptors, if `binds_descriptors` is set, then
+    /// the paths that start from them, and the directories. Those that are set already are kept.
     pub(crate) fn bind_operands(
         &self,
         call: &Call,
         spec: &CallSpec,
         operands: &mut Operands<T>,
-        numbers: bool,
+        binds_descriptors: bool,
     ) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
-        for i in argument_indices(spec.uses.fd_args).filter(|_| numbers) {
+        for i in argument_indices(spec.uses.fd_args).filter(|_| binds_descriptors) {
             if operands.fds[i].is_none() {
-                let found = self.find_descriptor(thread.table, call, call.args[i] as i32);
-                // Where the engine saw another file behind the number, it has changed its meaning
-                // without our knowing.
+                let found = self.find_descriptor(thread.table_id, call, call.args[i] as i32);
+                // If the engine saw another file behind the number, a change of the table is not
+                // recorded.
                 operands.fds[i] = found.filter(|d| {
                     spec.uses.fd != Some(i as u8) || d.file.may_match(call.fd_snapshot)
                 });
@@ -79,7 +80,7 @@ impl<T: Default> Processes<T> {
         if operands.inner.is_empty() {
             argument_indices(spec.uses.struct_fd_args).for_each(|i| {
                 self.bind_struct_descriptors(
-                    thread.table,
+                    thread.table_id,
                     call,
                     spec.args[i].kind,
                     i as u8,
@@ -87,8 +88,8 @@ impl<T: Default> Processes<T> {
                 );
             });
         }
-        operands.offset = data_offset(call, spec, operands);
-        let Some(fs) = self.groups.get(&thread.fs) else { return };
+        operands.offset = offset_of_data(call, spec, operands);
+        let Some(fs) = self.fs_structs.get(&thread.fs_id) else { return };
         operands.umask = fs.umask;
         if operands.cwd.is_none() && (spec.uses.path_args != 0 || !spec.uses.moves_data) {
             operands.cwd = Some(fs.cwd.clone());
@@ -103,8 +104,8 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    /// Sets the operands of the path in argument `i`, for a thread with these directories and this
-    /// view of mounts.
+    /// Sets the operands for the path in argument `i`, in a process with the directories `fs` and,
+    /// if it has mounts or a root of its own, `view`.
     fn bind_path(
         &self,
         call: &Call,
@@ -114,18 +115,19 @@ impl<T: Default> Processes<T> {
         fs: &Fs<T>,
         view: Option<&MountView>,
     ) {
-        let Some(way) = spec.args[i].kind.path_use().filter(|_| operands.paths[i].is_none()) else {
+        let Some(path_use) = spec.args[i].kind.path_use().filter(|_| operands.paths[i].is_none())
+        else {
             return;
         };
         let Some(recorded) = call.path(i as u8) else { return };
         let root = fs.root.as_ref().map(|r| &*r.view);
-        let seen;
-        let base = match way.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
+        let path_in_view;
+        let base = match path_use.dir.filter(|d| call.args[*d as usize] as i32 != AT_FDCWD) {
             None => &*fs.cwd.view,
             Some(d) => match &operands.fds[d as usize] {
                 Some(descriptor) if view.is_some() => {
-                    seen = self.path_seen_by(call.tid, &descriptor.file);
-                    &*seen
+                    path_in_view = self.path_seen_by(call.tid, &descriptor.file);
+                    &*path_in_view
                 }
                 Some(descriptor) => &*descriptor.file.path,
                 None if recorded.first() == Some(&b'/') => b"/",
@@ -133,110 +135,118 @@ impl<T: Default> Processes<T> {
             },
         };
         let joined = join(root, base, recorded);
-        // An empty path means the descriptor, be it that of a link.
+        // An empty path refers to the descriptor itself, also if that is a symbolic link.
         if recorded.is_empty() {
             let (path, _) = self.recorded_path(call.tid, &joined);
-            operands.paths.put(i, path);
+            operands.paths.set(i, path);
             return;
         }
-        let flags = match way.role {
+        let flags = match path_use.role {
             Role::Open(from) => Some(u64::from(call.open_flags(from))),
             _ => None,
         };
-        let (path, through) =
-            self.follow_procfs_links(call, root, joined, way.follows_symlink(&call.args, flags));
-        let leads = |way: &LinkRoute<T>| {
-            matches!(way.to, LinkTarget::Virtual)
-                || way.rest.is_empty() && way.descriptor().is_some()
+        let (path, through) = self.follow_procfs_links(
+            call,
+            root,
+            joined,
+            path_use.follows_symlink(&call.args, flags),
+        );
+        let ends_at_link = |path_use: &LinkRoute<T>| {
+            matches!(path_use.to, LinkTarget::Virtual)
+                || path_use.rest.is_empty() && path_use.descriptor().is_some()
         };
         if let Some(view) = view
-            && !through.as_ref().is_some_and(leads)
+            && !through.as_ref().is_some_and(ends_at_link)
         {
-            // Where a detached file system was mounted is unknown.
-            let base = way.dir.and_then(|d| operands.fds[usize::from(d)].as_ref());
-            let lost =
+            // It is not known where a detached file system was mounted.
+            let base = path_use.dir.and_then(|d| operands.fds[usize::from(d)].as_ref());
+            let base_is_unknown =
                 recorded.first() != Some(&b'/') && base.is_some_and(|d| d.file.is_elsewhere());
-            let found = view.resolve(&path, false, &mut |_| None);
-            match found.path.filter(|_| !lost) {
+            let resolved = view.resolve(&path, false, &mut |_| None);
+            match resolved.path.filter(|_| !base_is_unknown) {
                 Some(place) => {
-                    operands.paths.put(i, place.into());
-                    operands.viewed.put(i, path);
+                    operands.paths.set(i, place.into());
+                    operands.viewed.set(i, path);
                 }
                 None => {
-                    operands.paths.put(i, found.view.into());
+                    operands.paths.set(i, resolved.view.into());
                     operands
                         .through
-                        .put(i, LinkRoute { to: LinkTarget::Elsewhere, rest: Box::default() });
+                        .set(i, LinkRoute { to: LinkTarget::Elsewhere, rest: Box::default() });
                 }
             }
             return;
         }
-        operands.paths.put(i, path);
+        operands.paths.set(i, path);
         if let Some(through) = through {
-            operands.through.put(i, through);
+            operands.through.set(i, through);
         }
     }
 
-    /// Sets the operands for descriptors inside a struct.
+    /// Sets the operands for the descriptors in the struct that argument `arg` of this kind points
+    /// to.
     fn bind_struct_descriptors(
         &self,
-        table: u32,
+        table_id: u32,
         call: &Call,
         kind: Kind,
-        i: u8,
+        arg: u8,
         operands: &mut Operands<T>,
     ) {
         let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
         for field in layout.fields.iter().filter(|f| f.kind == FieldKind::Fd) {
-            let bytes = call.payload(i, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
-            let number = bytes
+            let bytes =
+                call.payload(arg, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            let fd = bytes
                 .get(field.at as usize..field.at as usize + 4)
                 .and_then(|b| b.try_into().ok())
                 .map(i32::from_le_bytes);
-            if let Some(descriptor) = number.and_then(|n| self.find_descriptor(table, call, n)) {
-                operands.inner.push((i, field.at, descriptor));
+            if let Some(descriptor) = fd.and_then(|n| self.find_descriptor(table_id, call, n)) {
+                operands.inner.push((arg, field.at, descriptor));
             }
         }
     }
 
-    /// Returns the descriptor with this number in the table, or one that a call under way is
-    /// closing. Returns `None` if the result of the call says that there was none.
+    /// Returns the descriptor `fd` of a table, or one that a call under way is closing; a negative
+    /// `fd` is a registered file of io_uring. Returns `None` if there is none, or if the call
+    /// failed with EBADF and the table has none.
     pub(crate) fn find_descriptor(
         &self,
-        table: u32,
+        table_id: u32,
         call: &Call,
-        number: i32,
+        fd: i32,
     ) -> Option<Arc<Descriptor<T>>> {
-        if number < 0 {
-            return self.find_registered(call, number);
+        if fd < 0 {
+            return self.find_registered(call, fd);
         }
-        if let Some(descriptor) = self.tables.get(&table).and_then(|t| t.get(number)) {
+        if let Some(descriptor) = self.tables.get(&table_id).and_then(|t| t.get(fd)) {
             return Some(descriptor.clone());
         }
         if call.errno() == Some(EBADF) {
             return None;
         }
-        self.closing.latest_found(table, number)
+        self.closings.latest_found(table_id, fd)
     }
 }
 
-/// Returns the position in the file that the call takes as an argument, if it takes one.
+/// Returns the position in the file that the call takes as an argument, if it takes one and it is
+/// not -1.
 pub(crate) fn explicit_position(call: &Call, spec: &CallSpec) -> Option<u64> {
-    spec.uses.pos.map(|i| call.args[usize::from(i)]).filter(|&at| at as i64 != -1)
+    spec.uses.pos.map(|i| call.args[usize::from(i)]).filter(|&position| position as i64 != -1)
 }
 
-/// Returns the offset in the file at which the call moves data: its position argument, or the
-/// offset of its first descriptor. Writes to a descriptor with `O_APPEND` go to the end, whatever
-/// position they take (pwrite(2), BUGS).
-fn data_offset<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> Option<u64> {
-    let named = explicit_position(call, spec);
+/// Returns the offset in the file at which the call reads or writes: its position argument, or the
+/// offset of the open file. Writes to a descriptor with `O_APPEND` go to the end, whatever the
+/// position is (pwrite(2), BUGS). Returns `None` if it is not known.
+fn offset_of_data<T>(call: &Call, spec: &CallSpec, operands: &Operands<T>) -> Option<u64> {
+    let position = explicit_position(call, spec);
     let Some(file) = operands.fds[usize::from(spec.uses.fd?)].as_ref().map(|d| &d.file) else {
-        return named;
+        return position;
     };
-    let moves = spec.uses.pos.is_some() || spec.uses.moves_data;
-    match moves && file.file_type() == 0o100_000 {
+    let uses_offset = spec.uses.pos.is_some() || spec.uses.moves_data;
+    match uses_offset && file.file_type() == 0o100_000 {
         true if spec.uses.writes_data && file.appends() => Some(file.inode.size()),
-        true => Some(named.unwrap_or_else(|| file.offset())),
-        false => named,
+        true => Some(position.unwrap_or_else(|| file.offset())),
+        false => position,
     }
 }

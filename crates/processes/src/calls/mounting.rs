@@ -1,4 +1,5 @@
-//! What calls do to mount namespaces: mounts, and exchanged roots.
+//! What calls do to mount namespaces: mount(2), umount(2), pivot_root(2), setns(2) and similar
+//! calls.
 
 use crate::arguments::Operands;
 use crate::events::{CLONE_FILES, CLONE_FS, CLONE_NEWNS};
@@ -15,38 +16,38 @@ const MS_REMOUNT: u64 = general::MS_REMOUNT as u64;
 const MS_BIND: u64 = general::MS_BIND as u64;
 const MS_MOVE: u64 = general::MS_MOVE as u64;
 const MS_REC: u64 = general::MS_REC as u64;
-/// Shared, private, slave, unbindable: how mounts propagate.
+/// The flags that change how mounts propagate to other namespaces.
 const PROPAGATION: u64 =
     (general::MS_SHARED | general::MS_PRIVATE | general::MS_SLAVE | general::MS_UNBINDABLE) as u64;
 const MNT_DETACH: u64 = general::MNT_DETACH as u64;
 const OPEN_TREE_CLONE: u64 = general::OPEN_TREE_CLONE as u64;
 const AT_RECURSIVE: u64 = general::AT_RECURSIVE as u64;
 
-/// The settings of an overlay that name the directories which it writes to.
-const WRITTEN: [&[u8]; 2] = [b"upperdir", b"workdir"];
+/// The options of an overlay mount that name the directories to which it writes.
+const WRITTEN_DIRECTORIES: [&[u8]; 2] = [b"upperdir", b"workdir"];
 
-/// Where a link leads that stands under a path; `None`: it is none, or that is unknown.
+/// Returns the target of the symbolic link at a path; `None`: there is no link, or it is unknown.
 pub type ReadLink<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>;
 
 impl<T: Default> Processes<T> {
     /// Returns the mount namespace of a thread.
     pub(crate) fn mount_namespace(&self, tid: u32) -> Option<&Arc<MountNamespace>> {
-        self.spaces.get(&self.threads.get(&tid)?.space)
+        self.mount_namespaces.get(&self.threads.get(&tid)?.namespace_id)
     }
 
     /// Returns the mount namespace of a thread, to change it.
     fn mount_namespace_mut(&mut self, tid: u32) -> Option<&mut MountNamespace> {
-        let space = self.threads.get(&tid)?.space;
-        self.spaces.get_mut(&space).map(Arc::make_mut)
+        let namespace_id = self.threads.get(&tid)?.namespace_id;
+        self.mount_namespaces.get_mut(&namespace_id).map(Arc::make_mut)
     }
 
-    /// Returns what a thread's paths mean. Returns `None` if they mean what they did when the
-    /// recording began.
+    /// Returns the mounts and the root of a thread with the directories `fs`. Returns `None` if its
+    /// paths refer to the same files as in the namespace in which the recording began.
     pub(crate) fn view_of_thread(&self, thread: &Thread, fs: &Fs<T>) -> Option<MountView> {
-        let space = self.spaces.get(&thread.space)?;
+        let namespace = self.mount_namespaces.get(&thread.namespace_id)?;
         let root = fs.root.as_ref();
-        (root.is_some() || !space.is_unchanged()).then(|| MountView {
-            space: space.clone(),
+        (root.is_some() || !namespace.is_unchanged()).then(|| MountView {
+            namespace: namespace.clone(),
             root: root.map_or_else(|| Box::from(*b"/"), |root| root.view.clone()),
         })
     }
@@ -57,14 +58,14 @@ impl<T: Default> Processes<T> {
         Arc::new(Directory { path, view: view.into(), elsewhere, real: T::default() })
     }
 
-    /// Returns the path in the first namespace for a path as the thread sees it. If there is none,
-    /// returns the path itself, and true.
+    /// Returns the path in the namespace in which the recording began for a path as the thread sees
+    /// it. If there is none, returns the path itself, and true.
     pub(crate) fn recorded_path(&self, tid: u32, view: &[u8]) -> (Box<[u8]>, bool) {
         match self
             .mount_namespace(tid)
-            .filter(|space| !space.is_unchanged() && view.first() == Some(&b'/'))
+            .filter(|namespace| !namespace.is_unchanged() && view.first() == Some(&b'/'))
         {
-            Some(space) => match space.original_path(view) {
+            Some(namespace) => match namespace.original_path(view) {
                 Some(path) => (path.into(), false),
                 None => (view.into(), true),
             },
@@ -76,25 +77,29 @@ impl<T: Default> Processes<T> {
     pub(crate) fn path_seen_by(&self, tid: u32, file: &OpenFile) -> Box<[u8]> {
         match self
             .mount_namespace(tid)
-            .filter(|space| !space.is_unchanged() && !file.is_elsewhere())
+            .filter(|namespace| !namespace.is_unchanged() && !file.is_elsewhere())
         {
-            Some(space) => space.path_here(&file.path).into(),
+            Some(namespace) => namespace.path_here(&file.path).into(),
             None => file.path.clone(),
         }
     }
 
-    /// Returns where something is mounted in the first namespace that was not mounted when the
-    /// recording began.
+    /// Returns the paths at which something is mounted, in the namespace in which the recording
+    /// began, that was not mounted when it began.
     pub fn mount_points(&self) -> Vec<Vec<u8>> {
-        let space = self.spaces.get(&0);
-        space.into_iter().flat_map(|space| space.mount_points()).map(<[u8]>::to_vec).collect()
+        let namespace = self.mount_namespaces.get(&0);
+        namespace
+            .into_iter()
+            .flat_map(|namespace| namespace.mount_points())
+            .map(<[u8]>::to_vec)
+            .collect()
     }
 
-    /// Adds a copy of a mount namespace, and returns its number.
-    pub(crate) fn copy_mount_namespace(&mut self, space: u32) -> u32 {
+    /// Adds a copy of the mount namespace with this id. Returns the id of the copy.
+    pub(crate) fn copy_mount_namespace(&mut self, namespace_id: u32) -> u32 {
         let id = self.next_id() as u32;
-        let copy = self.spaces.get(&space).cloned().unwrap_or_default();
-        self.spaces.insert(id, copy);
+        let copy = self.mount_namespaces.get(&namespace_id).cloned().unwrap_or_default();
+        self.mount_namespaces.insert(id, copy);
         id
     }
 
@@ -106,22 +111,23 @@ impl<T: Default> Processes<T> {
         if flags & (CLONE_FS | CLONE_NEWNS) != 0 {
             self.unshare_fs(tid);
         }
-        if let Some(space) = self.threads.get(&tid).map(|t| t.space)
+        if let Some(namespace_id) = self.threads.get(&tid).map(|t| t.namespace_id)
             && flags & CLONE_NEWNS != 0
         {
-            let own = self.copy_mount_namespace(space);
+            let copy_id = self.copy_mount_namespace(namespace_id);
             if let Some(thread) = self.threads.get_mut(&tid) {
-                thread.space = own;
+                thread.namespace_id = copy_id;
             }
             self.remove_unused_namespaces();
         }
     }
 
-    /// Removes the mount namespaces that no thread is in.
+    /// Removes the mount namespaces that no thread is in, from time to time: when their number is a
+    /// power of two.
     pub(crate) fn remove_unused_namespaces(&mut self) {
-        if self.spaces.len() >= 64 && self.spaces.len().is_power_of_two() {
-            let used: Vec<u32> = self.threads.values().map(|t| t.space).collect();
-            self.spaces.retain(|id, _| *id == 0 || used.contains(id));
+        if self.mount_namespaces.len() >= 64 && self.mount_namespaces.len().is_power_of_two() {
+            let used: Vec<u32> = self.threads.values().map(|t| t.namespace_id).collect();
+            self.mount_namespaces.retain(|id, _| *id == 0 || used.contains(id));
         }
     }
 
@@ -138,10 +144,10 @@ impl<T: Default> Processes<T> {
         match spec.effect {
             Effect::Mount => self.apply_mount(call, operands, links),
             Effect::Unmount => {
-                if let Some(place) = self.resolve_argument(call, operands, 0, links)
-                    && let Some(space) = self.mount_namespace_mut(tid)
+                if let Some(point) = self.resolve_argument(call, operands, 0, links)
+                    && let Some(namespace) = self.mount_namespace_mut(tid)
                 {
-                    space.unmount(&place, args[1] & MNT_DETACH != 0);
+                    namespace.unmount(&point, args[1] & MNT_DETACH != 0);
                 }
             }
             Effect::PivotRoot => {
@@ -154,18 +160,19 @@ impl<T: Default> Processes<T> {
             }
             Effect::MoveMount => {
                 let Some(to) = self.resolve_argument(call, operands, 3, links) else { return };
-                let detached = operands.fds[0].as_ref().and_then(|d| self.trees.get(&d.file.id));
+                let detached =
+                    operands.fds[0].as_ref().and_then(|d| self.detached_trees.get(&d.file.id));
                 match detached.filter(|_| call.path(1).is_none_or(<[u8]>::is_empty)).cloned() {
                     Some(tree) => {
-                        if let Some(space) = self.mount_namespace_mut(tid) {
-                            space.attach_tree(&to, tree);
+                        if let Some(namespace) = self.mount_namespace_mut(tid) {
+                            namespace.attach_tree(&to, tree);
                         }
                     }
                     None => {
                         if let Some(from) = self.resolve_argument(call, operands, 1, links)
-                            && let Some(space) = self.mount_namespace_mut(tid)
+                            && let Some(namespace) = self.mount_namespace_mut(tid)
                         {
-                            space.move_mount(&from, &to);
+                            namespace.move_mount(&from, &to);
                         }
                     }
                 }
@@ -174,7 +181,7 @@ impl<T: Default> Processes<T> {
                 let tree = match self.resolve_argument(call, operands, 1, links) {
                     Some(view) if args[2] & OPEN_TREE_CLONE != 0 => self
                         .mount_namespace(tid)
-                        .map(|space| space.copy_tree(&view, args[2] & AT_RECURSIVE != 0)),
+                        .map(|namespace| namespace.copy_tree(&view, args[2] & AT_RECURSIVE != 0)),
                     _ => return,
                 };
                 self.add_detached_tree(operands, tree.unwrap_or_else(unknown_tree));
@@ -183,7 +190,7 @@ impl<T: Default> Processes<T> {
             Effect::Configure => {
                 let value = call.string(3).or_else(|| call.path(3));
                 if let Some((name, value)) = call.string(2).zip(value)
-                    && WRITTEN.contains(&name)
+                    && WRITTEN_DIRECTORIES.contains(&name)
                 {
                     self.hide_overlay_directory(call, value, links);
                 }
@@ -193,10 +200,11 @@ impl<T: Default> Processes<T> {
         }
     }
 
-    /// Remembers a tree of mounts that is attached nowhere, by the descriptor that refers to it.
+    /// Keeps a tree of mounts that is attached nowhere, by the open file of the descriptor that the
+    /// call opened for it.
     fn add_detached_tree(&mut self, operands: &Operands<T>, tree: Vec<Mount>) {
         if let Some((_, descriptor)) = operands.opened.first() {
-            self.trees.insert(descriptor.file.id, tree);
+            self.detached_trees.insert(descriptor.file.id, tree);
         }
     }
 
@@ -209,7 +217,7 @@ impl<T: Default> Processes<T> {
         let Some(to) = self.resolve_argument(call, operands, 1, links) else { return };
         if flags & (MS_BIND | MS_MOVE) == 0 && call.string(2) == Some(b"overlay") {
             for (name, value) in call.string(4).into_iter().flat_map(split_options) {
-                if WRITTEN.contains(&&name[..]) {
+                if WRITTEN_DIRECTORIES.contains(&&name[..]) {
                     self.hide_overlay_directory(call, &value, links);
                 }
             }
@@ -219,32 +227,33 @@ impl<T: Default> Processes<T> {
         } else {
             None
         };
-        let Some(space) = self.mount_namespace_mut(call.tid) else { return };
+        let Some(namespace) = self.mount_namespace_mut(call.tid) else { return };
         match source {
-            Some(from) if flags & MS_MOVE != 0 => space.move_mount(&from, &to),
+            Some(from) if flags & MS_MOVE != 0 => namespace.move_mount(&from, &to),
             Some(from) => {
-                let tree = space.copy_tree(&from, flags & MS_REC != 0);
-                space.attach_tree(&to, tree);
+                let tree = namespace.copy_tree(&from, flags & MS_REC != 0);
+                namespace.attach_tree(&to, tree);
             }
-            None => space.attach_tree(&to, unknown_tree()),
+            None => namespace.attach_tree(&to, unknown_tree()),
         }
     }
 
     /// Applies that an overlay writes to this directory: it then has files that no call created, so
-    /// that in all namespaces its path refers to nothing known.
+    /// that its path refers to nothing known in all namespaces.
     fn hide_overlay_directory(&mut self, call: &Call, directory: &[u8], links: ReadLink<'_>) {
         let Some(view) = self.resolve_from(call, None, directory, links) else { return };
-        let (place, elsewhere) = self.recorded_path(call.tid, &view);
+        let (path, elsewhere) = self.recorded_path(call.tid, &view);
         if elsewhere {
             return;
         }
-        for space in self.spaces.values_mut().map(Arc::make_mut) {
-            let view = space.path_here(&place);
-            space.attach_tree(&view, unknown_tree());
+        for namespace in self.mount_namespaces.values_mut().map(Arc::make_mut) {
+            let view = namespace.path_here(&path);
+            namespace.attach_tree(&view, unknown_tree());
         }
     }
 
-    /// Returns the path, as the thread sees it, that argument `arg` leads to.
+    /// Returns the path, as the thread sees it, to which argument `arg` leads. `links` returns the
+    /// targets of symbolic links. Returns `None` if the argument or its directory is not known.
     fn resolve_argument(
         &self,
         call: &Call,
@@ -252,8 +261,8 @@ impl<T: Default> Processes<T> {
         arg: u8,
         links: ReadLink<'_>,
     ) -> Option<Vec<u8>> {
-        let way = call.spec()?.args[usize::from(arg)].kind.path_use()?;
-        let dir = way.dir.filter(|dir| call.args[usize::from(*dir)] as i32 != AT_FDCWD);
+        let path_use = call.spec()?.args[usize::from(arg)].kind.path_use()?;
+        let dir = path_use.dir.filter(|dir| call.args[usize::from(*dir)] as i32 != AT_FDCWD);
         let base = match dir {
             Some(dir) => {
                 Some(self.path_seen_by(call.tid, &operands.fds[usize::from(dir)].as_ref()?.file))
@@ -263,8 +272,8 @@ impl<T: Default> Processes<T> {
         self.resolve_from(call, base.as_deref(), call.path(arg)?, links)
     }
 
-    /// Returns the path, as the thread sees it, that `path` leads to from the directory `base`, or
-    /// from the working directory.
+    /// Returns the path, as the thread sees it, to which `path` leads from the directory `base`;
+    /// `None`: from the working directory. `links` returns the targets of symbolic links.
     fn resolve_from(
         &self,
         call: &Call,
@@ -273,111 +282,120 @@ impl<T: Default> Processes<T> {
         links: ReadLink<'_>,
     ) -> Option<Vec<u8>> {
         let thread = self.threads.get(&call.tid)?;
-        let fs = self.groups.get(&thread.fs)?;
+        let fs = self.fs_structs.get(&thread.fs_id)?;
         let root = fs.root.as_ref().map_or(&b"/"[..], |root| &root.view);
-        let view = MountView { space: self.spaces.get(&thread.space)?.clone(), root: root.into() };
+        let view = MountView {
+            namespace: self.mount_namespaces.get(&thread.namespace_id)?.clone(),
+            root: root.into(),
+        };
         let joined = view.join(base.unwrap_or(&fs.cwd.view), path);
         let inner = fs.root.as_ref().map(|root| &*root.view);
-        let (path, way) = self.follow_procfs_links(call, inner, joined, true);
+        let (path, route) = self.follow_procfs_links(call, inner, joined, true);
         let descriptor =
-            way.as_ref().filter(|way| way.rest.is_empty()).and_then(|w| w.descriptor());
+            route.as_ref().filter(|route| route.rest.is_empty()).and_then(|w| w.descriptor());
         if let Some(descriptor) = descriptor {
             return Some(self.path_seen_by(call.tid, &descriptor.file).into());
         }
         Some(view.resolve(&path, true, links).view)
     }
 
-    /// Applies a pivot_root(2): changes the mounts, and the root and working directories of threads
-    /// that were at the old root.
+    /// Applies a pivot_root(2): changes the mounts of the namespace, and the root and working
+    /// directories of all threads in it.
     fn apply_pivot_root(&mut self, tid: u32, new: &[u8], old: &[u8]) {
-        let Some(space) = self.threads.get(&tid).map(|t| t.space) else { return };
-        let Some(changed) = self.spaces.get_mut(&space).map(Arc::make_mut) else { return };
-        let became = changed.pivot_root(new, old);
+        let Some(namespace_id) = self.threads.get(&tid).map(|t| t.namespace_id) else { return };
+        let Some(namespace) = self.mount_namespaces.get_mut(&namespace_id).map(Arc::make_mut)
+        else {
+            return;
+        };
+        let new_path_of = namespace.pivot_root(new, old);
         let mut groups: Vec<(u32, u32)> = self
             .threads
             .iter()
-            .filter(|(_, t)| t.space == space)
-            .map(|(tid, t)| (t.fs, *tid))
+            .filter(|(_, t)| t.namespace_id == namespace_id)
+            .map(|(tid, t)| (t.fs_id, *tid))
             .collect();
         groups.sort_unstable();
         groups.dedup_by_key(|(fs, _)| *fs);
         // Threads at the old root are at the new one (chroot_fs_refs in fs/fs_struct.c).
-        let at = |view: &[u8]| if view == b"/" { b"/".to_vec() } else { became(view) };
+        let new_view = |view: &[u8]| if view == b"/" { b"/".to_vec() } else { new_path_of(view) };
         for (fs, tid) in groups {
-            let Some(group) = self.groups.get(&fs) else { continue };
+            let Some(group) = self.fs_structs.get(&fs) else { continue };
             let (cwd, root) = (group.cwd.clone(), group.root.clone());
-            // The file stays the same one, and so does what stands for it.
+            // The working directory stays the same file.
             let cwd = match &cwd.view[..] {
                 b"/" => self.directory_at(tid, b"/"),
                 view => Arc::new(Directory {
                     path: cwd.path.clone(),
-                    view: at(view).into(),
+                    view: new_view(view).into(),
                     elsewhere: cwd.elsewhere,
                     real: T::default(),
                 }),
             };
-            let root = root.map(|root| at(&root.view)).filter(|view| view != b"/");
-            let root = root.map(|view_of_thread| self.directory_at(tid, &view_of_thread));
-            if let Some(group) = self.groups.get_mut(&fs) {
+            let root = root.map(|root| new_view(&root.view)).filter(|view| view != b"/");
+            let root = root.map(|view| self.directory_at(tid, &view));
+            if let Some(group) = self.fs_structs.get_mut(&fs) {
                 (group.cwd, group.root) = (cwd, root);
             }
         }
     }
 
-    /// Applies a setns(2): the thread enters the mount namespace of another process. If that is not
-    /// recorded, nothing is known of its mounts.
+    /// Applies a setns(2): the thread enters the mount namespace of another process. If that
+    /// process is not recorded, nothing is known of its mounts.
     fn apply_setns(&mut self, call: &Call, operands: &Operands<T>) {
-        let [_, kind, ..] = call.args;
+        let [_, namespace_types, ..] = call.args;
         let file = operands.fds[0].as_ref().map(|d| &d.file);
-        let of_mounts = file.is_none_or(|f| f.path.starts_with(b"mnt:") || f.process().is_some());
-        if kind & CLONE_NEWNS == 0 && !(kind == 0 && of_mounts) {
+        let may_be_mount_namespace =
+            file.is_none_or(|f| f.path.starts_with(b"mnt:") || f.process().is_some());
+        if namespace_types & CLONE_NEWNS == 0 && !(namespace_types == 0 && may_be_mount_namespace) {
             return;
         }
-        let other = file
+        let known_id = file
             .and_then(|f| f.process())
             .and_then(|pid| self.threads.get(&pid))
-            .map(|thread| thread.space);
-        let space = match other {
-            Some(space) => space,
+            .map(|thread| thread.namespace_id);
+        let namespace_id = match known_id {
+            Some(namespace_id) => namespace_id,
             None => {
-                let space = self.copy_mount_namespace(0);
-                if let Some(space) = self.spaces.get_mut(&space) {
-                    Arc::make_mut(space).forget_all();
+                let namespace_id = self.copy_mount_namespace(0);
+                if let Some(namespace) = self.mount_namespaces.get_mut(&namespace_id) {
+                    Arc::make_mut(namespace).make_all_unknown();
                 }
-                space
+                namespace_id
             }
         };
         self.unshare_fs(call.tid);
         let Some(thread) = self.threads.get_mut(&call.tid) else { return };
-        thread.space = space;
-        // It is at the root there.
+        thread.namespace_id = namespace_id;
+        // The thread is at the root of its new namespace.
         let cwd = self.directory_at(call.tid, b"/");
-        if let Some(fs) = self.fs(call.tid) {
+        if let Some(fs) = self.fs_mut(call.tid) {
             (fs.cwd, fs.root) = (cwd, None);
         }
     }
 }
 
-/// Splits the options of a mount, `name=value` with commas between. A backslash escapes the
-/// character after it.
+/// Splits the options of a mount into names and values. They have the form `name=value`, with
+/// commas between; those without a value are left out. A backslash escapes the character after it.
 fn split_options(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let (mut all, mut one, mut taken) = (Vec::new(), Vec::new(), false);
+    let (mut options, mut current, mut is_escaped) = (Vec::new(), Vec::new(), false);
     for &b in text.iter().chain(b",") {
         match b {
-            b',' if !taken => {
-                let setting: Vec<u8> = std::mem::take(&mut one);
-                let at = setting.iter().position(|b| *b == b'=');
-                all.extend(at.map(|at| (setting[..at].to_vec(), setting[at + 1..].to_vec())));
+            b',' if !is_escaped => {
+                let option: Vec<u8> = std::mem::take(&mut current);
+                let index = option.iter().position(|b| *b == b'=');
+                options.extend(
+                    index.map(|index| (option[..index].to_vec(), option[index + 1..].to_vec())),
+                );
             }
-            b'\\' if !taken => {
-                taken = true;
+            b'\\' if !is_escaped => {
+                is_escaped = true;
                 continue;
             }
-            b => one.push(b),
+            b => current.push(b),
         }
-        taken = false;
+        is_escaped = false;
     }
-    all
+    options
 }
 
 /// Returns a mounted tree of which nothing is known.

@@ -1,8 +1,8 @@
 //! Descriptors that processes pass to each other in messages (unix(7), `SCM_RIGHTS`).
 //!
-//! Which message a process received is told by what the descriptors are that came with it. Of
-//! several that passed the same files and had the same data, it is taken for the oldest: sockets
-//! keep the order of what is sent to them.
+//! Which message a process received follows from its data and the identities of the descriptors in
+//! it. Of several messages with the same data and files, the oldest is taken: sockets deliver
+//! messages in order.
 
 use crate::Processes;
 use crate::arguments::Operands;
@@ -14,36 +14,38 @@ use trace::call::Call;
 use trace::record::{Identity, PayloadKind};
 use zerocopy::FromBytes;
 
-/// Messages on their way that are remembered.
-const MOST: usize = 4096;
+/// The largest number of messages that are kept until a call receives them.
+const MAX_MESSAGES: usize = 4096;
 
 /// A message with descriptors that no call has received.
 pub(crate) struct Sent<T> {
-    data: u64,
+    /// The hash of its data ([`hash_message`]).
+    data_hash: u64,
+    /// The descriptors in it; `None`: not known.
     descriptors: Vec<Option<Arc<Descriptor<T>>>>,
 }
 
 impl<T: Default> Processes<T> {
-    /// Notes the descriptors in a message that a call begins to send.
+    /// Notes the descriptors in a message that a call sends, if the call succeeds.
     pub(crate) fn note_sent(&mut self, call: &Call) {
         let Some(thread) = self.threads.get(&call.tid) else { return };
-        let table = self.tables.get(&thread.table);
+        let table = self.tables.get(&thread.table_id);
         let descriptors: Vec<_> =
-            sent_descriptors(call).map(|fd| table.and_then(|t| t.get(fd)).cloned()).collect();
+            descriptors_in_message(call).map(|fd| table.and_then(|t| t.get(fd)).cloned()).collect();
         if descriptors.is_empty() || !call.succeeded() {
             return;
         }
-        if self.sent.len() >= MOST {
-            self.sent.pop_front();
+        if self.sent_messages.len() >= MAX_MESSAGES {
+            self.sent_messages.pop_front();
         }
-        self.sent.push_back(Sent { data: hash_message(call), descriptors });
+        self.sent_messages.push_back(Sent { data_hash: hash_message(call), descriptors });
     }
 
     /// Installs the descriptors that a call received in a message. Each is the same open file as
     /// the one that was sent.
     pub(crate) fn install_received(&mut self, call: &Call, operands: &mut Operands<T>) {
-        let numbers: Vec<i32> = sent_descriptors(call).collect();
-        if numbers.is_empty() {
+        let fds: Vec<i32> = descriptors_in_message(call).collect();
+        if fds.is_empty() {
             return;
         }
         let files: Vec<_> = call
@@ -52,21 +54,25 @@ impl<T: Default> Processes<T> {
             .filter(|p| p.kind == PayloadKind::Identity)
             .map(|p| parse_inode(p.bytes.as_slice()))
             .collect();
-        let data = hash_message(call);
-        let same = |d: &Option<Arc<Descriptor<T>>>, file: &(u64, u64)| {
+        let data_hash = hash_message(call);
+        let is_same_file = |d: &Option<Arc<Descriptor<T>>>, file: &(u64, u64)| {
             d.as_ref().is_none_or(|d| {
                 [d.file.inode.key, *file].contains(&(0, 0)) || d.file.inode.key == *file
             })
         };
-        let alike = |s: &Sent<T>| {
-            s.data == data
-                && s.descriptors.len() == numbers.len()
-                && s.descriptors.iter().zip(&files).all(|(d, file)| same(d, file))
+        let matches_message = |message: &Sent<T>| {
+            message.data_hash == data_hash
+                && message.descriptors.len() == fds.len()
+                && message.descriptors.iter().zip(&files).all(|(d, file)| is_same_file(d, file))
         };
-        let sent = self.sent.iter().position(alike).and_then(|at| self.sent.remove(at));
-        let mut descriptors = sent.map(|s| s.descriptors).unwrap_or_default();
-        descriptors.resize_with(numbers.len(), || None);
-        for (fd, descriptor) in numbers.into_iter().zip(descriptors) {
+        let sent = self
+            .sent_messages
+            .iter()
+            .position(matches_message)
+            .and_then(|index| self.sent_messages.remove(index));
+        let mut descriptors = sent.map(|message| message.descriptors).unwrap_or_default();
+        descriptors.resize_with(fds.len(), || None);
+        for (fd, descriptor) in fds.into_iter().zip(descriptors) {
             let descriptor = descriptor.unwrap_or_else(|| {
                 let file = self.new_open_file(b"received", Identity::default(), 0, false);
                 self.new_descriptor(file)
@@ -76,15 +82,16 @@ impl<T: Default> Processes<T> {
     }
 }
 
-/// Returns the numbers of the descriptors in a message.
-fn sent_descriptors(call: &Call) -> impl Iterator<Item = i32> + '_ {
+/// Returns the numbers of the descriptors in a message (`SCM_RIGHTS`), as the call that sent or
+/// received it has them.
+fn descriptors_in_message(call: &Call) -> impl Iterator<Item = i32> + '_ {
     call.payloads
         .iter()
         .filter(|p| p.kind == PayloadKind::Control)
         .flat_map(|p| received_descriptors(p.bytes.as_slice()))
 }
 
-/// Returns the device and inode number; zeros mean that they are not known.
+/// Returns the device and inode number of an identity payload; zeros mean that they are not known.
 fn parse_inode(payload: &[u8]) -> (u64, u64) {
     Identity::read_from_prefix(payload).map_or((0, 0), |(identity, _)| (identity.dev, identity.ino))
 }

@@ -1,28 +1,29 @@
-//! Mount namespaces: what names mean to processes that mount file systems, or change their root.
+//! Mount namespaces: to which files paths lead in processes that mount file systems, or change
+//! their root.
 //!
-//! A *view* path is what a process's names mean in its namespace: absolute from the namespace's
-//! root, without links. It *stands for* the path where the same file is in the namespace that the
-//! recording began in, which is the one that inference and replay know. What a file system of the
-//! program's own holds (a tmpfs, an overlay) stands nowhere there.
+//! A *view path* is the path of a file in the namespace of a process, from the root of the
+//! namespace and without symbolic links. Its *original path* is the path of the same file in the
+//! namespace in which the recording began, which is the one that inference and replay know. A file
+//! on a file system that the program mounted (a tmpfs, an overlay) has no original path.
 //!
-//! Invariant: what a path stands for is said only where every mount on the way is known.
-//! Propagation between namespaces is not followed: each has its own mounts from its beginning.
+//! Invariant: a path has an original path only if all mounts on the way are known. Propagation
+//! between namespaces is not followed: each has its own mounts from its beginning.
 
 use crate::paths::{join, parent};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Links followed in one path (`MAXSYMLINKS`).
-const LINKS: usize = 40;
-/// So many mounts of a namespace are followed; with more, none is.
-const MOST: usize = 1 << 16;
+/// The largest number of links that are followed in one path (`MAXSYMLINKS`).
+const MAX_LINKS: usize = 40;
+/// The largest number of mounts of a namespace that are followed. With more, none is.
+const MAX_MOUNTS: usize = 1 << 16;
 
 /// A mount that the program made.
 #[derive(Clone, Debug)]
 pub(crate) struct Mount {
-    /// Where: a view path, or one from the top of a detached tree. Empty: the top itself.
+    /// The mount point: a view path, or a path from the top of a detached tree; empty for the top.
     pub point: Vec<u8>,
-    /// What the point stands for; `None`: nothing.
+    /// The original path of what is mounted there; `None`: it has none.
     pub source: Option<Vec<u8>>,
 }
 
@@ -31,75 +32,76 @@ pub(crate) struct Mount {
 #[derive(Clone, Debug, Default)]
 pub struct MountNamespace {
     mounts: Vec<Mount>,
-    /// The old root lies on top of the new one (`pivot_root(".", ".")`).
-    covered: bool,
+    /// Whether the old root is mounted on top of the new one (`pivot_root(".", ".")`).
+    is_root_covered: bool,
 }
 
-/// What a process's paths mean: its namespace, and its root there.
+/// What determines to which files the paths of a process lead: its mount namespace, and its root
+/// there.
 #[derive(Clone, Debug)]
 pub struct MountView {
-    pub(crate) space: Arc<MountNamespace>,
-    /// A view path.
+    pub(crate) namespace: Arc<MountNamespace>,
+    /// The view path of the root directory.
     pub(crate) root: Box<[u8]>,
 }
 
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// The view path, without links as far as they are known.
+    /// The view path. Symbolic links are resolved as far as they are known.
     pub view: Vec<u8>,
-    /// What it stands for.
+    /// The original path; `None`: there is none.
     pub path: Option<Vec<u8>>,
 }
 
-/// Returns the rest of a clean path below `top`: empty, or with a slash at its beginning. Returns
-/// `None` if the path is not below `top`.
-pub(crate) fn strip_top<'a>(path: &'a [u8], top: &[u8]) -> Option<&'a [u8]> {
-    let top = if top == b"/" { b"" } else { top };
-    path.strip_prefix(top).filter(|rest| matches!(rest.first(), None | Some(b'/')))
+/// Returns the rest of a clean path below `directory`: empty, or with a slash at its beginning.
+/// Returns `None` if the path is neither `directory` nor below it.
+pub(crate) fn strip_directory<'a>(path: &'a [u8], directory: &[u8]) -> Option<&'a [u8]> {
+    let directory = if directory == b"/" { b"" } else { directory };
+    path.strip_prefix(directory).filter(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
-/// Appends the rest of a path, as [`strip_top`] returns it, to a directory.
-pub(crate) fn append_rest(top: &[u8], rest: &[u8]) -> Vec<u8> {
-    let top = if top == b"/" { b"" } else { top };
+/// Appends the rest of a path, as [`strip_directory`] returns it, to a directory.
+pub(crate) fn append_rest(directory: &[u8], rest: &[u8]) -> Vec<u8> {
+    let directory = if directory == b"/" { b"" } else { directory };
     let rest = if rest == b"/" { b"" } else { rest };
-    match [top, rest].concat() {
+    match [directory, rest].concat() {
         path if path.is_empty() => b"/".to_vec(),
         path => path,
     }
 }
 
 impl MountNamespace {
-    /// Returns whether paths mean what they meant when the recording began.
+    /// Returns whether all paths lead to the files to which they led when the recording began.
     pub(crate) fn is_unchanged(&self) -> bool {
         self.mounts.is_empty()
     }
 
-    /// Returns the path in the first namespace for a path in this one. Returns `None` if it is on
-    /// an unknown mount.
+    /// Returns the original path for a view path. Returns `None` if it is on a mount that has none.
     pub(crate) fn original_path(&self, view: &[u8]) -> Option<Vec<u8>> {
-        let over = self.mounts.iter().filter_map(|m| Some((m, strip_top(view, &m.point)?)));
-        // Of equal ones the last is on top.
-        match over.max_by_key(|(m, _)| m.point.len()) {
+        let covering =
+            self.mounts.iter().filter_map(|m| Some((m, strip_directory(view, &m.point)?)));
+        // If several mounts have the same point, the last one is on top.
+        match covering.max_by_key(|(m, _)| m.point.len()) {
             Some((mount, rest)) => Some(append_rest(mount.source.as_deref()?, rest)),
             None => Some(view.to_vec()),
         }
     }
 
-    /// Returns where something is mounted.
+    /// Returns the mount points of all mounts, as view paths.
     pub(crate) fn mount_points(&self) -> impl Iterator<Item = &[u8]> {
         self.mounts.iter().map(|mount| &mount.point[..])
     }
 
-    /// Returns a path in this namespace for a path in the first one: the one through the closest
-    /// mount.
+    /// Returns the view path for an original path: the one through the closest mount. A path that
+    /// no mount leads to is returned unchanged.
     pub(crate) fn path_here(&self, path: &[u8]) -> Vec<u8> {
-        let through = |m: &Mount| {
+        let view_through = |m: &Mount| {
             let source = m.source.as_deref()?;
-            let view = append_rest(&m.point, strip_top(path, source)?);
+            let view = append_rest(&m.point, strip_directory(path, source)?);
             (self.original_path(&view)? == path).then_some((source.len(), view))
         };
-        match self.mounts.iter().filter_map(through).max_by_key(|(len, _)| *len) {
+        match self.mounts.iter().filter_map(view_through).max_by_key(|(len, _)| *len) {
             Some((_, view)) => view,
             None => path.to_vec(),
         }
@@ -107,52 +109,54 @@ impl MountNamespace {
 
     /// Adds a mount. If there are too many, all mounts become unknown.
     fn add_mount(&mut self, mount: Mount) {
-        if self.mounts.len() >= MOST {
-            return self.forget_all();
+        if self.mounts.len() >= MAX_MOUNTS {
+            return self.make_all_unknown();
         }
         self.mounts.push(mount);
     }
 
-    /// Makes everything that is mounted here unknown.
-    pub(crate) fn forget_all(&mut self) {
+    /// Makes everything that is mounted here unknown, so that no path has an original path.
+    pub(crate) fn make_all_unknown(&mut self) {
         self.mounts = vec![Mount { point: b"/".to_vec(), source: None }];
     }
 
-    /// Returns the mounts at `view`, relative to it: the mount there and, if `all`, those below.
-    pub(crate) fn copy_tree(&self, view: &[u8], all: bool) -> Vec<Mount> {
+    /// Returns a detached copy of the mount at `view` and, if `with_submounts`, of those below.
+    /// Their mount points are relative to `view`.
+    pub(crate) fn copy_tree(&self, view: &[u8], with_submounts: bool) -> Vec<Mount> {
         let mut tree = vec![Mount { point: Vec::new(), source: self.original_path(view) }];
-        if all {
+        if with_submounts {
             tree.extend(self.mounts.iter().filter_map(|m| {
-                let rest =
-                    strip_top(&m.point, view).filter(|rest| !rest.is_empty() && *rest != b"/")?;
-                Some(Mount { point: rest.to_vec(), source: m.source.clone() })
+                let relative = strip_directory(&m.point, view)
+                    .filter(|relative| !relative.is_empty() && *relative != b"/")?;
+                Some(Mount { point: relative.to_vec(), source: m.source.clone() })
             }));
         }
         tree
     }
 
-    /// Mounts a tree at `view`.
+    /// Mounts a detached tree at `view`.
     pub(crate) fn attach_tree(&mut self, view: &[u8], tree: Vec<Mount>) {
         for Mount { point, source } in tree {
             self.add_mount(Mount { point: append_rest(view, &point), source });
         }
     }
 
-    /// Removes the mount at `view` and, if `all`, those below.
-    pub(crate) fn unmount(&mut self, view: &[u8], all: bool) {
-        if view == b"/" && self.covered {
-            self.covered = false;
+    /// Removes the mount at `view` and, if `with_submounts` and nothing else is mounted there,
+    /// those below. If the mount was made before the recording, what was below it is unknown.
+    pub(crate) fn unmount(&mut self, view: &[u8], with_submounts: bool) {
+        if view == b"/" && self.is_root_covered {
+            self.is_root_covered = false;
             return;
         }
-        let found = self.mounts.iter().rposition(|m| m.point == view);
-        if let Some(at) = found {
-            self.mounts.remove(at);
+        let index_found = self.mounts.iter().rposition(|m| m.point == view);
+        if let Some(index) = index_found {
+            self.mounts.remove(index);
         }
-        if all && !self.mounts.iter().any(|m| m.point == view) {
-            self.mounts.retain(|m| strip_top(&m.point, view).is_none());
+        if with_submounts && !self.mounts.iter().any(|m| m.point == view) {
+            self.mounts.retain(|m| strip_directory(&m.point, view).is_none());
         }
-        if found.is_none() {
-            // It was there at the start: what was below is unknown.
+        if index_found.is_none() {
+            // It was mounted before the recording: what is below is unknown.
             self.add_mount(Mount { point: view.to_vec(), source: None });
         }
     }
@@ -165,40 +169,41 @@ impl MountNamespace {
     }
 
     /// Makes the mount at `new` the root, and mounts the old root at `old` below it. Returns a
-    /// function from old paths to new ones.
+    /// function that returns the new view path for an old one.
     pub(crate) fn pivot_root(
         &mut self,
         new: &[u8],
         old: &[u8],
     ) -> impl Fn(&[u8]) -> Vec<u8> + use<> {
-        let place = strip_top(old, new).map(<[u8]>::to_vec).unwrap_or_default();
+        let old_root_at = strip_directory(old, new).map(<[u8]>::to_vec).unwrap_or_default();
         let tree = self.copy_tree(new, true);
-        let top = self.original_path(b"/");
-        let rest: Vec<Mount> = self
+        let old_root = self.original_path(b"/");
+        let other_mounts: Vec<Mount> = self
             .mounts
             .drain(..)
-            .filter(|m| strip_top(&m.point, new).is_none() && m.point != b"/")
+            .filter(|m| strip_directory(&m.point, new).is_none() && m.point != b"/")
             .collect();
         self.attach_tree(b"/", tree);
-        self.covered = place.is_empty() || place == b"/";
-        if !self.covered {
-            self.add_mount(Mount { point: place.clone(), source: top });
-            for Mount { point, source } in rest {
-                self.add_mount(Mount { point: append_rest(&place, &point), source });
+        self.is_root_covered = old_root_at.is_empty() || old_root_at == b"/";
+        if !self.is_root_covered {
+            self.add_mount(Mount { point: old_root_at.clone(), source: old_root });
+            for Mount { point, source } in other_mounts {
+                self.add_mount(Mount { point: append_rest(&old_root_at, &point), source });
             }
         }
         let new = new.to_vec();
-        move |view| match strip_top(view, &new) {
+        move |view| match strip_directory(view, &new) {
             Some(rest) => append_rest(b"/", rest),
-            None => append_rest(&place, view),
+            None => append_rest(&old_root_at, view),
         }
     }
 }
 
 impl MountView {
-    /// Follows an absolute `path` as the kernel does, from the root of this view: `..` ends at the
-    /// root, and absolute links start there. `link` returns the target of a symbolic link, given
-    /// its path in the first namespace.
+    /// Follows an absolute `path` as the kernel does in a process with this view: `..` ends at the
+    /// root, and absolute links start there. `follow` is whether a symbolic link in the last
+    /// component is followed. `link` returns the target of a symbolic link, given its original
+    /// path.
     pub fn resolve(
         &self,
         path: &[u8],
@@ -206,54 +211,55 @@ impl MountView {
         link: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
     ) -> Resolved {
         let root = &self.root[..];
-        let split = |path: &[u8]| -> Vec<Vec<u8>> {
+        let components = |path: &[u8]| -> Vec<Vec<u8>> {
             path.split(|b| *b == b'/').filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect()
         };
-        let slash = path.ends_with(b"/");
-        let (mut at, rest) = match strip_top(path, root) {
+        let ends_in_slash = path.ends_with(b"/");
+        let (mut current, rest) = match strip_directory(path, root) {
             Some(rest) => (root.to_vec(), rest),
             None => (b"/".to_vec(), path),
         };
-        let mut parts: VecDeque<Vec<u8>> = split(rest).into();
-        let mut links = 0;
+        let mut parts: VecDeque<Vec<u8>> = components(rest).into();
+        let mut link_count = 0;
         while let Some(name) = parts.pop_front() {
             match &name[..] {
                 b"." => continue,
                 b".." => {
-                    if at != root {
-                        at = parent(&at).to_vec();
+                    if current != root {
+                        current = parent(&current).to_vec();
                     }
                     continue;
                 }
                 _ => {}
             }
-            let next = append_rest(&at, &[b"/", &name[..]].concat());
-            let target = match self.space.original_path(&next) {
-                Some(place) if follow || slash || !parts.is_empty() => link(&place),
+            let next_path = append_rest(&current, &[b"/", &name[..]].concat());
+            let target = match self.namespace.original_path(&next_path) {
+                Some(original) if follow || ends_in_slash || !parts.is_empty() => link(&original),
                 _ => None,
             };
-            let Some(target) = target.filter(|_| links < LINKS) else {
-                at = next;
+            let Some(target) = target.filter(|_| link_count < MAX_LINKS) else {
+                current = next_path;
                 continue;
             };
-            links += 1;
+            link_count += 1;
             if target.first() == Some(&b'/') {
-                at = root.to_vec();
+                current = root.to_vec();
             }
-            for part in split(&target).into_iter().rev() {
+            for part in components(&target).into_iter().rev() {
                 parts.push_front(part);
             }
         }
-        let mut path = self.space.original_path(&at);
-        if let Some(path) = path.as_mut().filter(|path| slash && path.last() != Some(&b'/')) {
+        let mut path = self.namespace.original_path(&current);
+        if let Some(path) = path.as_mut().filter(|path| ends_in_slash && path.last() != Some(&b'/'))
+        {
             path.push(b'/');
         }
-        Resolved { view: at, path }
+        Resolved { view: current, path }
     }
 
     /// Returns the path in the first namespace for a path in this view.
     pub fn original_path(&self, view: &[u8]) -> Option<Vec<u8>> {
-        self.space.original_path(view)
+        self.namespace.original_path(view)
     }
 
     /// Joins a path to a directory, or to the root if it is absolute.
@@ -272,7 +278,7 @@ mod tests {
             let source = source.map(|s| s.as_bytes().to_vec());
             space.attach_tree(point.as_bytes(), vec![Mount { point: Vec::new(), source }]);
         }
-        MountView { space: Arc::new(space), root: root.as_bytes().into() }
+        MountView { namespace: Arc::new(space), root: root.as_bytes().into() }
     }
 
     fn leads(view: &MountView, path: &str) -> Option<String> {
@@ -303,8 +309,8 @@ mod tests {
         ] {
             assert_eq!(leads(&view, path).as_deref(), place, "{path}");
         }
-        assert_eq!(view.space.path_here(b"/w/a/x"), b"/w/b/x");
-        assert_eq!(view.space.path_here(b"/w/z"), b"/w/z");
+        assert_eq!(view.namespace.path_here(b"/w/a/x"), b"/w/b/x");
+        assert_eq!(view.namespace.path_here(b"/w/z"), b"/w/z");
     }
 
     #[test]

@@ -6,24 +6,29 @@ use std::ops::Range;
 use trace::call::Call;
 use trace::record::PayloadKind;
 
-/// In the flags of an entry: the kernel selects the buffer, and gives it to one operation.
+/// In the flags of a submission queue entry (`IOSQE_BUFFER_SELECT`): the kernel selects the buffer,
+/// which no other operation gets.
 const BUFFER_SELECT: u8 = 1 << 5;
 
 /// Buffers of operations that are under way.
 #[derive(Default)]
 pub(crate) struct Buffers(Vec<Buffer>);
 
+/// A buffer into which an operation reads.
 struct Buffer {
-    /// The step at which the operation was submitted.
-    step: u64,
+    /// `Processes::items_applied` when the operation was submitted, which identifies it.
+    submitted_at: u64,
     pid: u32,
+    /// The addresses.
     range: Range<u64>,
+    /// Whether another operation has read into a part of it at the same time.
     is_shared: bool,
 }
 
 impl Buffers {
-    /// Adds the buffers of an operation that is submitted at `step`.
-    pub fn add(&mut self, call: &Call, spec: &CallSpec, step: u64) {
+    /// Adds the buffers into which a call reads, if it is an operation of io_uring. `submitted_at`
+    /// identifies it.
+    pub fn add(&mut self, call: &Call, spec: &CallSpec, submitted_at: u64) {
         if call.nr < OPERATIONS || !spec.uses.moves_data || spec.uses.writes_data {
             return;
         }
@@ -31,7 +36,7 @@ impl Buffers {
             return;
         }
         for range in output_ranges(call, spec) {
-            let mut added = Buffer { step, pid: call.pid, range, is_shared: false };
+            let mut added = Buffer { submitted_at, pid: call.pid, range, is_shared: false };
             for other in &mut self.0 {
                 if other.overlaps(&added) {
                     (other.is_shared, added.is_shared) = (true, true);
@@ -41,23 +46,24 @@ impl Buffers {
         }
     }
 
-    /// Removes the buffers of the operation that was submitted at `step`. Returns whether another
+    /// Removes the buffers of the operation that `submitted_at` identifies. Returns whether another
     /// operation read into one of them at the same time.
-    pub fn remove(&mut self, call: &Call, step: u64) -> bool {
+    pub fn remove(&mut self, call: &Call, submitted_at: u64) -> bool {
         if call.nr < OPERATIONS {
             return false;
         }
-        let of = |buffer: &Buffer| buffer.step == step;
-        let is_shared = self.0.iter().any(|buffer| of(buffer) && buffer.is_shared);
-        self.0.retain(|buffer| !of(buffer));
+        let is_of_operation = |buffer: &Buffer| buffer.submitted_at == submitted_at;
+        let is_shared = self.0.iter().any(|buffer| is_of_operation(buffer) && buffer.is_shared);
+        self.0.retain(|buffer| !is_of_operation(buffer));
         is_shared
     }
 }
 
 impl Buffer {
+    /// Returns whether two buffers of different operations have an address in common.
     fn overlaps(&self, other: &Self) -> bool {
         self.pid == other.pid
-            && self.step != other.step
+            && self.submitted_at != other.submitted_at
             && self.range.start < other.range.end
             && other.range.start < self.range.end
     }

@@ -1,4 +1,4 @@
-//! What descriptors lead to.
+//! Descriptors, and what they refer to: open files, inodes, directories.
 
 use crate::mounts::Mounts;
 use linux_raw_sys::general::{O_APPEND, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
@@ -11,12 +11,13 @@ use trace::record::{FdSnapshot, Identity};
 pub struct Inode {
     /// Device and inode number on the recorded machine; (0, 0) if they are not known.
     pub key: (u64, u64),
-    /// The file's size as the trace tells it: at its latest open, moved on by writes and
+    /// The size in bytes as far as it is known: that of its latest open, changed by the writes and
     /// truncations since.
     size: AtomicU64,
 }
 
 impl Inode {
+    /// Creates an inode with this device and inode number, and this size.
     pub(crate) fn new(key: (u64, u64), size: u64) -> Self {
         Self { key, size: AtomicU64::new(size) }
     }
@@ -24,6 +25,7 @@ impl Inode {
     pub fn size(&self) -> u64 {
         self.size.load(Relaxed)
     }
+    /// Sets the size.
     pub(crate) fn set_size(&self, size: u64) {
         self.size.store(size, Relaxed);
     }
@@ -42,16 +44,16 @@ pub struct OpenFile {
     /// The path when it was opened, as the recorder saw it; `pipe:[1]` and the like for what has
     /// none.
     pub path: Box<[u8]>,
-    /// What it is; all zeros if that is unknown.
+    /// Its identity when it was opened; all zeros if that is unknown.
     pub identity: Identity,
     /// Its inode.
     pub inode: Arc<Inode>,
     offset: AtomicU64,
     status: AtomicU32,
-    /// The process that it stands for (pidfd_open(2)); 0: none.
-    process: AtomicU32,
-    stored: bool,
-    elsewhere: bool,
+    /// The process to which it refers, if it is a pidfd (pidfd_open(2)); 0: none.
+    pidfd_process: AtomicU32,
+    is_stored: bool,
+    is_elsewhere: bool,
 }
 
 impl OpenFile {
@@ -78,18 +80,19 @@ impl OpenFile {
             inode,
             offset: AtomicU64::new(identity.offset),
             status: AtomicU32::new(status),
-            process: AtomicU32::new(0),
-            stored,
-            elsewhere,
+            pidfd_process: AtomicU32::new(0),
+            is_stored: stored,
+            is_elsewhere: elsewhere,
         }
     }
     /// Returns whether a call can have used this file through its descriptor, given the snapshot
     /// from the kernel. Numbers that came from stat(2) are not compared, as some file systems
     /// (overlayfs, btrfs) return others than their inodes have.
-    pub fn may_match(&self, seen: FdSnapshot) -> bool {
+    pub fn may_match(&self, snapshot: FdSnapshot) -> bool {
         let Identity { dev, ino, .. } = self.identity;
-        seen.known().is_none_or(|seen| {
-            self.identity.was_created().is_none() || (dev, ino) == (u64::from(seen.dev), seen.ino)
+        snapshot.known().is_none_or(|snapshot| {
+            self.identity.was_created().is_none()
+                || (dev, ino) == (u64::from(snapshot.dev), snapshot.ino)
         })
     }
     /// Returns whether the file has the device and inode of `identity`, as far as both are known.
@@ -101,6 +104,7 @@ impl OpenFile {
     pub fn offset(&self) -> u64 {
         self.offset.load(Relaxed)
     }
+    /// Sets the offset that calls without a position of their own use.
     pub(crate) fn set_offset(&self, offset: u64) {
         self.offset.store(offset, Relaxed);
     }
@@ -109,15 +113,17 @@ impl OpenFile {
     pub fn status(&self) -> u32 {
         self.status.load(Relaxed)
     }
+    /// Sets the status flags (`O_*`).
     pub(crate) fn set_status(&self, status: u32) {
         self.status.store(status, Relaxed);
     }
     /// Returns the process that the descriptor refers to, if it is a pidfd.
     pub(crate) fn process(&self) -> Option<u32> {
-        Some(self.process.load(Relaxed)).filter(|pid| *pid != 0)
+        Some(self.pidfd_process.load(Relaxed)).filter(|pid| *pid != 0)
     }
+    /// Notes that this is a pidfd of the process `pid`.
     pub(crate) fn set_process(&self, pid: u32) {
-        self.process.store(pid, Relaxed);
+        self.pidfd_process.store(pid, Relaxed);
     }
     /// Returns whether writes go to the end of the file.
     pub fn appends(&self) -> bool {
@@ -129,13 +135,13 @@ impl OpenFile {
     }
     /// Returns whether the file is on a file system that the program mounted.
     pub fn is_elsewhere(&self) -> bool {
-        self.elsewhere
+        self.is_elsewhere
     }
     /// Returns whether it is a regular file, a directory or a symbolic link of a file system that
     /// stores them (not procfs, sysfs and the like, nor in memory). Only on such files a replay can
     /// perform calls.
     pub fn is_stored(&self) -> bool {
-        self.stored
+        self.is_stored
     }
 }
 
@@ -168,12 +174,12 @@ mod tests {
     }
 }
 
-/// One descriptor, from the call that made it until it is closed in all tables that inherited it.
+/// A descriptor, from the call that created it until it is closed in all tables that inherited it.
 #[derive(Debug)]
 pub struct Descriptor<T> {
     /// Unique within one [`crate::Processes`].
     pub id: u64,
-    /// Where it leads.
+    /// The open file to which it refers.
     pub file: Arc<OpenFile>,
     /// What the user of this crate attaches.
     pub real: T,
@@ -184,9 +190,10 @@ pub struct Descriptor<T> {
 pub struct Directory<T> {
     /// Its absolute path, as the recorder saw it.
     pub path: Box<[u8]>,
-    /// Its path in the mount namespace of its process ([`crate::View`]).
+    /// Its path in the mount namespace of its process ([`crate::MountView`]).
     pub(crate) view: Box<[u8]>,
-    /// It lies on a file system that the program mounted: `path` stands for nothing.
+    /// Whether it is on a file system that the program mounted. `path` then is no path in the
+    /// recorder's view.
     pub elsewhere: bool,
     /// What the user of this crate attaches.
     pub real: T,

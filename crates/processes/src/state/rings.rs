@@ -1,4 +1,4 @@
-//! Rings of io_uring: the files that are registered with each, which operations mean by an index.
+//! Rings of io_uring, and the files registered with each, to which operations refer by an index.
 
 use crate::Processes;
 use crate::arguments::Operands;
@@ -13,69 +13,71 @@ use trace::record::PayloadKind;
 /// The rings whose creation is in the trace.
 pub(crate) struct Rings<T> {
     /// The number of each ring, by the id of its open file.
-    numbers: HashMap<u64, u32>,
-    /// The registered files of each ring, by its number and their index.
+    ring_numbers: HashMap<u64, u32>,
+    /// The registered files, by the number of the ring and the index of the file.
     files: BTreeMap<(u32, u32), Arc<Descriptor<T>>>,
 }
 
 impl<T> Default for Rings<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::default(), files: BTreeMap::new() }
+        Self { ring_numbers: HashMap::default(), files: BTreeMap::new() }
     }
 }
 
 impl<T> Rings<T> {
-    /// Returns whether a ring is open, as far as the trace tells.
+    /// Returns whether a recorded ring is open.
     pub fn has_any(&self) -> bool {
-        !self.numbers.is_empty()
+        !self.ring_numbers.is_empty()
     }
 
-    /// Returns file `index` of a ring.
+    /// Returns the registered file with this index.
     pub fn file(&self, ring: u32, index: u32) -> Option<&Arc<Descriptor<T>>> {
         self.files.get(&(ring, index))
     }
 
-    /// Takes file `index` out of a ring.
+    /// Removes and returns the registered file with this index.
     pub fn remove(&mut self, ring: u32, index: u32) -> Option<Arc<Descriptor<T>>> {
         self.files.remove(&(ring, index))
     }
 
-    /// Takes all files out of a ring.
+    /// Removes and returns all registered files of a ring.
     fn remove_all(&mut self, ring: u32) -> impl Iterator<Item = Arc<Descriptor<T>>> + use<T> {
-        let mut later = self.files.split_off(&(ring, 0));
-        let mut after = later.split_off(&(ring.saturating_add(1), 0));
-        self.files.append(&mut after);
-        later.into_values()
+        let mut removed = self.files.split_off(&(ring, 0));
+        let mut of_later_rings = removed.split_off(&(ring.saturating_add(1), 0));
+        self.files.append(&mut of_later_rings);
+        removed.into_values()
     }
 }
 
 impl<T: Default> Processes<T> {
-    /// Notes the number of the ring that a call has created, if it has created one that is
-    /// recorded. Its descriptor is the last one that was opened.
+    /// Remembers the number of the ring that a call has created, if its operations are recorded.
+    /// Its descriptor is the last one that was opened.
     pub(crate) fn note_created_ring(&mut self, call: &Call, operands: &Operands<T>) {
         if let (Some(ring), Some((_, descriptor))) = (call.created_ring(), operands.opened.last()) {
-            self.rings.numbers.insert(descriptor.file.id, ring);
+            self.rings.ring_numbers.insert(descriptor.file.id, ring);
         }
     }
 
-    /// Makes the open files of the descriptors that the call passes the registered files of a ring.
+    /// Applies a call that registers files with a ring: the files of the descriptors that it passes
+    /// replace those that were registered before.
     pub(crate) fn register_files(&mut self, call: &Call, operands: &mut Operands<T>) {
-        let of = operands.fds[0].as_ref().map(|ring| ring.file.id);
-        let Some(&ring) = of.and_then(|id| self.rings.numbers.get(&id)) else { return };
+        let ring_file = operands.fds[0].as_ref().map(|ring| ring.file.id);
+        let Some(&ring) = ring_file.and_then(|id| self.rings.ring_numbers.get(&id)) else { return };
         operands.closed.extend(self.rings.remove_all(ring));
         let Some(payload) = call.payload(2, PayloadKind::Bytes) else { return };
-        let (numbers, _) = payload.bytes.as_slice().as_chunks::<4>();
-        for (index, number) in (0..).zip(numbers) {
-            let open = self.descriptor(call.tid, i32::from_le_bytes(*number)).cloned();
-            if let Some(open) = open {
-                self.rings.files.insert((ring, index), open);
+        let (fds, _) = payload.bytes.as_slice().as_chunks::<4>();
+        for (index, fd) in (0..).zip(fds) {
+            let descriptor = self.descriptor(call.tid, i32::from_le_bytes(*fd)).cloned();
+            if let Some(descriptor) = descriptor {
+                self.rings.files.insert((ring, index), descriptor);
             }
         }
     }
 
     /// Registers the file that an operation has opened with its ring, if the operation asked for
-    /// that. Returns the number that means it, or `None` if it is an ordinary descriptor.
-    pub(crate) fn put_into_ring(
+    /// that. Returns the number by which operations refer to it. Returns `None` if the operation
+    /// created an ordinary descriptor.
+    pub(crate) fn register_opened_file(
         &mut self,
         call: &Call,
         descriptor: &Arc<Descriptor<T>>,
@@ -83,25 +85,25 @@ impl<T: Default> Processes<T> {
     ) -> Option<i32> {
         let word = call.sqe_word()?;
         let index = word.slot()?.unwrap_or(call.ret as u32);
-        let old = self.rings.files.insert((word.ring(), index), descriptor.clone());
-        operands.closed.extend(old);
+        let replaced = self.rings.files.insert((word.ring(), index), descriptor.clone());
+        operands.closed.extend(replaced);
         Some(registered_file(index))
     }
 
-    /// Returns the registered file that `number` means for an operation, or `None` if it is an
-    /// ordinary descriptor or the trace does not tell.
-    pub(crate) fn find_registered(&self, call: &Call, number: i32) -> Option<Arc<Descriptor<T>>> {
-        let index = registered_index(number)?;
+    /// Returns the registered file to which `fd` refers in an operation. Returns `None` if `fd` is
+    /// an ordinary descriptor, or the file is not known.
+    pub(crate) fn find_registered(&self, call: &Call, fd: i32) -> Option<Arc<Descriptor<T>>> {
+        let index = registered_index(fd)?;
         let ring = call.sqe_word().map(abi::SqeWord::ring);
-        if let Some(known) = ring.and_then(|ring| self.rings.file(ring, index)) {
-            return Some(known.clone());
+        if let Some(registered) = ring.and_then(|ring| self.rings.file(ring, index)) {
+            return Some(registered.clone());
         }
-        // It was registered by a call that does not show which files. The engine saw the file.
-        let table = self.tables.get(&self.threads.get(&call.tid)?.table)?;
-        let seen = call.fd_snapshot.known()?;
-        let key = (u64::from(seen.dev), seen.ino);
-        let same = |d: &&Arc<Descriptor<T>>| d.file.inode.key == key;
-        table.slots.values().map(|slot| &slot.descriptor).find(same).cloned()
+        // A call that does not show its files has registered the file. The engine has seen it.
+        let table = self.tables.get(&self.threads.get(&call.tid)?.table_id)?;
+        let snapshot = call.fd_snapshot.known()?;
+        let inode_key = (u64::from(snapshot.dev), snapshot.ino);
+        let is_same_file = |d: &&Arc<Descriptor<T>>| d.file.inode.key == inode_key;
+        table.slots.values().map(|slot| &slot.descriptor).find(is_same_file).cloned()
     }
 
     /// Adds to the descriptors that are being closed the registered files of rings that are not
@@ -112,14 +114,14 @@ impl<T: Default> Processes<T> {
         }
         for i in 0..closed.len() {
             let id = closed[i].file.id;
-            if !self.rings.numbers.contains_key(&id) {
+            if !self.rings.ring_numbers.contains_key(&id) {
                 continue;
             }
             let is_open = self
                 .tables
                 .values()
                 .any(|table| table.slots.values().any(|slot| slot.descriptor.file.id == id));
-            if !is_open && let Some(ring) = self.rings.numbers.remove(&id) {
+            if !is_open && let Some(ring) = self.rings.ring_numbers.remove(&id) {
                 closed.extend(self.rings.remove_all(ring));
             }
         }

@@ -1,67 +1,70 @@
-//! The living threads, by number and by process.
+//! The threads that have not ended, by id and by process.
 
 use crate::Thread;
 use ahash::HashMap;
 use std::collections::BTreeSet;
 
-/// The living threads. What is asked of one thread or process does not depend on how many others
-/// there are.
+/// The threads that have not ended. The time to find the threads of a process does not depend on
+/// how many others there are.
 #[derive(Default)]
 pub(crate) struct Threads {
-    all: HashMap<u32, Thread>,
-    of: HashMap<u32, BTreeSet<u32>>,
+    by_tid: HashMap<u32, Thread>,
+    /// The ids of the threads of each process.
+    tids_by_pid: HashMap<u32, BTreeSet<u32>>,
 }
 
 impl Threads {
-    /// Returns the thread with this number.
+    /// Returns the thread with this id.
     pub fn get(&self, tid: &u32) -> Option<&Thread> {
-        self.all.get(tid)
+        self.by_tid.get(tid)
     }
 
-    /// Returns the thread with this number, to change it. Its process must stay the same.
+    /// Returns the thread with this id, to change it. Its process must stay the same.
     pub fn get_mut(&mut self, tid: &u32) -> Option<&mut Thread> {
-        self.all.get_mut(tid)
+        self.by_tid.get_mut(tid)
     }
 
+    /// Returns whether there is a thread with this id.
     pub fn contains_key(&self, tid: &u32) -> bool {
-        self.all.contains_key(tid)
+        self.by_tid.contains_key(tid)
     }
 
+    /// Returns the number of threads.
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.by_tid.len()
     }
 
-    /// Adds a thread, and removes an earlier one with this number.
+    /// Adds a thread. It replaces an earlier one with this id.
     pub fn insert(&mut self, tid: u32, thread: Thread) {
         self.remove(&tid);
-        self.of.entry(thread.pid).or_default().insert(tid);
-        self.all.insert(tid, thread);
+        self.tids_by_pid.entry(thread.pid).or_default().insert(tid);
+        self.by_tid.insert(tid, thread);
     }
 
-    /// Removes and returns the thread with this number.
+    /// Removes and returns the thread with this id.
     pub fn remove(&mut self, tid: &u32) -> Option<Thread> {
-        let thread = self.all.remove(tid)?;
-        if let Some(of) = self.of.get_mut(&thread.pid) {
-            of.remove(tid);
-            if of.is_empty() {
-                self.of.remove(&thread.pid);
+        let thread = self.by_tid.remove(tid)?;
+        if let Some(tids) = self.tids_by_pid.get_mut(&thread.pid) {
+            tids.remove(tid);
+            if tids.is_empty() {
+                self.tids_by_pid.remove(&thread.pid);
             }
         }
         Some(thread)
     }
 
-    /// Returns all threads with their numbers.
+    /// Returns all threads with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (&u32, &Thread)> {
-        self.all.iter()
+        self.by_tid.iter()
     }
 
     /// Returns all threads.
     pub fn values(&self) -> impl Iterator<Item = &Thread> {
-        self.all.values()
+        self.by_tid.values()
     }
 
-    /// Returns the numbers of a process's threads, in order.
+    /// Returns the ids of the threads of a process, in order.
     pub fn of_process(&self, pid: u32) -> impl Iterator<Item = u32> {
-        self.of.get(&pid).into_iter().flatten().copied()
+        self.tids_by_pid.get(&pid).into_iter().flatten().copied()
     }
 }

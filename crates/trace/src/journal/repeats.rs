@@ -26,12 +26,13 @@ const SLOTS: usize = 1 << 15;
 /// again.
 const MAX_SKIPPED: u32 = 15;
 
-/// Where data are in the file, 32 bytes.
+/// Refers to data in the same file, 32 bytes.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub(super) struct Reference {
-    /// The offset from the beginning of the file.
-    pub at: u64,
+    /// The offset of the data from the beginning of the file.
+    pub offset: u64,
+    /// The number of bytes.
     pub len: u64,
     /// The XXH3-128 hash with the recording's random id as seed, low half first.
     pub hash: [u64; 2],
@@ -46,10 +47,10 @@ pub(crate) fn data_hash(data: &[u8], recording: u64) -> DataHash {
 }
 
 impl Reference {
-    /// Returns a reference to `bytes`, which are at offset `at` of the file.
-    fn new(bytes: &[u8], at: u64, seed: u64) -> Self {
+    /// Returns a reference to `bytes`, which are at offset `offset` of the file.
+    fn new(bytes: &[u8], offset: u64, seed: u64) -> Self {
         let (hash, len) = data_hash(bytes, seed);
-        Self { at, len, hash: [hash as u64, (hash >> 64) as u64] }
+        Self { offset, len, hash: [hash as u64, (hash >> 64) as u64] }
     }
     /// Returns the hash and the length of the data.
     pub fn data_hash(&self) -> DataHash {
@@ -61,25 +62,31 @@ impl Reference {
     }
 }
 
-/// A range of bytes of the next frame.
+/// A range of the bytes that the next frame consists of.
 #[derive(Debug, PartialEq)]
-enum Stretch {
-    /// A range of the ring buffer, unchanged.
+enum FrameRange {
+    /// A range of the span of the ring buffer, unchanged.
     Ring(Range<usize>),
-    /// A range of [`Repeats::rewritten`]: records with references.
-    Rewritten(Range<usize>),
+    /// A range of [`Repeats::referring_records`].
+    Referring(Range<usize>),
 }
 
 /// Remembers where data are in a journal's file, and prepares the next frame.
 pub(super) struct Repeats {
+    /// The recording's random id, which is the seed of the hashes.
     seed: u64,
-    recent: Vec<Reference>,
-    stretches: Vec<Stretch>,
-    rewritten: Vec<u8>,
-    len: usize,
-    /// How many ring spans to skip now, and how many were skipped the last time.
-    skip: u32,
-    last_skipped: u32,
+    /// Where data are in the file. The slot follows from their hash.
+    references: Vec<Reference>,
+    /// The ranges that the next frame consists of, in order.
+    frame_ranges: Vec<FrameRange>,
+    /// Copies of records of the next frame, with references instead of their data.
+    referring_records: Vec<u8>,
+    /// The number of bytes of records in the next frame.
+    frame_len: usize,
+    /// How many of the next spans are not searched.
+    spans_to_skip: u32,
+    /// What `spans_to_skip` was set to last.
+    last_spans_to_skip: u32,
 }
 
 impl Repeats {
@@ -87,104 +94,107 @@ impl Repeats {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            recent: Vec::new(),
-            stretches: Vec::new(),
-            rewritten: Vec::new(),
-            len: 0,
-            skip: 0,
-            last_skipped: 0,
+            references: Vec::new(),
+            frame_ranges: Vec::new(),
+            referring_records: Vec::new(),
+            frame_len: 0,
+            spans_to_skip: 0,
+            last_spans_to_skip: 0,
         }
     }
 
-    /// Searches a span of a ring buffer for data that the file has already. The span will be
-    /// written at offset `at` of the file. Returns whether data were replaced;
-    /// [`Repeats::stretches`] then returns the bytes to write.
-    pub fn find_repeats(&mut self, ring: &[u8], at: u64) -> bool {
-        self.stretches.clear();
-        self.rewritten.clear();
-        self.len = 0;
-        if self.skip > 0 {
-            self.skip -= 1;
-            self.copy_range(0..ring.len());
+    /// Prepares the next frame from a span of a ring buffer, in which it searches for data that the
+    /// file holds already. The records of the frame will be written at `offset` of the file.
+    /// Returns whether data were replaced by references. [`Repeats::frame_bytes`] then returns the
+    /// bytes to write.
+    pub fn find_repeats(&mut self, ring: &[u8], offset: u64) -> bool {
+        self.frame_ranges.clear();
+        self.referring_records.clear();
+        self.frame_len = 0;
+        if self.spans_to_skip > 0 {
+            self.spans_to_skip -= 1;
+            self.add_unchanged(0..ring.len());
             return false;
         }
-        if self.recent.is_empty() {
-            self.recent.resize(SLOTS, Reference { at: 0, len: 0, hash: [0; 2] });
+        if self.references.is_empty() {
+            self.references.resize(SLOTS, Reference { offset: 0, len: 0, hash: [0; 2] });
         }
-        let mut next = 0;
-        while let Some(step) = ring.get(next..).and_then(record_len) {
-            let record = next..next + step;
-            next = record.end;
+        let mut next_record = 0;
+        while let Some(len) = ring.get(next_record..).and_then(record_len) {
+            let record = next_record..next_record + len;
+            next_record = record.end;
             let Some(data) = data_range(&ring[record.clone()])
                 .filter(|d| (MIN_BYTES..=MAX_BYTES as usize).contains(&d.len()))
             else {
-                self.copy_range(record);
+                self.add_unchanged(record);
                 continue;
             };
-            let begin = record.start + data.start;
-            let here = Reference::new(
-                &ring[begin..record.start + data.end],
-                at + (self.len + data.start) as u64,
+            let data_start = record.start + data.start;
+            let reference = Reference::new(
+                &ring[data_start..record.start + data.end],
+                offset + (self.frame_len + data.start) as u64,
                 self.seed,
             );
-            let slot = here.hash[0] as usize % SLOTS;
-            if self.recent[slot].data_hash() == here.data_hash() {
-                self.replace_by_reference(&ring[record.start..begin], slot);
+            let slot = reference.hash[0] as usize % SLOTS;
+            if self.references[slot].data_hash() == reference.data_hash() {
+                self.replace_by_reference(&ring[record.start..data_start], slot);
             } else {
-                self.recent[slot] = here;
-                self.copy_range(record);
+                self.references[slot] = reference;
+                self.add_unchanged(record);
             }
         }
-        self.copy_range(next..ring.len());
-        self.last_skipped = if self.rewritten.is_empty() {
-            (2 * self.last_skipped + 1).min(MAX_SKIPPED)
+        self.add_unchanged(next_record..ring.len());
+        self.last_spans_to_skip = if self.referring_records.is_empty() {
+            (2 * self.last_spans_to_skip + 1).min(MAX_SKIPPED)
         } else {
             0
         };
-        self.skip = self.last_skipped;
-        !self.rewritten.is_empty()
+        self.spans_to_skip = self.last_spans_to_skip;
+        !self.referring_records.is_empty()
     }
 
-    /// Adds a range of the ring buffer to the next frame.
-    fn copy_range(&mut self, range: Range<usize>) {
-        self.len += range.len();
-        match self.stretches.last_mut() {
-            Some(Stretch::Ring(last)) if last.end == range.start => last.end = range.end,
-            _ => self.stretches.push(Stretch::Ring(range)),
+    /// Adds a range of the span of the ring buffer to the next frame.
+    fn add_unchanged(&mut self, range: Range<usize>) {
+        self.frame_len += range.len();
+        match self.frame_ranges.last_mut() {
+            Some(FrameRange::Ring(last)) if last.end == range.start => last.end = range.end,
+            _ => self.frame_ranges.push(FrameRange::Ring(range)),
         }
     }
 
     /// Adds a copy of a record to the next frame, with a reference from `slot` instead of its data.
     /// `heads` are its ring head, record head and payload head.
     fn replace_by_reference(&mut self, heads: &[u8], slot: usize) {
-        let begin = self.rewritten.len();
-        self.rewritten.extend_from_slice(heads);
-        self.rewritten.extend_from_slice(self.recent[slot].as_bytes());
-        let record = &mut self.rewritten[begin..];
+        let record_start = self.referring_records.len();
+        self.referring_records.extend_from_slice(heads);
+        self.referring_records.extend_from_slice(self.references[slot].as_bytes());
+        let record = &mut self.referring_records[record_start..];
         let len = (record.len() - RING_HEAD) as u32;
         record[..4].copy_from_slice(&len.to_le_bytes());
         record[RING_HEAD + offset_of!(Header, len)..][..4].copy_from_slice(&len.to_le_bytes());
-        let payload = RING_HEAD + size_of::<Header>();
-        record[payload + offset_of!(PayloadHeader, flags)] |= REFERENCE;
-        record[payload + offset_of!(PayloadHeader, len)..][..4]
+        let payload_start = RING_HEAD + size_of::<Header>();
+        record[payload_start + offset_of!(PayloadHeader, flags)] |= REFERENCE;
+        record[payload_start + offset_of!(PayloadHeader, len)..][..4]
             .copy_from_slice(&(size_of::<Reference>() as u32).to_le_bytes());
-        self.len += record.len();
-        match self.stretches.last_mut() {
-            Some(Stretch::Rewritten(last)) => last.end = self.rewritten.len(),
-            _ => self.stretches.push(Stretch::Rewritten(begin..self.rewritten.len())),
+        self.frame_len += record.len();
+        match self.frame_ranges.last_mut() {
+            Some(FrameRange::Referring(last)) => last.end = self.referring_records.len(),
+            _ => self
+                .frame_ranges
+                .push(FrameRange::Referring(record_start..self.referring_records.len())),
         }
     }
 
     /// Returns the number of bytes of records in the next frame.
-    pub fn len(&self) -> usize {
-        self.len
+    pub fn frame_len(&self) -> usize {
+        self.frame_len
     }
 
     /// Returns the bytes of the next frame in order. `ring` is the span that was searched.
-    pub fn stretches<'a>(&'a self, ring: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.stretches.iter().map(move |stretch| match stretch {
-            Stretch::Ring(range) => &ring[range.clone()],
-            Stretch::Rewritten(range) => &self.rewritten[range.clone()],
+    pub fn frame_bytes<'a>(&'a self, ring: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.frame_ranges.iter().map(move |range| match range {
+            FrameRange::Ring(bytes) => &ring[bytes.clone()],
+            FrameRange::Referring(bytes) => &self.referring_records[bytes.clone()],
         })
     }
 }
@@ -192,11 +202,12 @@ impl Repeats {
 /// Returns the length of the first record in a span, including its ring head; `None` if it extends
 /// past the end.
 fn record_len(ring: &[u8]) -> Option<usize> {
-    let step = ring_step(u32::from_le_bytes(*ring.first_chunk()?));
-    (step <= ring.len()).then_some(step)
+    let len = ring_step(u32::from_le_bytes(*ring.first_chunk()?));
+    (len <= ring.len()).then_some(len)
 }
 
-/// Returns where the data of a record are, or `None` if it is discarded or has other payloads.
+/// Returns the range of the data in a record with its ring buffer head. Returns `None` if the
+/// record is discarded, or has other payloads than one with data.
 fn data_range(record: &[u8]) -> Option<Range<usize>> {
     if u32::from_le_bytes(*record.first_chunk()?) & RING_DISCARD != 0 {
         return None;
@@ -205,9 +216,9 @@ fn data_range(record: &[u8]) -> Option<Range<usize>> {
     let (payload, _) = PayloadHeader::ref_from_prefix(rest)
         .ok()
         .filter(|(p, _)| header.payloads == 1 && p.kind == PayloadKind::Data as u8)?;
-    let begin = RING_HEAD + size_of::<Header>() + size_of::<PayloadHeader>();
-    let end = begin + payload.len as usize;
-    (end <= record.len()).then_some(begin..end)
+    let start = RING_HEAD + size_of::<Header>() + size_of::<PayloadHeader>();
+    let end = start + payload.len as usize;
+    (end <= record.len()).then_some(start..end)
 }
 
 #[cfg(test)]
@@ -221,8 +232,8 @@ mod tests {
     use std::path::Path;
     use zerocopy::{FromBytes, IntoBytes};
 
-    /// A record as it stands in a ring.
-    fn ring(seq: u64, data: &[u8]) -> Vec<u8> {
+    /// Returns a record as it is in a ring buffer.
+    fn ring_record(seq: u64, data: &[u8]) -> Vec<u8> {
         let len =
             (size_of::<Header>() + size_of::<PayloadHeader>() + data.len()).next_multiple_of(8);
         let header = Header { len: len as u32, payloads: 1, seq, ..Header::default() };
@@ -237,20 +248,21 @@ mod tests {
         all
     }
 
-    /// Writes stretches of records with these data; the file.
-    fn written(dir: &Path, stretches: &[Vec<Vec<u8>>]) -> Vec<u8> {
+    /// Writes spans of records with these data into a journal. Returns the bytes of its file.
+    fn journal_with_data(dir: &Path, spans: &[Vec<Vec<u8>>]) -> Vec<u8> {
         let mut journal = Journal::create(dir, 0).unwrap();
         let mut seq = 0;
-        for datas in stretches {
+        for datas in spans {
             let first = seq;
-            let bytes: Vec<u8> = datas.iter().flat_map(|d| (ring(seq, d), seq += 1).0).collect();
+            let bytes: Vec<u8> =
+                datas.iter().flat_map(|d| (ring_record(seq, d), seq += 1).0).collect();
             journal.write_ring(&bytes, first, seq).unwrap();
         }
         journal.finish().unwrap();
         std::fs::read(dir.join("00000")).unwrap()
     }
 
-    /// The data of the records in a file, and which could not be read.
+    /// Returns the data of the records in a file, how many could not be read, and the damage.
     fn read(dir: &Path, file: &[u8]) -> (Vec<Vec<u8>>, usize, Damage) {
         std::fs::write(dir.join("again"), file).unwrap();
         let mut records = Records::new(File::open(dir.join("again")).unwrap(), 0, 0);
@@ -272,10 +284,10 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let data = |(kind, len): &(u8, usize)| vec![*kind; [0, 1, 511, 512, 4096, 4099][*len]];
-            let stretches: Vec<Vec<_>> =
+            let spans: Vec<Vec<_>> =
                 kinds.iter().map(|s| s.iter().map(data).collect()).collect();
-            let file = written(dir.path(), &stretches);
-            prop_assert_eq!(read(dir.path(), &file), (stretches.concat(), 0, Damage::default()));
+            let file = journal_with_data(dir.path(), &spans);
+            prop_assert_eq!(read(dir.path(), &file), (spans.concat(), 0, Damage::default()));
         }
     }
 
@@ -283,17 +295,17 @@ mod tests {
     fn data_are_held_once() {
         let dir = tempfile::tempdir().unwrap();
         let page = |n: u8| vec![n; 4096];
-        let stretches: Vec<Vec<_>> = (0..100).map(|_| (0..4).map(page).collect()).collect();
-        let file = written(dir.path(), &stretches);
-        // The second stretch was last_skipped over, as the first had no repetitions.
+        let spans: Vec<Vec<_>> = (0..100).map(|_| (0..4).map(page).collect()).collect();
+        let file = journal_with_data(dir.path(), &spans);
+        // The second span was not searched, as the first had no repetitions.
         assert!(file.len() < 8 * 4096 + 400 * 200 + 100 * 40, "{}", file.len());
-        assert_eq!(read(dir.path(), &file).0, stretches.concat());
+        assert_eq!(read(dir.path(), &file).0, spans.concat());
     }
 
     #[test]
     fn data_that_are_damaged_are_said_to_be() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = written(
+        let mut file = journal_with_data(
             dir.path(),
             &[vec![vec![7; 4096]], vec![vec![8; 100]], vec![vec![9; 100], vec![7; 4096]]],
         );
@@ -303,16 +315,16 @@ mod tests {
         file[1000] ^= 1;
         let (left, unreadable, damage) = read(dir.path(), &file);
         assert_eq!(
-            (left, unreadable, damage.records),
+            (left, unreadable, damage.missing_records),
             (vec![vec![8; 100], vec![9; 100], vec![]], 1, 1)
         );
-        assert!(damage.bytes >= 4096, "{damage:?}");
+        assert!(damage.unusable_bytes >= 4096, "{damage:?}");
     }
 
     #[test]
     fn references_that_lead_nowhere() {
         let dir = tempfile::tempdir().unwrap();
-        let file = written(dir.path(), &[vec![vec![7; 4096]; 2]]);
+        let file = journal_with_data(dir.path(), &[vec![vec![7; 4096]; 2]]);
         let at = file.len() - size_of::<super::Reference>();
         for (field, value) in [(0, u64::MAX), (0, 1 << 40), (8, u64::MAX), (8, 0), (16, 0)] {
             let mut forged = file.clone();

@@ -30,11 +30,13 @@ const LATE_BYTES: usize = 64 << 20;
 /// Events that are not written yet, and the bytes of their payloads.
 #[derive(Default)]
 struct Waiting {
+    /// The head of each event, and the range of its payloads in `payloads` as (offset, length).
     rows: Vec<(Header, (u32, u32))>,
     payloads: Vec<u8>,
 }
 
 impl Waiting {
+    /// Adds an event. `body` are its payloads.
     fn add(&mut self, header: Header, body: &[u8]) {
         self.rows.push((header, (self.payloads.len() as u32, body.len() as u32)));
         self.payloads.extend_from_slice(body);
@@ -46,13 +48,14 @@ impl Waiting {
 pub(super) struct Events {
     waiting: Waiting,
     late: Waiting,
-    /// The time of the last event written.
-    last: u64,
+    /// The time of the last event written. Earlier ones are late.
+    last_time: u64,
     table: Option<Table>,
     late_table: Option<Table>,
-    pub count: u64,
+    /// The number of events, written or waiting.
+    pub event_count: u64,
     /// The number of late events that were dropped because of the limits.
-    pub dropped: u64,
+    pub dropped_late: u64,
 }
 
 impl Events {
@@ -63,12 +66,12 @@ impl Events {
         output: &OutputDir<'_>,
         clock_offset: i64,
     ) -> Result<(), Error> {
-        let late = record.header.entered < self.last;
+        let late = record.header.entered < self.last_time;
         if late && (self.late.payloads.len() >= LATE_BYTES || self.late.rows.len() >= LATE_ROWS) {
-            self.dropped += 1;
+            self.dropped_late += 1;
             return Ok(());
         }
-        self.count += 1;
+        self.event_count += 1;
         let to = if late { &mut self.late } else { &mut self.waiting };
         to.add(record.header, record.body);
         if self.waiting.rows.len() >= GROUP_ROWS || self.waiting.payloads.len() >= GROUP_BYTES {
@@ -81,7 +84,8 @@ impl Events {
     /// Writes the waiting events as a row group.
     pub fn flush(&mut self, output: &OutputDir<'_>, clock_offset: i64) -> Result<(), Error> {
         let waiting = std::mem::take(&mut self.waiting);
-        self.last = waiting.rows.iter().map(|(h, _)| h.entered).max().unwrap_or(self.last);
+        self.last_time =
+            waiting.rows.iter().map(|(h, _)| h.entered).max().unwrap_or(self.last_time);
         write_group(&mut self.table, "events.parquet", waiting, output, clock_offset)
     }
 

@@ -14,11 +14,11 @@ use std::io;
 /// The streams of a recording.
 pub(super) struct Streams {
     streams: Vec<Records>,
-    /// The time of the last record of each stream.
-    times: Vec<u64>,
+    /// The time of the last record of each stream, by the index of the stream.
+    last_times: Vec<u64>,
     /// The next record of each stream: its time, and the index of the stream.
-    next: BinaryHeap<Reverse<(u64, usize)>>,
-    /// The streams that had no next record when they were last read.
+    next_records: BinaryHeap<Reverse<(u64, usize)>>,
+    /// The indices of the streams that had no next record when they were last read.
     exhausted: Vec<usize>,
 }
 
@@ -28,8 +28,8 @@ impl Streams {
     pub fn new(streams: Vec<Records>, grow: bool) -> io::Result<Self> {
         let mut all = Self {
             streams: Vec::new(),
-            times: Vec::new(),
-            next: BinaryHeap::new(),
+            last_times: Vec::new(),
+            next_records: BinaryHeap::new(),
             exhausted: Vec::new(),
         };
         all.add(streams, grow)?;
@@ -39,7 +39,7 @@ impl Streams {
     /// Adds streams, and sets whether all of them are still being written.
     pub fn add(&mut self, streams: Vec<Records>, grow: bool) -> io::Result<()> {
         self.exhausted.extend(self.streams.len()..self.streams.len() + streams.len());
-        self.times.resize(self.streams.len() + streams.len(), 0);
+        self.last_times.resize(self.streams.len() + streams.len(), 0);
         self.streams.extend(streams);
         self.streams.iter_mut().for_each(|s| s.set_growing(grow));
         self.refresh()
@@ -48,36 +48,37 @@ impl Streams {
     /// Reads the streams that had no next record again. Call this after determining the time up to
     /// which the files are complete.
     pub fn refresh(&mut self) -> io::Result<()> {
-        std::mem::take(&mut self.exhausted).into_iter().try_for_each(|i| self.peek(i))
+        std::mem::take(&mut self.exhausted).into_iter().try_for_each(|i| self.read_next(i))
     }
 
-    /// Reads the next record of stream `i` and adds it to the merge.
-    fn peek(&mut self, i: usize) -> io::Result<()> {
-        match self.streams[i].peek()? {
+    /// Looks at the next record of the stream with this index, and adds it to `next_records`.
+    fn read_next(&mut self, index: usize) -> io::Result<()> {
+        match self.streams[index].peek()? {
             Some(header) => {
-                self.times[i] = record_time(&header, self.times[i]);
-                self.next.push(Reverse((self.times[i], i)));
+                self.last_times[index] = record_time(&header, self.last_times[index]);
+                self.next_records.push(Reverse((self.last_times[index], index)));
             }
-            None => self.exhausted.push(i),
+            None => self.exhausted.push(index),
         }
         Ok(())
     }
 
-    /// Calls `handle` with the stream whose record is next, if that record was written no later
-    /// than `until`. Returns false if there is no such record.
-    pub fn next<E: From<io::Error>>(
+    /// Calls `handle` with the stream that has the next record of all streams, if that record was
+    /// written no later than `until`. `handle` must take the record. Returns false if there is no
+    /// such record.
+    pub fn handle_next<E: From<io::Error>>(
         &mut self,
         until: u64,
         handle: impl FnOnce(&mut Records) -> Result<(), E>,
     ) -> Result<bool, E> {
-        let Some(Reverse((_, i))) =
-            self.next.peek().copied().filter(|Reverse((times, _))| *times <= until)
+        let Some(Reverse((_, index))) =
+            self.next_records.peek().copied().filter(|Reverse((time, _))| *time <= until)
         else {
             return Ok(false);
         };
-        self.next.pop();
-        handle(&mut self.streams[i])?;
-        self.peek(i)?;
+        self.next_records.pop();
+        handle(&mut self.streams[index])?;
+        self.read_next(index)?;
         Ok(true)
     }
 
@@ -99,19 +100,20 @@ impl Streams {
     /// Returns the sum of the damage of all streams.
     pub fn damage(&self) -> Damage {
         self.streams.iter().map(Records::damage).fold(Damage::default(), |a, b| Damage {
-            bytes: a.bytes.saturating_add(b.bytes),
-            records: a.records.saturating_add(b.records),
-            torn: a.torn.saturating_add(b.torn),
+            unusable_bytes: a.unusable_bytes.saturating_add(b.unusable_bytes),
+            missing_records: a.missing_records.saturating_add(b.missing_records),
+            torn_bytes: a.torn_bytes.saturating_add(b.torn_bytes),
         })
     }
 }
 
-/// Returns the time at which a record was written, at least `before`.
-fn record_time(header: &Header, before: u64) -> u64 {
-    let own = match RecordKind::from_number(header.kind) {
+/// Returns the time at which a record was written, at least `last_time`, the time of the record
+/// before it in the stream.
+fn record_time(header: &Header, last_time: u64) -> u64 {
+    let time = match RecordKind::from_number(header.kind) {
         Some(RecordKind::Call | RecordKind::Part) => header.left,
         None => 0,
         Some(_) => header.entered,
     };
-    own.max(before)
+    time.max(last_time)
 }

@@ -54,8 +54,10 @@ impl DerivedColumns {
 /// A table of distinct texts.
 #[derive(Default)]
 struct Texts {
-    numbers: HashMap<Box<[u8]>, u32>,
+    /// The index of each text in `texts`, by the bytes that it stands for.
+    indices: HashMap<Box<[u8]>, u32>,
     texts: Vec<String>,
+    /// The number of bytes of all texts, before escaping.
     bytes: usize,
 }
 
@@ -71,14 +73,14 @@ impl Texts {
     fn index_of(&mut self, bytes: &[u8]) -> u32 {
         let limit = if self.bytes < MANY_BYTES { MAX_TEXT_BYTES } else { MAX_TEXT_BYTES_WHEN_MANY };
         let bytes = &bytes[..bytes.len().min(limit)];
-        if let Some(n) = self.numbers.get(bytes) {
-            return *n;
+        if let Some(index) = self.indices.get(bytes) {
+            return *index;
         }
-        let n = self.texts.len() as u32;
+        let index = self.texts.len() as u32;
         self.texts.push(crate::format::text::escape(bytes));
-        self.numbers.insert(bytes.into(), n);
+        self.indices.insert(bytes.into(), index);
         self.bytes += bytes.len();
-        n
+        index
     }
 }
 
@@ -93,19 +95,27 @@ pub(super) fn derive(
     events.sort_by_key(|e| e.time);
     let mut derived: Vec<Derived> = rows.iter().map(|r| derive_from_header(&r.header)).collect();
     let mut texts = Texts::default();
-    inference.derive_columns(&mut items(rows, payload_bytes, events), &mut |row, columns| {
-        let row_derived = &mut derived[row as usize];
-        row_derived.file = columns.file.map(|path| texts.index_of(path));
-        for (slot, path) in row_derived.paths.iter_mut().zip(&columns.paths) {
-            *slot = path.as_deref().map(|path| texts.index_of(path));
-        }
-        row_derived.offset = columns.offset.map(|o| o as i64);
-    });
+    inference.derive_columns(
+        &mut items_in_order(rows, payload_bytes, events),
+        &mut |row, columns| {
+            let row_derived = &mut derived[row as usize];
+            row_derived.file = columns.file.map(|path| texts.index_of(path));
+            for (slot, path) in row_derived.paths.iter_mut().zip(&columns.paths) {
+                *slot = path.as_deref().map(|path| texts.index_of(path));
+            }
+            row_derived.offset = columns.offset.map(|o| o as i64);
+        },
+    );
     DerivedColumns { rows: derived, texts: Arc::new(StringArray::from(texts.texts)) }
 }
 
-/// Returns calls and events in the order of time. The `seq` of a call is the index of its row.
-fn items(rows: &[Row], payload_bytes: &Buffer, events: Vec<Event>) -> impl Iterator<Item = Item> {
+/// Returns the calls and events of a window in the order of time. The `seq` of a call is the index
+/// of its row. Payloads have no data.
+fn items_in_order(
+    rows: &[Row],
+    payload_bytes: &Buffer,
+    events: Vec<Event>,
+) -> impl Iterator<Item = Item> {
     let mut events = events.into_iter().peekable();
     let mut rows = rows.iter().enumerate().peekable();
     std::iter::from_fn(move || {
@@ -113,23 +123,23 @@ fn items(rows: &[Row], payload_bytes: &Buffer, events: Vec<Event>) -> impl Itera
         if let Some(event) = events.next_if(|e| time.is_none_or(|t| e.time <= t)) {
             return Some(Item::Event(event));
         }
-        let (i, row) = rows.next()?;
-        let h = &row.header;
+        let (index, row) = rows.next()?;
+        let header = &row.header;
         let cell =
             payload_bytes.slice_with_length(row.payloads.0 as usize, row.payloads.1 as usize);
-        let left = (h.flags & NO_EXIT == 0).then_some(h.left);
+        let exited = (header.flags & NO_EXIT == 0).then_some(header.left);
         let payloads = parse_payloads(&cell, DataBytes::NotRead).unwrap_or_default();
         Some(Item::Call(Call {
-            seq: i as u64,
-            entered: h.entered,
-            exited: left,
-            pid: h.pid,
-            tid: h.tid,
-            nr: h.nr,
-            flags: h.flags,
-            args: h.args,
-            ret: h.ret,
-            fd_snapshot: h.fd_snapshot,
+            seq: index as u64,
+            entered: header.entered,
+            exited,
+            pid: header.pid,
+            tid: header.tid,
+            nr: header.nr,
+            flags: header.flags,
+            args: header.args,
+            ret: header.ret,
+            fd_snapshot: header.fd_snapshot,
             payloads,
         }))
     })
@@ -138,7 +148,7 @@ fn items(rows: &[Row], payload_bytes: &Buffer, events: Vec<Event>) -> impl Itera
 /// Derives the columns that do not depend on earlier calls.
 fn derive_from_header(header: &Header) -> Derived {
     let returned = header.flags & NO_EXIT == 0;
-    let made = header.flags & NOT_EXECUTED == 0;
+    let was_executed = header.flags & NOT_EXECUTED == 0;
     let errno = abi::errno_of(header.ret).filter(|_| returned);
     let error = errno.map(|errno| abi::errno_name(errno).unwrap_or("unknown"));
     let row = if header.flags & COMPAT == 0 { abi::by_number(header.nr) } else { None };
@@ -156,7 +166,7 @@ fn derive_from_header(header: &Header) -> Derived {
         variant: (spec.name != row.name()).then_some(spec.name),
         error,
         fd: first_descriptor(header, spec),
-        bytes: (spec.ret == Ret::Bytes && made && returned && header.ret >= 0)
+        bytes: (spec.ret == Ret::Bytes && was_executed && returned && header.ret >= 0)
             .then_some(header.ret),
         ..Derived::default()
     }

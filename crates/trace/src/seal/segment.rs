@@ -29,9 +29,11 @@ const PAGE_BYTES: usize = 1 << 20;
 
 /// A window that is complete: its rows are in the order of entry and have their derived columns.
 pub(super) struct FilledWindow {
+    /// The rows, whose ranges lie in `data` and `payloads`.
     rows: Vec<Row>,
     data: Buffer,
     payloads: Buffer,
+    /// The derived columns of the rows.
     derived: DerivedColumns,
 }
 
@@ -48,17 +50,23 @@ impl FilledWindow {
 }
 
 /// Writes segments one after the other.
+///
+/// A late row is one that was entered before the last row of an earlier segment.
 #[derive(Default)]
 pub(super) struct Segments {
-    number: usize,
-    /// The entry of the last row that is not late.
-    last: u64,
-    seq: u64,
-    pub done: Vec<Segment>,
+    /// The number in the name of the next segment.
+    next_number: usize,
+    /// The time of entry of the last row that is not late.
+    last_entered: u64,
+    /// The number of the next row in the trace.
+    next_seq: u64,
+    /// The segments that were written.
+    pub written: Vec<Segment>,
 }
 
 impl Segments {
-    /// Writes the rows of a window.
+    /// Writes the rows of a window as a segment, and its late rows as another one. A segment
+    /// without rows is not written.
     pub fn write(
         &mut self,
         output: &OutputDir<'_>,
@@ -69,23 +77,26 @@ impl Segments {
         if rows.is_empty() {
             return Ok(());
         }
-        let late = rows.partition_point(|r| r.header.entered < self.last);
+        let late = rows.partition_point(|r| r.header.entered < self.last_entered);
         for (range, is_late) in [(late..rows.len(), false), (0..late, true)] {
             let (rows, derived) = (&rows[range.clone()], derived.part(range));
             let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
-            let name =
-                format!("calls-{:05}{}.parquet", self.number, if is_late { "-late" } else { "" });
+            let name = format!(
+                "calls-{:05}{}.parquet",
+                self.next_number,
+                if is_late { "-late" } else { "" }
+            );
             let data_bytes: u64 =
                 rows.iter().filter_map(|r| r.data).map(|(_, len)| u64::from(len)).sum();
             let bytes = data_bytes + rows.iter().map(|r| u64::from(r.payloads.1)).sum::<u64>();
             // The Parquet writer checks the size of a page each time it has written this many rows.
-            let step = (PAGE_BYTES / 4 * rows.len())
+            let rows_per_check = (PAGE_BYTES / 4 * rows.len())
                 .checked_div(bytes as usize)
                 .unwrap_or(1024)
                 .clamp(1, 1024);
             let mut properties =
                 writer_properties(bytes + (rows.len() * ROW_OVERHEAD_BYTES) as u64)
-                    .set_write_batch_size(step)
+                    .set_write_batch_size(rows_per_check)
                     .set_data_page_size_limit(PAGE_BYTES);
             if has_repeated_data(rows) {
                 let column = ColumnPath::from("data");
@@ -101,24 +112,31 @@ impl Segments {
                 columns::calls(),
                 properties.build(),
             )?;
-            table.write(&build_batch(rows, data, payloads, clock_offset, self.seq, &derived))?;
+            table.write(&build_batch(
+                rows,
+                data,
+                payloads,
+                clock_offset,
+                self.next_seq,
+                &derived,
+            ))?;
             let sealed = table.finish()?;
             let (first, last) = (first.header.entered, last.header.entered);
-            self.done.push(Segment {
+            self.written.push(Segment {
                 sealed,
                 rows: rows.len() as u64,
                 late: is_late,
-                seq: self.seq,
+                seq: self.next_seq,
                 first,
                 last,
                 data_bytes,
             });
-            self.seq += rows.len() as u64;
+            self.next_seq += rows.len() as u64;
             if !is_late {
-                self.last = last;
+                self.last_entered = last;
             }
         }
-        self.number += 1;
+        self.next_number += 1;
         Ok(())
     }
 }
@@ -127,18 +145,19 @@ impl Segments {
 /// bytes without a dictionary would exceed the size of a window. A dictionary without repeated data
 /// halves the writing speed (docs/decisions/0018-one-column-for-data.md).
 fn has_repeated_data(rows: &[Row]) -> bool {
-    let mut seen = HashSet::with_capacity_and_hasher(rows.len(), Default::default());
+    let mut ranges = HashSet::with_capacity_and_hasher(rows.len(), Default::default());
     let (mut total, mut repeated) = (0, 0);
     for range in rows.iter().filter_map(|r| r.data) {
         total += u64::from(range.1);
-        if !seen.insert(range) {
+        if !ranges.insert(range) {
             repeated += u64::from(range.1);
         }
     }
     repeated > 0 && (repeated >= total / 4 || total > ROW_BYTES as u64)
 }
 
-/// Builds the Arrow columns of some rows. `seq` is the number of the first one.
+/// Builds the Arrow columns of some rows. `seq` is the number of the first one in the trace. The
+/// rows' ranges lie in `data` and `payloads`.
 fn build_batch(
     rows: &[Row],
     data: &Buffer,
@@ -147,12 +166,12 @@ fn build_batch(
     seq: u64,
     derived: &DerivedPart<'_>,
 ) -> RecordBatch {
-    let n = rows.len();
+    let count = rows.len();
     let mut call = StringDictionaryBuilder::<UInt32Type>::new();
     let mut variant = StringDictionaryBuilder::<UInt32Type>::new();
     let mut error = StringDictionaryBuilder::<UInt32Type>::new();
-    let mut payloads_column = BinaryViewColumn::new(payloads, n);
-    let mut data_column = BinaryViewColumn::new(data, n);
+    let mut payloads_column = BinaryViewColumn::new(payloads, count);
+    let mut data_column = BinaryViewColumn::new(data, count);
     for (row, row_derived) in rows.iter().zip(derived.rows) {
         call.append_value(&row_derived.call);
         variant.append_option(row_derived.variant);
@@ -160,8 +179,8 @@ fn build_batch(
         payloads_column.push(Some(row.payloads));
         data_column.push(row.data);
     }
-    let text = |of: fn(&Derived) -> Option<u32>| -> ArrayRef {
-        let keys = UInt32Array::from_iter(derived.rows.iter().map(of));
+    let text_column = |index_of_text: fn(&Derived) -> Option<u32>| -> ArrayRef {
+        let keys = UInt32Array::from_iter(derived.rows.iter().map(index_of_text));
         Arc::new(
             DictionaryArray::try_new(keys, derived.texts.clone())
                 .expect("each row's text is in the table of texts"),
@@ -170,39 +189,42 @@ fn build_batch(
     let header = |i: usize| &rows[i].header;
     let returned = |i: usize| (header(i).flags & NO_EXIT == 0).then_some(header(i));
     let fd_snapshot = |i: usize| header(i).fd_snapshot.known();
-    let numbers = |f: &dyn Fn(usize) -> u32| -> ArrayRef {
-        Arc::new(UInt32Array::from_iter_values((0..n).map(f)))
+    let u32_column = |value: &dyn Fn(usize) -> u32| -> ArrayRef {
+        Arc::new(UInt32Array::from_iter_values((0..count).map(value)))
     };
-    let time = (0..n).map(|i| (header(i).entered as i64).wrapping_add(clock_offset));
+    let time = (0..count).map(|i| (header(i).entered as i64).wrapping_add(clock_offset));
     let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt64Array::from_iter_values(seq..seq + n as u64)),
+        Arc::new(UInt64Array::from_iter_values(seq..seq + count as u64)),
         Arc::new(TimestampNanosecondArray::from_iter_values(time).with_timezone("UTC")),
-        Arc::new(Int64Array::from_iter_values((0..n).map(|i| header(i).entered as i64))),
+        Arc::new(Int64Array::from_iter_values((0..count).map(|i| header(i).entered as i64))),
         Arc::new(Int64Array::from_iter(
-            (0..n).map(|i| returned(i).map(|h| h.left.wrapping_sub(h.entered) as i64)),
+            (0..count).map(|i| returned(i).map(|h| h.left.wrapping_sub(h.entered) as i64)),
         )),
-        numbers(&|i| header(i).pid),
-        numbers(&|i| header(i).tid),
+        u32_column(&|i| header(i).pid),
+        u32_column(&|i| header(i).tid),
         Arc::new(call.finish()),
         Arc::new(variant.finish()),
-        Arc::new(Int64Array::from_iter((0..n).map(|i| returned(i).map(|h| h.ret)))),
+        Arc::new(Int64Array::from_iter((0..count).map(|i| returned(i).map(|h| h.ret)))),
         Arc::new(error.finish()),
         Arc::new(Int32Array::from_iter(derived.rows.iter().map(|a| a.fd))),
-        text(|a| a.file),
-        text(|a| a.paths[0]),
-        text(|a| a.paths[1]),
+        text_column(|a| a.file),
+        text_column(|a| a.paths[0]),
+        text_column(|a| a.paths[1]),
         Arc::new(Int64Array::from_iter(derived.rows.iter().map(|a| a.offset))),
         Arc::new(Int64Array::from_iter(derived.rows.iter().map(|a| a.bytes))),
-        numbers(&|i| header(i).nr),
-        Arc::new(UInt8Array::from_iter_values((0..n).map(|i| header(i).flags))),
-        numbers(&|i| header(i).cpu),
-        Arc::new(UInt32Array::from_iter((0..n).map(|i| fd_snapshot(i).map(|s| s.dev)))),
-        Arc::new(UInt64Array::from_iter((0..n).map(|i| fd_snapshot(i).map(|s| s.ino)))),
-        Arc::new(UInt32Array::from_iter((0..n).map(|i| fd_snapshot(i).map(|s| u32::from(s.mode))))),
-        Arc::new(UInt64Array::from_iter((0..n).map(|i| fd_snapshot(i).map(|s| s.offset)))),
+        u32_column(&|i| header(i).nr),
+        Arc::new(UInt8Array::from_iter_values((0..count).map(|i| header(i).flags))),
+        u32_column(&|i| header(i).cpu),
+        Arc::new(UInt32Array::from_iter((0..count).map(|i| fd_snapshot(i).map(|s| s.dev)))),
+        Arc::new(UInt64Array::from_iter((0..count).map(|i| fd_snapshot(i).map(|s| s.ino)))),
+        Arc::new(UInt32Array::from_iter(
+            (0..count).map(|i| fd_snapshot(i).map(|s| u32::from(s.mode))),
+        )),
+        Arc::new(UInt64Array::from_iter((0..count).map(|i| fd_snapshot(i).map(|s| s.offset)))),
     ];
     for a in 0..6 {
-        columns.push(Arc::new(UInt64Array::from_iter_values((0..n).map(|i| header(i).args[a]))));
+        columns
+            .push(Arc::new(UInt64Array::from_iter_values((0..count).map(|i| header(i).args[a]))));
     }
     columns.push(payloads_column.finish());
     columns.push(data_column.finish());
@@ -213,16 +235,18 @@ fn build_batch(
 /// Builds a binary column whose values are ranges of one buffer.
 pub(super) struct BinaryViewColumn {
     builder: BinaryViewBuilder,
+    /// The index of the buffer in the builder.
     block: u32,
 }
 
 impl BinaryViewColumn {
+    /// Starts a column of `rows` cells, whose values are ranges of `bytes`.
     pub fn new(bytes: &Buffer, rows: usize) -> Self {
         let mut builder = BinaryViewBuilder::with_capacity(rows);
         let block = builder.append_block(bytes.clone());
         Self { builder, block }
     }
-    /// Appends a cell with this range of the block of bytes, or null.
+    /// Appends a cell with this range, as (offset, length), or null.
     pub fn push(&mut self, range: Option<(u32, u32)>) {
         match range {
             Some((start, len)) => self
@@ -232,6 +256,7 @@ impl BinaryViewColumn {
             None => self.builder.append_null(),
         }
     }
+    /// Returns the column.
     pub fn finish(mut self) -> ArrayRef {
         Arc::new(self.builder.finish())
     }

@@ -11,7 +11,7 @@ use super::{OutputDir, file_names, stream_number};
 use crate::document::{Document, Summary};
 use crate::error::Error;
 use crate::format::record::RecordKind;
-use crate::journal::{Records, other_version};
+use crate::journal::{Records, version_of_other_journal};
 use crate::semantics::Inference;
 use crate::storage::{open_directory_at, open_file_at};
 use std::fs::File;
@@ -21,7 +21,9 @@ use std::os::fd::AsFd;
 /// The state of a sealing.
 pub(super) struct SealState {
     streams: Streams,
+    /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC`, in nanoseconds.
     pub clock_offset: i64,
+    /// The rows that were read and are in no segment yet.
     window: Window,
     pub inference: Box<dyn Inference>,
     pending_parts: PendingParts,
@@ -33,7 +35,7 @@ pub(super) struct SealState {
 }
 
 impl SealState {
-    /// Opens the journals and reads nothing yet. `grow`: whether they are still being written.
+    /// Opens the journals and reads nothing yet. `grow` is whether they are still being written.
     pub fn new(
         output: &OutputDir<'_>,
         document: &Document,
@@ -84,9 +86,9 @@ impl SealState {
         self.streams.position()
     }
 
-    /// Reads records into the window. Returns true once the window is full. Returns false if no
-    /// record up to the time `until` is left, or if `go_on` returned false; it is called with the
-    /// position after each record.
+    /// Reads records into the window until it is full, and then returns true. Returns false if no
+    /// record that was written up to the time `until` is left, or if `go_on` returned false.
+    /// `go_on` is called after each record with the number of bytes of the journals that were read.
     pub fn fill(
         &mut self,
         output: &OutputDir<'_>,
@@ -116,7 +118,7 @@ impl SealState {
             clock_offset,
             ..
         } = self;
-        streams.next(until, |stream| {
+        streams.handle_next(until, |stream| {
             let record = stream.next_record(|header, data| {
                 header.kind == RecordKind::Call as u8
                     && !pending_parts.has_parts_of(header)
@@ -125,9 +127,9 @@ impl SealState {
             findings.note_times(&record.header);
             match RecordKind::from_number(record.header.kind) {
                 Some(RecordKind::Call) => {
-                    let before = counts.captured;
+                    let captured_before = counts.captured_bytes;
                     window.add(record, pending_parts, counts);
-                    thread_table.add_call(&record.header, counts.captured - before);
+                    thread_table.add_call(&record.header, counts.captured_bytes - captured_before);
                     findings.count_call(&record.header);
                     Ok(())
                 }
@@ -159,17 +161,18 @@ impl SealState {
     pub fn summary(&mut self, document: &Document) -> Summary {
         let mut findings = std::mem::take(&mut self.findings);
         findings.damage = self.streams.damage();
-        findings.orphans = self.pending_parts.orphans() + self.events.dropped;
+        findings.incomplete_calls =
+            self.pending_parts.incomplete_calls() + self.events.dropped_late;
         let mut summary = findings.into_summary(document.end.as_ref(), &self.counts);
-        summary.events = self.events.count;
+        summary.events = self.events.event_count;
         summary.threads = self.thread_table.thread_count();
         summary.processes = self.thread_table.process_count();
         summary
     }
 }
 
-/// Opens the journals in the order of their numbers, without the first `skip`. Fails if one has the
-/// format of another version.
+/// Opens the journals in the order of their stream numbers, without the first `skip`. Fails if one
+/// has the format of another version of this program.
 fn open_journals(
     output: &OutputDir<'_>,
     document: &Document,
@@ -177,23 +180,27 @@ fn open_journals(
 ) -> Result<Vec<Records>, Error> {
     let files =
         journal_files(output, skip).map_err(Error::io("open", output.path.join("journal")))?;
-    let records = |(number, file)| match other_version(&file)? {
+    let records = |(stream, file)| match version_of_other_journal(&file)? {
         Some(digit) => Err(Error::OtherJournal { path: output.path.to_owned(), digit }),
-        None => Ok(Records::new(file, number, document.recording_id())),
+        None => Ok(Records::new(file, stream, document.recording_id())),
     };
     files.into_iter().map(records).collect()
 }
 
-/// Opens the journal files in the order of their numbers, without the first `skip`.
+/// Opens the journal files in the order of their stream numbers, without the first `skip`. Returns
+/// them with these numbers.
 fn journal_files(output: &OutputDir<'_>, skip: usize) -> io::Result<Vec<(u32, File)>> {
     let dir = match open_directory_at(output.dir, "journal") {
         // The recorder died before it made one.
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    let mut numbers: Vec<u32> =
-        file_names(dir.as_fd())?.iter().filter_map(|n| stream_number(n)).collect();
-    numbers.sort_unstable();
-    numbers.drain(..skip.min(numbers.len()));
-    numbers.into_iter().map(|n| Ok((n, open_file_at(&dir, &format!("{n:05}"))?))).collect()
+    let mut stream_numbers: Vec<u32> =
+        file_names(dir.as_fd())?.iter().filter_map(|number| stream_number(number)).collect();
+    stream_numbers.sort_unstable();
+    stream_numbers.drain(..skip.min(stream_numbers.len()));
+    stream_numbers
+        .into_iter()
+        .map(|number| Ok((number, open_file_at(&dir, &format!("{number:05}"))?)))
+        .collect()
 }

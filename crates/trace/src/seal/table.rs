@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 /// A Parquet file that is being written.
 pub(super) struct Table {
     writer: ArrowWriter<HashingSink>,
+    /// The name of the file.
     name: String,
+    /// The path of the file, for error messages.
     path: PathBuf,
 }
 

@@ -14,42 +14,52 @@ const MAX_NOTES: usize = 20;
 /// Counts of calls, damage and missing records, and notes, collected while the journals are read.
 #[derive(Default)]
 pub(super) struct Findings {
+    /// The damage of all journals.
     pub damage: Damage,
-    pub orphans: u64,
+    /// The number of calls of which only parts were found, and of events that were dropped.
+    pub incomplete_calls: u64,
     calls: u64,
     unreturned: u64,
+    /// The number of calls through a 32-bit entry point.
     compat: u64,
-    not_made: u64,
-    gaps: u64,
-    first: Option<u64>,
-    last: Option<u64>,
+    /// The number of calls that a seccomp filter answered.
+    not_executed: u64,
+    /// The number of records that the engine reported as missing.
+    reported_missing: u64,
+    /// The time of the first record.
+    first_time: Option<u64>,
+    /// The time of the last record, or of the return of the last call.
+    last_time: Option<u64>,
+    /// The engine's notes.
     notes: Vec<String>,
 }
 
 impl Findings {
     /// Updates the times of the first and the last record.
     pub fn note_times(&mut self, header: &Header) {
-        self.first = Some(self.first.map_or(header.entered, |t| t.min(header.entered)));
+        self.first_time = Some(self.first_time.map_or(header.entered, |t| t.min(header.entered)));
         let end = if header.flags & NO_EXIT == 0 && header.kind == RecordKind::Call as u8 {
             header.left
         } else {
             header.entered
         };
-        self.last = Some(self.last.map_or(end, |t| t.max(end)));
+        self.last_time = Some(self.last_time.map_or(end, |t| t.max(end)));
     }
 
     /// Counts a call.
     pub fn count_call(&mut self, header: &Header) {
         self.calls += 1;
         self.unreturned += u64::from(header.flags & (NO_EXIT | NOT_EXECUTED) == NO_EXIT);
-        self.not_made += u64::from(header.flags & NOT_EXECUTED != 0);
+        self.not_executed += u64::from(header.flags & NOT_EXECUTED != 0);
         self.compat += u64::from(header.flags & COMPAT != 0);
     }
 
     /// Counts missing records and collects notes.
     pub fn note_event(&mut self, record: &Record<'_>) {
         match RecordKind::from_number(record.header.kind) {
-            Some(RecordKind::Gap) => self.gaps = self.gaps.saturating_add(record.header.args[1]),
+            Some(RecordKind::Gap) => {
+                self.reported_missing = self.reported_missing.saturating_add(record.header.args[1]);
+            }
             Some(RecordKind::Note) if self.notes.len() < MAX_NOTES => {
                 self.notes.extend(first_string(record));
             }
@@ -57,13 +67,17 @@ impl Findings {
         }
     }
 
-    /// Returns the summary without what only the tables know. `end` is what the recorder stored
-    /// when it ended, or `None` if it died.
+    /// Returns the summary of what was read, without the counts of threads, processes, events and
+    /// files, and without sizes. `end` is what the recorder stored when it ended, or `None` if it
+    /// died.
     pub fn into_summary(self, end: Option<&RecordingEnd>, counts: &Counts) -> Summary {
         let mut reasons = Vec::new();
         // A call of which only parts were found is missing. It leaves a gap in the sequence numbers
         // unless the recorder died.
-        let lost = self.gaps.saturating_add(self.damage.records).max(self.orphans);
+        let lost = self
+            .reported_missing
+            .saturating_add(self.damage.missing_records)
+            .max(self.incomplete_calls);
         match end {
             None => reasons
                 .push("the recorder was killed: what it had not written is missing".to_owned()),
@@ -74,13 +88,14 @@ impl Findings {
         if lost > 0 {
             reasons.push(format!("{lost} calls or events are missing"));
         }
-        if self.damage.bytes > 0 {
-            reasons.push(format!("{} bytes of the journal were damaged", self.damage.bytes));
+        if self.damage.unusable_bytes > 0 {
+            reasons
+                .push(format!("{} bytes of the journal were damaged", self.damage.unusable_bytes));
         }
-        if self.damage.torn > 0 {
+        if self.damage.torn_bytes > 0 {
             reasons.push(format!(
                 "the journal ends in the middle of a frame: its last {} bytes are unusable",
-                self.damage.torn
+                self.damage.torn_bytes
             ));
         }
         if counts.shortened > 0 {
@@ -99,11 +114,11 @@ impl Findings {
                 self.compat
             ));
         }
-        if self.not_made > 0 {
+        if self.not_executed > 0 {
             notes.push(format!(
                 "{} calls were answered by a seccomp filter and not made by the kernel: replay \
                  leaves them out",
-                self.not_made
+                self.not_executed
             ));
         }
         Summary {
@@ -116,10 +131,10 @@ impl Findings {
             unreadable: counts.unreadable,
             cut: counts.cut,
             unreturned: self.unreturned,
-            bytes_captured: counts.captured,
-            damaged_bytes: self.damage.bytes + self.damage.torn,
-            first: self.first,
-            last: self.last,
+            bytes_captured: counts.captured_bytes,
+            damaged_bytes: self.damage.unusable_bytes + self.damage.torn_bytes,
+            first: self.first_time,
+            last: self.last_time,
             ..Summary::default()
         }
     }

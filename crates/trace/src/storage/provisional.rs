@@ -1,6 +1,6 @@
-//! Files that are only useful if recording ends well: what is sealed while recording goes on. If
-//! the disk fills up, a writer of a journal discards them to get space, from any thread; after that
-//! nothing more can be written here.
+//! Files that are only useful if the recording ends in order: those that are sealed while it goes
+//! on. If the disk is full, the writer of a journal discards them to free space, from any thread;
+//! after that, writes to them fail.
 //!
 //! Invariant: none of these files is durable before [`Provisional::keep`], and no thread waits for
 //! the disk before that.
@@ -19,6 +19,7 @@ pub(crate) struct Provisional {
     files: Arc<Mutex<Files>>,
 }
 
+/// The files of a [`Provisional`], and what was done with them.
 #[derive(Default)]
 struct Files {
     /// Whether the files were discarded.
@@ -27,11 +28,13 @@ struct Files {
     had_files: bool,
     /// Whether the files are kept because recording has ended.
     kept: bool,
-    /// All files that were created. A file that is still being written has a sink.
+    /// The sinks of all files that were created, by name; `None`: the file is finished.
     sinks: BTreeMap<String, Option<Box<dyn Sink>>>,
+    /// Set when an operation fails because the disk is full.
     full: Arc<AtomicBool>,
 }
 
+/// Locks the files, also if another thread panicked while it held the lock.
 fn lock(files: &Mutex<Files>) -> MutexGuard<'_, Files> {
     files.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -41,7 +44,8 @@ fn discarded_error() -> io::Error {
     io::Error::other("disk space was needed for the recording")
 }
 
-fn is_full(e: &io::Error) -> bool {
+/// Returns whether the error says that the disk or the quota is full, so that removing files helps.
+fn is_disk_full(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
@@ -98,10 +102,10 @@ impl Provisional {
         Ok(lock(&self.files).kept)
     }
 
-    /// Wraps the sink of a journal: if the disk is full, it discards these files and tries once
-    /// more.
+    /// Wraps the sink of a journal: when the disk is full for the first time, the returned sink
+    /// discards these files and tries once more.
     pub fn priority_sink(self: &Arc<Self>, sink: Box<dyn Sink>) -> Box<dyn Sink> {
-        Box::new(PrioritySink { sink, others: Arc::clone(self), has_retried: false })
+        Box::new(PrioritySink { sink, provisional: Arc::clone(self), has_retried: false })
     }
 }
 
@@ -131,31 +135,33 @@ impl Storage for Provisional {
 }
 
 impl Files {
+    /// Sets `full` if `result` is an error that says that the disk is full. Returns `result`.
     fn detect_full<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        if result.as_ref().is_err_and(is_full) {
+        if result.as_ref().is_err_and(is_disk_full) {
             self.full.store(true, Relaxed);
         }
         result
     }
 }
 
+/// A file of a [`Provisional`], of which a write fails once the files were discarded.
 struct ProvisionalSink {
     files: Arc<Mutex<Files>>,
     name: String,
 }
 
 impl ProvisionalSink {
-    /// Calls `work` with the file's sink, and whether the files are kept for good. Fails if they
-    /// were discarded.
+    /// Calls `operation` with the file's sink, and with whether the files are kept for good. Fails
+    /// if the files were discarded.
     fn with_sink<T>(
         &self,
-        work: impl FnOnce(&mut dyn Sink, bool) -> io::Result<T>,
+        operation: impl FnOnce(&mut dyn Sink, bool) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut files = lock(&self.files);
         let kept = files.kept;
         let sink =
             files.sinks.get_mut(&self.name).and_then(Option::as_mut).ok_or_else(discarded_error)?;
-        let result = work(&mut **sink, kept);
+        let result = operation(&mut **sink, kept);
         files.detect_full(result)
     }
 }
@@ -186,22 +192,24 @@ impl Drop for ProvisionalSink {
 /// The sink of a journal, which takes precedence over provisional files.
 struct PrioritySink {
     sink: Box<dyn Sink>,
-    others: Arc<Provisional>,
-    /// Whether a write was already repeated after discarding the files. It happens only once.
+    /// The files that are discarded if the disk is full.
+    provisional: Arc<Provisional>,
+    /// Whether an operation was already repeated after the files were discarded. This is done once.
     has_retried: bool,
 }
 
 impl PrioritySink {
-    /// Writes, and tries once more if the disk is full and discarding the provisional files freed
-    /// space.
+    /// Calls `operation` with the sink of the journal. If it fails because the disk is full,
+    /// discards the provisional files, and calls it once more if that freed space. This is done
+    /// only for the first such failure of this sink.
     fn retry_after_freeing<T>(
         &mut self,
-        mut write: impl FnMut(&mut dyn Sink) -> io::Result<T>,
+        mut operation: impl FnMut(&mut dyn Sink) -> io::Result<T>,
     ) -> io::Result<T> {
-        match write(&mut *self.sink) {
-            Err(e) if is_full(&e) && !self.has_retried && self.others.discard() => {
+        match operation(&mut *self.sink) {
+            Err(e) if is_disk_full(&e) && !self.has_retried && self.provisional.discard() => {
                 self.has_retried = true;
-                write(&mut *self.sink)
+                operation(&mut *self.sink)
             }
             other => other,
         }

@@ -1,5 +1,5 @@
-//! What calls say of a file and set on it: stat results, listings, link targets, permissions,
-//! owners, extended attributes.
+//! What calls show of a file, and what they set: results of stat(2), listings, targets of symbolic
+//! links, permissions, owners, extended attributes.
 
 use super::{Facts, layouts};
 use crate::files::names::{DirEntry, EntryState};
@@ -14,40 +14,42 @@ impl Facts {
     /// Applies what the call returned about the file: the target of a link, directory entries, or a
     /// struct.
     pub(super) fn apply_output(&mut self, call: &Call, spec: &CallSpec, node: NodeId) {
-        if let Some(seen) = stat_result(call, spec)
-            && spec.args.iter().all(|a| !matches!(a.kind, Kind::Path(_)))
+        if let Some(observed) = observed_by_stat(call, spec)
+            && spec.args.iter().all(|arg| !matches!(arg.kind, Kind::Path(_)))
         {
-            self.names.node_mut(node).observe(&seen);
+            self.names.node_mut(node).observe(&observed);
         }
-        for (i, a) in spec.args.iter().enumerate() {
-            let Kind::Out(_, layout) = a.kind else { continue };
+        for (i, arg) in spec.args.iter().enumerate() {
+            let Kind::Out(_, layout) = arg.kind else { continue };
             let Some(payload) = call.payload(i as u8, PayloadKind::Bytes) else { continue };
             match layout.form {
                 Form::Text
                     if matches!(self.names.node(node).kind, FileType::Link | FileType::Unknown) =>
                 {
-                    let room = spec
+                    let buffer_size = spec
                         .args
                         .iter()
-                        .position(|a| a.kind == Kind::Size)
+                        .position(|arg| arg.kind == Kind::Size)
                         .map_or(u64::MAX, |i| call.args[i]);
                     let node = self.names.node_mut(node);
                     node.kind = FileType::Link;
-                    if (call.ret as u64) < room {
+                    if (call.ret as u64) < buffer_size {
                         node.target = Some(payload.bytes.as_slice().to_vec());
                     }
                 }
                 Form::Dirents | Form::Dirents64 => {
                     self.names.node_mut(node).kind = FileType::Directory;
                     self.names.node_mut(node).listed = true;
-                    for (name, kind) in layouts::listing(layout.form, payload.bytes.as_slice()) {
+                    for (name, file_type) in
+                        layouts::parse_listing(layout.form, payload.bytes.as_slice())
+                    {
                         if !self.names.node(node).is_virtual {
                             let dir_entry = DirEntry {
                                 dir: node,
                                 name: name.into(),
                                 state: EntryState::Unknown,
                             };
-                            self.names.listed(&dir_entry, kind);
+                            self.names.note_listed(&dir_entry, file_type);
                         }
                     }
                 }
@@ -56,7 +58,8 @@ impl Facts {
         }
     }
 
-    /// Applies a change of permissions, owners or extended attributes.
+    /// Applies a change of permissions, owners or extended attributes, and what a query of extended
+    /// attributes returned.
     pub(super) fn apply_attributes(&mut self, call: &Call, spec: &CallSpec, id: NodeId) {
         let node = self.names.node_mut(id);
         for (i, a) in spec.args.iter().enumerate() {
@@ -67,23 +70,26 @@ impl Facts {
                 }
                 Kind::StrVec if spec.effect == Effect::Exec => node.executable = true,
                 Kind::Mode if spec.changes => {
-                    node.now.mode = Some(value & 0o7777);
-                    node.changed.0 = true;
+                    node.current_attributes.mode = Some(value & 0o7777);
+                    node.changed.mode = true;
                 }
                 Kind::Uid | Kind::Gid if spec.changes => {
-                    node.changed.1 = true;
+                    node.changed.owner = true;
                     if value != u32::MAX {
                         *(if a.kind == Kind::Uid {
-                            &mut node.now.uid
+                            &mut node.current_attributes.uid
                         } else {
-                            &mut node.now.gid
+                            &mut node.current_attributes.gid
                         }) = Some(value);
                     }
                     if node.kind != FileType::Directory
-                        && node.now.mode.is_some_and(|m| m & (S_ISUID | S_ISGID) != 0)
+                        && node
+                            .current_attributes
+                            .mode
+                            .is_some_and(|m| m & (S_ISUID | S_ISGID) != 0)
                     {
-                        node.now.mode = None; // the kernel takes set-id bits away
-                        node.changed.0 = true;
+                        node.current_attributes.mode = None; // the kernel takes set-id bits away
+                        node.changed.mode = true;
                     }
                 }
                 _ => {}
@@ -98,7 +104,7 @@ impl Facts {
             spec.args.iter().position(|a| matches!(a.kind, Kind::Out(..) | Kind::InOut(..)));
         match (name, value) {
             (Some(name), _) if spec.changes => {
-                // What can be removed was there, whatever its value.
+                // An attribute that can be removed existed, with an unknown value.
                 let sets = spec.args.iter().any(|a| matches!(a.kind, Kind::In(..)));
                 if !sets && node.initial && !node.xattrs_changed.contains(name) {
                     node.xattrs.entry(name.to_vec()).or_default();
@@ -123,28 +129,29 @@ impl Facts {
     }
 }
 
-/// Returns what reading a symbolic link shows of it: its type, and its target unless the buffer was
-/// full.
-pub(super) fn link_read(call: &Call, spec: &CallSpec) -> Option<Observed> {
-    let text = spec
+/// Returns what readlink(2) shows of the file: that it is a symbolic link, and its target unless
+/// the buffer was full. Returns `None` for another call.
+pub(super) fn observed_by_readlink(call: &Call, spec: &CallSpec) -> Option<Observed> {
+    let buffer_arg = spec
         .args
         .iter()
         .position(|a| matches!(a.kind, Kind::Out(_, layout) if layout.form == Form::Text))?;
-    let room =
+    let buffer_size =
         spec.args.iter().position(|a| a.kind == Kind::Size).map_or(u64::MAX, |i| call.args[i]);
     let target = call
-        .payload(text as u8, PayloadKind::Bytes)
-        .filter(|_| (call.ret as u64) < room)
+        .payload(buffer_arg as u8, PayloadKind::Bytes)
+        .filter(|_| (call.ret as u64) < buffer_size)
         .map(|p| p.bytes.as_slice().to_vec());
-    Some(Observed { target, ..Observed::kind(FileType::Link) })
+    Some(Observed { target, ..Observed::of_type(FileType::Link) })
 }
 
-/// Returns what a stat(2) or similar call shows of its file.
-pub(super) fn stat_result(call: &Call, spec: &CallSpec) -> Option<Observed> {
-    spec.args.iter().enumerate().find_map(|(i, a)| match a.kind {
-        Kind::Out(_, layout) => {
-            layouts::seen(layout, call.payload(i as u8, PayloadKind::Bytes)?.bytes.as_slice())
-        }
+/// Returns what stat(2) or a similar call shows of its file. Returns `None` for another call.
+pub(super) fn observed_by_stat(call: &Call, spec: &CallSpec) -> Option<Observed> {
+    spec.args.iter().enumerate().find_map(|(i, arg)| match arg.kind {
+        Kind::Out(_, layout) => layouts::observed_by_struct(
+            layout,
+            call.payload(i as u8, PayloadKind::Bytes)?.bytes.as_slice(),
+        ),
         _ => None,
     })
 }

@@ -15,11 +15,12 @@ pub type Processes = processes::Processes<Cell<Option<NodeId>>>;
 pub struct FdArg {
     /// The open file.
     pub file: Arc<OpenFile>,
-    /// Where data move: the call's own offset, or the descriptor's; `None` if that is unknown.
+    /// Where the call reads or writes: at its own offset, or at that of the open file; `None` if
+    /// that is unknown.
     pub offset: Option<u64>,
 }
 
-/// Where a path leads that goes through a link of procfs, and the path behind that link.
+/// Where a link of procfs leads that a path goes through, and the rest of the path behind the link.
 #[derive(Clone, Debug)]
 pub enum BehindProcfsLink {
     /// To an open file.
@@ -28,18 +29,19 @@ pub enum BehindProcfsLink {
     Directory(NodeId, Box<[u8]>),
     /// To the file with this name.
     Name(Box<[u8]>),
-    /// To where nothing is inferred: a file system that the program mounted.
+    /// To a file system that the program mounted, of which nothing is inferred.
     Elsewhere,
 }
 
-/// The surroundings of one call.
+/// What the arguments of one call referred to, and the state of its process that the call depends
+/// on.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
     /// The descriptors among the arguments.
     pub fds: [Option<FdArg>; 6],
     /// What path arguments mean that go through links of procfs (`/proc/self/fd/3`, `/dev/stdin`).
     pub through: PerArgument<BehindProcfsLink>,
-    /// What names mean where the process has mounts or a root of its own, and the paths.
+    /// The mounts and the root of the process, if it has its own.
     pub view: Option<MountView>,
     /// See [`Operands::viewed`].
     pub viewed: PerArgument<Box<[u8]>>,
@@ -55,21 +57,22 @@ pub struct Context {
     pub shares_buffer: bool,
 }
 
-/// The file that a directory is, once it is known.
-type Found = Cell<Option<NodeId>>;
+/// The model's file for a directory, once it is known.
+type KnownFile = Cell<Option<NodeId>>;
 
 impl Context {
-    /// Returns what the arguments of a call that has just returned referred to, without its working
-    /// and root directory. `directory` returns the file of a directory.
-    pub fn of(
+    /// Returns what the arguments of a call that has just returned referred to. The working and the
+    /// root directory are left to the caller. `file_of_directory` returns the model's file for a
+    /// directory.
+    pub fn prepare(
         call: &Call,
         spec: &CallSpec,
         operands: &Operands<Cell<Option<NodeId>>>,
-        directory: &mut dyn FnMut(&Directory<Found>) -> Option<NodeId>,
+        file_of_directory: &mut dyn FnMut(&Directory<KnownFile>) -> Option<NodeId>,
     ) -> Self {
-        let given = |descriptor: &Arc<Descriptor<_>>| {
+        let fd_arg = |descriptor: &Arc<Descriptor<_>>| {
             let offset = match spec.copies {
-                // The offsets have been advanced already.
+                // The call has advanced the offset already.
                 Some(_) => Some(descriptor.file.offset().saturating_sub(call.ret.max(0) as u64)),
                 None => operands.offset,
             };
@@ -82,29 +85,29 @@ impl Context {
             ..Self::default()
         };
         for i in argument_indices(spec.uses.fd_args) {
-            context.fds[i] = operands.fds[i].as_ref().map(given);
+            context.fds[i] = operands.fds[i].as_ref().map(fd_arg);
         }
         for (arg, _, descriptor) in &operands.inner {
-            context.fds[usize::from(*arg)] = Some(given(descriptor));
+            context.fds[usize::from(*arg)] = Some(fd_arg(descriptor));
         }
         for i in argument_indices(spec.uses.path_args) {
             if let Some(path) = &operands.viewed[i] {
-                context.viewed.put(i, path.clone());
+                context.viewed.set(i, path.clone());
             }
-            let Some(way) = &operands.through[i] else { continue };
-            let via = match (&way.to, &operands.paths[i]) {
+            let Some(route) = &operands.through[i] else { continue };
+            let behind = match (&route.to, &operands.paths[i]) {
                 (LinkTarget::File(descriptor), _) => {
-                    BehindProcfsLink::File(given(descriptor), way.rest.clone())
+                    BehindProcfsLink::File(fd_arg(descriptor), route.rest.clone())
                 }
-                (LinkTarget::Directory(at), _) => directory(at)
+                (LinkTarget::Directory(at), _) => file_of_directory(at)
                     .map_or(BehindProcfsLink::Elsewhere, |node| {
-                        BehindProcfsLink::Directory(node, way.rest.clone())
+                        BehindProcfsLink::Directory(node, route.rest.clone())
                     }),
                 (LinkTarget::Name, Some(path)) => BehindProcfsLink::Name(path.clone()),
                 (LinkTarget::Elsewhere, _) => BehindProcfsLink::Elsewhere,
                 (LinkTarget::Name, None) | (LinkTarget::Virtual, _) => continue,
             };
-            context.through.put(i, via);
+            context.through.set(i, behind);
         }
         if spec.ret == Ret::Fd && call.succeeded() {
             context.opened = operands

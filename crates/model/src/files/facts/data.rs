@@ -13,13 +13,15 @@ const SEEK_DATA: u64 = general::SEEK_DATA as u64;
 const SEEK_HOLE: u64 = general::SEEK_HOLE as u64;
 
 impl Facts {
-    /// Applies data that moved between the program's memory and a file.
+    /// Applies data that the call moved between the program's memory and a file.
     pub(super) fn apply_data(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
         if spec.ret != Ret::Bytes || call.ret <= 0 {
             return;
         }
         let Some(fd) = spec.uses.fd.map(usize::from) else { return };
-        let (Some(id), Some(at)) = (self.fd(context, fd as u8), context.fds[fd].as_ref()) else {
+        let (Some(file), Some(open_file)) =
+            (self.file_of_argument(context, fd as u8), context.fds[fd].as_ref())
+        else {
             return;
         };
         let moved = call.ret as u64;
@@ -27,34 +29,39 @@ impl Facts {
             let payloads = call.payloads.iter().filter(|p| {
                 usize::from(p.arg) == i && p.kind == PayloadKind::Data && p.flags & FROM_FILE == 0
             });
-            let held = saturating_sum(payloads.map(|p| p.len));
-            let held = if context.shares_buffer { 0 } else { held };
+            let recorded = saturating_sum(payloads.map(|p| p.len));
+            let recorded = if context.shares_buffer { 0 } else { recorded };
             match a.kind {
                 Kind::Out(_, layout) if is_data(layout) => {
-                    self.read(id, at.offset, held.min(moved), moved, call.seq);
+                    self.note_read(file, open_file.offset, recorded.min(moved), moved, call.seq);
                 }
-                Kind::OutIov { .. } => self.read(id, at.offset, held.min(moved), moved, call.seq),
+                Kind::OutIov { .. } => {
+                    self.note_read(file, open_file.offset, recorded.min(moved), moved, call.seq);
+                }
                 Kind::In(_, layout) if is_data(layout) => {
-                    self.written(id, at.offset, moved, held.min(moved));
+                    self.note_write(file, open_file.offset, moved, recorded.min(moved));
                 }
-                Kind::InIov { .. } => self.written(id, at.offset, moved, held.min(moved)),
+                Kind::InIov { .. } => {
+                    self.note_write(file, open_file.offset, moved, recorded.min(moved));
+                }
                 _ => {}
             }
         }
     }
 
-    /// Applies a read of `moved` bytes, of which the trace holds the first `held`, by call number
-    /// `seq`. Bytes that no call had seen before are origins: the call shows the initial content.
-    fn read(&mut self, id: NodeId, offset: Option<u64>, held: u64, moved: u64, seq: u64) {
+    /// Applies a read of `moved` bytes by call number `seq`, of which the trace holds the first
+    /// `recorded`. Bytes that no call had seen before become origins: the call shows the initial
+    /// content. `offset` is `None` if it is not known where the call read.
+    fn note_read(&mut self, id: NodeId, offset: Option<u64>, recorded: u64, moved: u64, seq: u64) {
         let node = self.names.node_mut(id);
         if node.kind == FileType::Unknown {
             node.kind = FileType::Regular;
         }
         let (true, Some(offset)) = (node.kind == FileType::Regular, offset) else { return };
-        if held < moved {
-            node.reached(offset, offset.saturating_add(moved));
+        if recorded < moved {
+            node.note_initial_size_at_least(offset, offset.saturating_add(moved));
         }
-        for (start, end) in node.read(offset, held) {
+        for (start, end) in node.note_read(offset, recorded) {
             for (file, start, end) in node.origins_of(id, start, end) {
                 self.origins.push(Origin {
                     file,
@@ -67,52 +74,58 @@ impl Facts {
         }
     }
 
-    /// Applies a write of `moved` bytes, of which the trace holds the first `held`.
-    fn written(&mut self, id: NodeId, offset: Option<u64>, moved: u64, held: u64) {
+    /// Applies a write of `moved` bytes, of which the trace holds the first `recorded`. `offset` is
+    /// `None` if it is not known where the call wrote; the content is then uncertain.
+    fn note_write(&mut self, id: NodeId, offset: Option<u64>, moved: u64, recorded: u64) {
         let node = self.names.node_mut(id);
         let Some(offset) = offset else {
-            node.uncertain = Some("it was written at an unknown offset");
-            node.changed.2 = true;
+            node.why_uncertain = Some("it was written at an unknown offset");
+            node.changed.size = true;
             return;
         };
-        node.write(offset, moved, held);
-        if node.now.mode.is_some_and(|m| m & (general::S_ISUID | general::S_ISGID) != 0) {
-            node.changed.0 = true; // file_remove_privs
+        node.note_write(offset, moved, recorded);
+        if node
+            .current_attributes
+            .mode
+            .is_some_and(|m| m & (general::S_ISUID | general::S_ISGID) != 0)
+        {
+            node.changed.mode = true; // file_remove_privs
         }
     }
 
-    /// Applies data that the kernel copied from one file to another.
+    /// Applies data that the kernel copied from one file to another (sendfile(2),
+    /// copy_file_range(2), FICLONE).
     pub(super) fn apply_copy(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
         let Some(copies) = spec.copies else { return };
         let clones = matches!(spec.effect, Effect::Clone { .. });
-        let sum = |fd: u8, of: fn(&Payload) -> u64| -> u64 {
+        let sum_of = |fd: u8, length: fn(&Payload) -> u64| -> u64 {
             let payloads = call
                 .payloads
                 .iter()
                 .filter(|p| p.arg == fd && p.kind == PayloadKind::Data && p.flags & FROM_FILE != 0);
-            saturating_sum(payloads.map(of))
+            saturating_sum(payloads.map(length))
         };
-        let (read, landed) = (sum(copies.from.fd, |p| p.len), sum(copies.to.fd, |p| p.len));
+        let (read, written) = (sum_of(copies.from.fd, |p| p.len), sum_of(copies.to.fd, |p| p.len));
         let moved = if clones {
-            read.max(sum(copies.from.fd, |p| p.wanted))
+            read.max(sum_of(copies.from.fd, |p| p.wanted))
         } else {
             call.ret.max(0) as u64
         };
-        let dir_entry = |end: CopyEnd| {
+        let offset_of = |end: CopyEnd| {
             call.copy_offset(end.at)
                 .or_else(|| context.fds[usize::from(end.fd)].as_ref().and_then(|fd| fd.offset))
         };
-        if let Some(source) = self.fd(context, copies.from.fd) {
-            self.read(source, dir_entry(copies.from), read.min(moved), moved, call.seq);
+        if let Some(source) = self.file_of_argument(context, copies.from.fd) {
+            self.note_read(source, offset_of(copies.from), read.min(moved), moved, call.seq);
         }
-        if let Some(target) = self.fd(context, copies.to.fd) {
-            self.written(target, dir_entry(copies.to), moved, read.max(landed).min(moved));
+        if let Some(target) = self.file_of_argument(context, copies.to.fd) {
+            self.note_write(target, offset_of(copies.to), moved, read.max(written).min(moved));
         }
     }
 
-    /// Applies a change of a file's length, allocation, or mapping.
-    pub(super) fn apply_resize(&mut self, call: &Call, spec: &CallSpec, id: NodeId) {
-        let node = self.names.node_mut(id);
+    /// Applies a change of a file's length or allocation (truncate(2), fallocate(2)).
+    pub(super) fn apply_resize(&mut self, call: &Call, spec: &CallSpec, file: NodeId) {
+        let node = self.names.node_mut(file);
         match spec.effect {
             Effect::Truncate => {
                 if let Some(i) = spec.args.iter().position(|a| a.kind == Kind::Length) {
@@ -131,14 +144,14 @@ impl Facts {
                 const MOVES: u64 =
                     (general::FALLOC_FL_COLLAPSE_RANGE | general::FALLOC_FL_INSERT_RANGE) as u64;
                 if mode & MOVES != 0 {
-                    node.write(0, u64::MAX, u64::MAX);
-                    node.now.size = None;
-                    node.uncertain = Some("ranges of it were moved");
+                    node.note_write(0, u64::MAX, u64::MAX);
+                    node.current_attributes.size = None;
+                    node.why_uncertain = Some("ranges of it were moved");
                 } else if mode & ZEROES != 0 {
-                    let size = node.now.size;
-                    node.write(start, len, len);
+                    let size = node.current_attributes.size;
+                    node.note_write(start, len, len);
                     if mode & KEEP_SIZE != 0 {
-                        node.now.size = size;
+                        node.current_attributes.size = size;
                     }
                 } else if mode & KEEP_SIZE == 0 {
                     node.extend(end);
@@ -148,30 +161,34 @@ impl Facts {
         }
     }
 
-    /// Applies holes and data that a seek found.
+    /// Applies the hole or the data that lseek(2) found, also if it failed with ENXIO, as only a
+    /// hole was left.
     pub(super) fn apply_seek(&mut self, call: &Call, spec: &CallSpec, context: &Context) {
         if spec.effect != Effect::Seek {
             return;
         }
-        let Some(off) = spec.args.iter().position(|a| a.kind == Kind::Off) else { return };
+        let Some(offset_arg) = spec.args.iter().position(|a| a.kind == Kind::Off) else { return };
         let Some(fd) = spec.uses.fd.map(usize::from) else { return };
-        let (from, whence) = (call.args[off], call.args.get(off + 1).copied().unwrap_or(0));
-        let Some(id) = self.fd(context, fd as u8) else { return };
-        let node = self.names.node_mut(id);
+        let (start, whence) =
+            (call.args[offset_arg], call.args.get(offset_arg + 1).copied().unwrap_or(0));
+        let Some(file) = self.file_of_argument(context, fd as u8) else { return };
+        let node = self.names.node_mut(file);
         let found = call.ret.max(0) as u64;
         match (call.errno(), whence) {
             (None, SEEK_DATA) => {
-                node.lay_out(from, found, true);
-                node.lay_out(found, found + 1, false);
+                node.note_layout(start, found, true);
+                node.note_layout(found, found + 1, false);
             }
-            (None, SEEK_HOLE) => node.lay_out(from, found, false),
-            (Some(ENXIO), SEEK_DATA) => node.lay_out(from, node.now.size.unwrap_or(from), true),
+            (None, SEEK_HOLE) => node.note_layout(start, found, false),
+            (Some(ENXIO), SEEK_DATA) => {
+                node.note_layout(start, node.current_attributes.size.unwrap_or(start), true);
+            }
             _ => {}
         }
     }
 }
 
-/// Returns whether a buffer of this layout is plain data.
+/// Returns whether a buffer of this layout holds data of a file.
 fn is_data(layout: &Layout) -> bool {
     layout.form == Form::Data
 }

@@ -4,49 +4,50 @@
 use super::*;
 
 impl Facts {
-    /// Returns where the path in argument `arg` leads.
+    /// Returns where the path in argument `arg` leads: from its directory, through a link of
+    /// procfs, or by the mounts of the process. `reach` is how far the kernel followed it.
     pub(super) fn resolve(
         &mut self,
         call: &Call,
         spec: &CallSpec,
         context: &Context,
         arg: u8,
-        used: PathUse,
+        path_use: PathUse,
         reach: Reach,
     ) -> Walk {
-        let follow = |path: &[u8]| looks_through(call, used, path.ends_with(b"/"));
-        if let Some(via) = &context.through[usize::from(arg)] {
-            return self.resolve_behind_procfs_link(via, follow, reach);
+        let follow = |path: &[u8]| follows_last_link(call, path_use, path.ends_with(b"/"));
+        if let Some(behind) = &context.through[usize::from(arg)] {
+            return self.resolve_behind_procfs_link(behind, follow, reach);
         }
         let path = call.path(arg).unwrap_or_default();
-        let base = used.dir.filter(|&d| call.args[usize::from(d)] as i32 != abi::AT_FDCWD);
+        let base = path_use.dir.filter(|&d| call.args[usize::from(d)] as i32 != abi::AT_FDCWD);
         if path.is_empty() {
             // AT_EMPTY_PATH, or a null path: the descriptor itself.
             let node = if !call.succeeded() {
                 None
             } else if let Some(dir) = base {
-                self.fd(context, dir)
+                self.file_of_argument(context, dir)
             } else {
                 context.cwd
             };
-            return node.map_or(Walk::Blocked, |node| self.named(node));
+            return node.map_or(Walk::Blocked, |node| self.walk_ending_at(node));
         }
-        let mut viewed = None;
+        let mut viewed_path = None;
         if let (Some(view), Some(path)) = (&context.view, &context.viewed[usize::from(arg)]) {
-            let found = view.resolve(path, follow(path), &mut |path| self.names.link_at(path));
-            let Some(path) = found.path else { return Walk::Virtual };
-            viewed = Some(path);
+            let resolved = view.resolve(path, follow(path), &mut |path| self.names.link_at(path));
+            let Some(path) = resolved.path else { return Walk::Virtual };
+            viewed_path = Some(path);
         }
-        let path = match viewed.as_deref() {
-            Some(b"/") => return Walk::At(ROOT),
-            Some(dir_entry) => &dir_entry[1..],
+        let path = match viewed_path.as_deref() {
+            Some(b"/") => return Walk::WithoutName(ROOT),
+            Some(whole) => &whole[1..],
             None => path,
         };
         let root = context.root.unwrap_or(ROOT);
         let base = match base {
-            _ if viewed.is_some() => ROOT,
+            _ if viewed_path.is_some() => ROOT,
             _ if path[0] == b'/' => root,
-            Some(dir) => match self.fd(context, dir) {
+            Some(dir) => match self.file_of_argument(context, dir) {
                 Some(node) => node,
                 None => return Walk::Blocked,
             },
@@ -58,8 +59,9 @@ impl Facts {
         self.walk(call, spec, context, (root, base, path, follow(path)), reach)
     }
 
-    /// Follows a path, given as (root, base, path, whether a link at its end is followed). What the
-    /// call opened shows where links on the way lead.
+    /// Follows a path, given as (root, base, path, whether a symbolic link at its end is followed).
+    /// The path of the file that the call opened shows where symbolic links on the way lead: they
+    /// are added to the names.
     fn walk(
         &mut self,
         call: &Call,
@@ -68,16 +70,17 @@ impl Facts {
         (root, base, path, follow): (NodeId, NodeId, &[u8], bool),
         reach: Reach,
     ) -> Walk {
-        let opened = call.identity(RESULT).filter(|(identity, real)| {
+        let opened_path = call.identity(RESULT).filter(|(identity, real)| {
             call.succeeded() && spec.ret == Ret::Fd && identity.lost_name(real).is_none()
         });
-        let opened = opened.map(|(_, real)| real);
-        let dir_entry = context.view.as_ref().and_then(|view| view.original_path(opened?));
-        let opened = if context.view.is_some() { dir_entry.as_deref() } else { opened };
-        if let Some(real) = opened {
-            // All that is before the last name of what was opened is a directory.
-            let shown = self.names.walk(ROOT, ROOT, real, false, Reach::Straight);
-            if self.names.leads_straight(base, path, real) {
+        let opened_path = opened_path.map(|(_, real)| real);
+        let original_path = context.view.as_ref().and_then(|view| view.original_path(opened_path?));
+        let opened_path =
+            if context.view.is_some() { original_path.as_deref() } else { opened_path };
+        if let Some(real) = opened_path {
+            // All components of the shown path but the last one are directories.
+            let shown = self.names.walk(ROOT, ROOT, real, false, Reach::WithoutLinks);
+            if self.names.leads_there_without_links(base, path, real) {
                 return shown;
             }
             if let Walk::Entry(DirEntry { dir, name, .. }) = &shown
@@ -90,12 +93,12 @@ impl Facts {
         let mut walk = self.names.walk(root, base, path, follow, reach);
         while let Walk::Stopped(dir_entry, rest) = &walk
             && (call.succeeded() || reach == Reach::Proven && (follow || !rest.is_empty()))
-            && self.names.followed(dir_entry, rest, opened)
+            && self.names.note_link_followed(dir_entry, rest, opened_path)
         {
             walk = self.names.walk(root, base, path, follow, reach);
         }
-        match (&walk, opened) {
-            // An unknown link led elsewhere: the kernel says where.
+        match (&walk, opened_path) {
+            // An unknown link led elsewhere. The path that the kernel showed says where.
             (Walk::Virtual | Walk::Stopped(..) | Walk::Blocked, Some(real))
                 if real.first() == Some(&b'/') =>
             {
@@ -105,18 +108,19 @@ impl Facts {
         }
     }
 
-    /// Adds links on a path. The opened file has another path than the one that was passed, so
-    /// names on the way of which nothing is known must be links that lead there.
+    /// Adds the symbolic links on a path that an open followed. The path `opened_path` of the
+    /// opened file differs from the one that was passed, so that names on the way of which nothing
+    /// is known must be links that lead there.
     fn add_links_shown_by_open(
         &mut self,
         root: NodeId,
         base: NodeId,
         path: &[u8],
         follow: bool,
-        real: &[u8],
+        opened_path: &[u8],
     ) {
         for _ in 0..path.len() {
-            let (dir_entry, rest) = match self.names.walk(root, base, path, follow, Reach::Nowhere)
+            let (dir_entry, rest) = match self.names.walk(root, base, path, follow, Reach::Unknown)
             {
                 Walk::Entry(dir_entry) if follow => (dir_entry, Vec::new()),
                 Walk::Stopped(dir_entry, rest) => (dir_entry, rest),
@@ -125,21 +129,22 @@ impl Facts {
             if dir_entry.state == EntryState::Unknown && self.names.find_old_directory(&dir_entry) {
                 continue;
             }
-            let target = self.names.link_shown_by_open(&dir_entry, &rest, real);
+            let target = self.names.link_shown_by_open(&dir_entry, &rest, opened_path);
             let Some(target) = target else { return };
             self.names.add_link(&dir_entry, &rest, target);
         }
     }
 
-    /// Follows the rest of a path from where a link of procfs leads.
+    /// Follows the rest of a path behind a link of procfs. `follow` returns whether a symbolic link
+    /// at the end of a path is followed.
     fn resolve_behind_procfs_link(
         &mut self,
-        via: &BehindProcfsLink,
+        behind: &BehindProcfsLink,
         follow: impl Fn(&[u8]) -> bool,
         reach: Reach,
     ) -> Walk {
-        let (base, rest) = match via {
-            BehindProcfsLink::File(file, rest) => (self.directory_behind(file), rest),
+        let (base, rest) = match behind {
+            BehindProcfsLink::File(file, rest) => (self.file_of_descriptor(file), rest),
             BehindProcfsLink::Directory(node, rest) => {
                 (Some(self.names.follow_merges(*node)), rest)
             }
@@ -149,20 +154,20 @@ impl Facts {
         let Some(base) = base else { return Walk::Virtual };
         let slashes = rest.iter().take_while(|b| **b == b'/').count();
         match &rest[slashes..] {
-            b"" if base != ROOT => self.named(base),
+            b"" if base != ROOT => self.walk_ending_at(base),
             rest => self.names.walk(ROOT, base, rest, follow(rest), reach),
         }
     }
 
-    /// Returns a file as the end of a walk: under one of its names, if it has any.
-    fn named(&self, node: NodeId) -> Walk {
+    /// Returns the result of a walk that ended at a file: one of its names, if it has any.
+    fn walk_ending_at(&self, node: NodeId) -> Walk {
         match self.names.node(node).names.first() {
             Some((dir, name)) => Walk::Entry(DirEntry {
                 dir: *dir,
                 name: name.clone(),
                 state: EntryState::Node(node),
             }),
-            None => Walk::At(node),
+            None => Walk::WithoutName(node),
         }
     }
 }
@@ -170,17 +175,20 @@ impl Facts {
 /// Returns whether a link in the last component is followed, because of the call or of a slash at
 /// the end of the path. If only the directory is looked up, a slash changes nothing, nor if a file
 /// is to be created, which fails (`open_last_lookups` in fs/namei.c).
-pub(super) fn looks_through(call: &Call, used: PathUse, slash: bool) -> bool {
-    match used.role {
-        Role::Open(from) if slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => false,
-        Role::Lookup | Role::Open(_) if slash => true,
-        _ => follows(call, used),
+pub(super) fn follows_last_link(call: &Call, path_use: PathUse, ends_in_slash: bool) -> bool {
+    match path_use.role {
+        Role::Open(from) if ends_in_slash && u64::from(call.open_flags(from)) & O_CREAT != 0 => {
+            false
+        }
+        Role::Lookup | Role::Open(_) if ends_in_slash => true,
+        _ => follows_link_by_flags(call, path_use),
     }
 }
 
-/// Returns whether the call follows a link in the last component.
-fn follows(call: &Call, used: PathUse) -> bool {
-    match (used.role, used.follow) {
+/// Returns whether the call follows a symbolic link in the last component of a path that does not
+/// end in a slash.
+fn follows_link_by_flags(call: &Call, path_use: PathUse) -> bool {
+    match (path_use.role, path_use.follow) {
         (Role::Open(from), _) => {
             let flags = u64::from(call.open_flags(from));
             flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL

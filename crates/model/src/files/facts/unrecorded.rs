@@ -1,7 +1,9 @@
-//! What a call found and no recorded call explains: an unrecorded process did it.
+//! Changes of files by processes that were not recorded: a call finds a state that no recorded call
+//! explains.
 //!
-//! The model is put right before the call's own facts are taken in. Invariant: nothing is put down
-//! to others that an overlapping call, or one that the model does not follow, can have done.
+//! The change is added to the model before what the call itself shows. Invariant: a change is not
+//! ascribed to an unrecorded process if an overlapping call, or one that the model does not follow,
+//! can have made it.
 
 mod inodes;
 pub mod overlapping;
@@ -16,14 +18,14 @@ use linux_raw_sys::general::{
 use overlapping::OverlappingCalls;
 use processes::{Operands, Unrecorded};
 
-/// So many changes are told; a trace with more is of another kind.
-const MOST: usize = 1 << 16;
+/// The largest number of changes. After that, the search for them ends.
+const MAX_CHANGES: usize = 1 << 16;
 
 /// ZFS is not in the kernel's headers.
 const ZFS_SUPER_MAGIC: u32 = 0x2fc1_2fc1;
 
 /// File systems whose inode numbers stay with their files (`statfs.f_type`).
-const STEADY: [u32; 6] = [
+const STABLE_INODES: [u32; 6] = [
     BTRFS_SUPER_MAGIC,
     EXT4_SUPER_MAGIC,
     F2FS_SUPER_MAGIC,
@@ -32,29 +34,29 @@ const STEADY: [u32; 6] = [
     ZFS_SUPER_MAGIC,
 ];
 
-/// What is followed to tell others' changes from our own.
+/// The changes that unrecorded processes made, and what is needed to find them.
 #[derive(Default)]
 pub struct UnrecordedChanges {
-    /// The calls that may have done it themselves.
+    /// The calls that may have made a change themselves.
     pub overlapping: OverlappingCalls,
-    /// What was found, in the order in which calls found it.
+    /// The changes, in the order in which calls found them.
     pub changes: Vec<Change>,
-    /// The file that came with each of these, or that was resized.
-    nodes: Vec<Option<NodeId>>,
+    /// For each change the file that appeared or was resized; `None`: the file was removed.
+    changed_files: Vec<Option<NodeId>>,
 }
 
 impl Facts {
-    /// Notes that a call begins; `number` identifies it until it returns. A call whose changes
-    /// cannot be followed ends the search for unrecorded changes, as what is found later may be its
-    /// work. `are_rings_recorded`: operations of io_uring have rows of their own.
+    /// Notes that a call begins. `call_id` identifies it until it returns; `unrecorded` tells
+    /// whether it may begin an operation that is not recorded. A call whose changes cannot be
+    /// followed ends the search for unrecorded changes, as what is found later may be its work.
     pub fn begin_call<T>(
         &mut self,
-        number: usize,
+        call_id: usize,
         call: &Arc<Call>,
         operands: &Operands<T>,
         unrecorded: &Unrecorded,
     ) {
-        if !self.names.watched {
+        if !self.names.searches_unrecorded {
             return;
         }
         let not_followed = call.spec().is_none_or(|spec| match spec.replay {
@@ -62,15 +64,16 @@ impl Facts {
             Replay::Skip(Class::Mounts | Class::Unknown) => true,
             _ => false,
         });
-        if not_followed || self.outside.overlapping.lose_track(number, call) {
-            self.names.watched = false;
+        if not_followed || self.unrecorded.overlapping.note_closing(call_id, call) {
+            self.names.searches_unrecorded = false;
             return;
         }
-        self.outside.overlapping.enter(number, call, operands);
+        self.unrecorded.overlapping.enter(call_id, call, operands);
     }
 
-    /// Adds the unrecorded changes that must have happened, as the call found what the recorded
-    /// calls do not explain.
+    /// Finds the changes that unrecorded processes must have made, as the call found what the
+    /// recorded calls do not explain, and applies them. The states of the last names in `paths` are
+    /// updated.
     pub(super) fn apply_unrecorded_changes(
         &mut self,
         call: &Call,
@@ -78,32 +81,38 @@ impl Facts {
         context: &Context,
         paths: &mut [PathArg],
     ) {
-        let directories = std::mem::take(&mut self.names.appeared);
-        if !self.names.watched || self.outside.changes.len() >= MOST {
-            self.names.watched = false;
+        let appeared_directories = std::mem::take(&mut self.names.appeared_directories);
+        if !self.names.searches_unrecorded || self.unrecorded.changes.len() >= MAX_CHANGES {
+            self.names.searches_unrecorded = false;
             return;
         }
-        for dir in directories {
-            self.directory_appeared(call, dir);
+        for dir in appeared_directories {
+            self.add_appeared_directory(call, dir);
         }
-        let alone = paths.len() == 1;
-        for l in paths.iter_mut() {
-            let Walk::Entry(dir_entry) = &mut l.walk else { continue };
+        let is_only_path = paths.len() == 1;
+        for path in paths.iter_mut() {
+            let Walk::Entry(dir_entry) = &mut path.walk else { continue };
             if self.names.node(dir_entry.dir).is_virtual {
                 continue;
             }
-            if self.names.doubtful.contains(&(dir_entry.dir, dir_entry.name.clone())) {
-                self.decide_doubtful_name(call, spec, &l.used, l.creates || !alone, dir_entry);
+            if self.names.doubtful_names.contains(&(dir_entry.dir, dir_entry.name.clone())) {
+                self.decide_doubtful_name(
+                    call,
+                    spec,
+                    &path.path_use,
+                    path.may_create || !is_only_path,
+                    dir_entry,
+                );
                 continue;
             }
             match (call.errno(), dir_entry.state) {
                 (None, EntryState::Absent | EntryState::Unknown)
-                    if self.was_missing(dir_entry) && self.finds_existing(call, &l.used) =>
+                    if self.was_missing(dir_entry) && self.found_existing(call, &path.path_use) =>
                 {
-                    // It was removed right after the call found it, or is there again.
-                    if self.outside.overlapping.may_have_changed_name(call, &dir_entry.name) {
+                    // The file was removed right after the call found it, or was created again.
+                    if self.unrecorded.overlapping.may_have_changed_name(call, &dir_entry.name) {
                         let name = (dir_entry.dir, dir_entry.name.clone());
-                        self.names.doubtful.insert(name);
+                        self.names.doubtful_names.insert(name);
                     } else if let Some(node) =
                         self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Made)
                     {
@@ -111,26 +120,36 @@ impl Facts {
                     }
                 }
                 (None, EntryState::Unknown | EntryState::Node(_))
-                    if self.finds_existing(call, &l.used) =>
+                    if self.found_existing(call, &path.path_use) =>
                 {
-                    let new = match self.inode_was_reused(call, spec, l.follow, dir_entry) {
+                    let other_file = match self.find_file_with_reused_inode(
+                        call,
+                        spec,
+                        path.follow,
+                        dir_entry,
+                    ) {
                         Some(node) => Some(node),
-                        None => self.find_replaced_file(call, spec, context, &l.used, dir_entry),
+                        None => {
+                            self.find_replaced_file(call, spec, context, &path.path_use, dir_entry)
+                        }
                     };
-                    if let Some(new) = new {
-                        dir_entry.state = EntryState::Node(new);
+                    if let Some(other_file) = other_file {
+                        dir_entry.state = EntryState::Node(other_file);
                     }
                 }
                 (Some(errors::EEXIST), EntryState::Absent | EntryState::Unknown)
-                    if alone && self.was_missing(dir_entry) =>
+                    if is_only_path && self.was_missing(dir_entry) =>
                 {
                     self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Made);
                 }
-                (Some(errors::ENOENT), EntryState::Node(node)) if alone && !l.creates => {
-                    let looks = matches!(l.used.role, Role::Lookup | Role::Open(_) | Role::Remove);
-                    if looks
+                (Some(errors::ENOENT), EntryState::Node(node))
+                    if is_only_path && !path.may_create =>
+                {
+                    let looks_up_name =
+                        matches!(path.path_use.role, Role::Lookup | Role::Open(_) | Role::Remove);
+                    if looks_up_name
                         && spec.effect != Effect::Exec
-                        && self.remove_vanished_name(call, dir_entry, node, l.follow)
+                        && self.remove_vanished_name(call, dir_entry, node, path.follow)
                     {
                         dir_entry.state = EntryState::Absent;
                     }
@@ -138,97 +157,110 @@ impl Facts {
                 _ => {}
             }
         }
-        self.sizes(call, spec, context, paths);
+        self.find_size_changes(call, spec, context, paths);
     }
 
-    /// Decides what overlapping calls did to a name, if this call shows it.
+    /// Decides whether a name that overlapping calls changed exists, if this call shows it and no
+    /// call overlaps it. `has_other_explanation` is whether an ENOENT of the call can have another
+    /// reason than that the name does not exist.
     fn decide_doubtful_name(
         &mut self,
         call: &Call,
         spec: &CallSpec,
-        used: &PathUse,
-        unclear: bool,
+        path_use: &PathUse,
+        has_other_explanation: bool,
         dir_entry: &mut DirEntry,
     ) {
-        if self.outside.overlapping.may_have_changed_name(call, &dir_entry.name) {
+        if self.unrecorded.overlapping.may_have_changed_name(call, &dir_entry.name) {
             return;
         }
-        let (ok, role) = (call.succeeded(), used.role);
-        let absent =
-            call.errno() == Some(errors::ENOENT) && !unclear && spec.effect != Effect::Exec;
-        let told = ok
+        let (succeeded, role) = (call.succeeded(), path_use.role);
+        let absent = call.errno() == Some(errors::ENOENT)
+            && !has_other_explanation
+            && spec.effect != Effect::Exec;
+        let showed_file = succeeded
             && matches!(role, Role::Lookup | Role::Open(_))
-            && (stat_result(call, spec).is_some() || call.identity(RESULT).is_some());
-        let new = ok && matches!(role, Role::Create | Role::Remove | Role::RemoveDirectory);
+            && (observed_by_stat(call, spec).is_some() || call.identity(RESULT).is_some());
+        let changed_name =
+            succeeded && matches!(role, Role::Create | Role::Remove | Role::RemoveDirectory);
         if let (true, EntryState::Node(node)) = (absent, dir_entry.state) {
             self.names.detach(dir_entry, node);
             dir_entry.state = EntryState::Absent;
         }
-        if absent || told || new {
-            self.names.doubtful.remove(&(dir_entry.dir, dir_entry.name.clone()));
+        if absent || showed_file || changed_name {
+            self.names.doubtful_names.remove(&(dir_entry.dir, dir_entry.name.clone()));
         }
     }
 
-    /// Returns whether a call found nothing at this name, or a call removed it. A call that follows
-    /// links also finds nothing at a link that leads nowhere.
+    /// Returns whether a call found nothing at this name, or removed it, and no call has found a
+    /// file there since. If a call that follows links found nothing, the name may also be that of a
+    /// link to a path that does not exist.
     fn was_missing(&self, dir_entry: &DirEntry) -> bool {
         match dir_entry.state {
             EntryState::Absent => true,
-            EntryState::Unknown => self.names.node(dir_entry.dir).missing.contains(&dir_entry.name),
+            EntryState::Unknown => {
+                self.names.node(dir_entry.dir).not_found_names.contains(&dir_entry.name)
+            }
             EntryState::Node(_) => false,
         }
     }
 
-    /// Returns whether a call that succeeded found a name and did not create it.
-    pub(super) fn finds_existing(&self, call: &Call, used: &PathUse) -> bool {
-        match used.role {
+    /// Returns whether a call that succeeded found an existing file at a name, as its role in
+    /// `path_use` and its result show.
+    pub(super) fn found_existing(&self, call: &Call, path_use: &PathUse) -> bool {
+        match path_use.role {
             Role::Lookup | Role::Remove | Role::RemoveDirectory | Role::Source => true,
             Role::Open(from) => {
                 let flags = u64::from(call.open_flags(from));
-                let created =
+                let was_created =
                     call.identity(RESULT).and_then(|(identity, _)| identity.was_created());
-                flags & O_TMPFILE != O_TMPFILE && (flags & O_CREAT == 0 || created == Some(false))
+                flags & O_TMPFILE != O_TMPFILE
+                    && (flags & O_CREAT == 0 || was_created == Some(false))
             }
             _ => false,
         }
     }
 
-    /// Adds the change that an unrecorded process put a file at a name where there was none, or
-    /// another one. Returns the file.
+    /// Adds the change that an unrecorded process created a file at a name, or put it in the place
+    /// of another one: `kind` says which. Returns the file. Returns `None`, and adds nothing, if
+    /// there may be another explanation.
     fn add_appeared_file(
         &mut self,
         call: &Call,
         spec: &CallSpec,
         context: &Context,
         dir_entry: &DirEntry,
-        done: ChangeKind,
+        kind: ChangeKind,
     ) -> Option<NodeId> {
-        if self.outside.overlapping.may_have_changed_name(call, &dir_entry.name) {
+        if self.unrecorded.overlapping.may_have_changed_name(call, &dir_entry.name) {
             return None;
         }
         let opened = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd);
         let path = self.names.path_in(dir_entry.dir, &dir_entry.name)?;
-        // The name is a link, and what it leads to was opened: what the link is, is unknown.
+        // The name is that of a link, and the file behind it was opened: nothing is known of the
+        // link itself.
         if opened.as_ref().is_some_and(|(_, real)| *real != path) {
             return None;
         }
         let seen = match opened {
             Some((identity, _)) => Observed::of_identity(&identity),
-            None => stat_result(call, spec)
-                .or_else(|| link_read(call, spec))
-                .unwrap_or_else(|| Observed::kind(FileType::Unknown)),
+            None => observed_by_stat(call, spec)
+                .or_else(|| observed_by_readlink(call, spec))
+                .unwrap_or_else(|| Observed::of_type(FileType::Unknown)),
         };
-        // A link that led nowhere then was there.
+        // A link to a path that did not exist then was there before.
         if dir_entry.state == EntryState::Unknown && seen.kind == FileType::Link {
             return None;
         }
-        // It has another name that we know of: a process linked it, or the name leads there by
-        // another way; unless its number was given to a new file when the other one was removed.
-        let known = seen.id.and_then(|id| self.names.named(id));
-        if known.is_some_and(|other| !self.was_recycled(call, dir_entry, &seen, other, false)) {
+        // The file has another known name: a process linked it, or the names are two paths to it;
+        // unless the other file was removed, and its inode number given to this one.
+        let known = seen.id.and_then(|id| self.names.find_by_inode(id));
+        if known.is_some_and(|other| !self.remove_former_file(call, dir_entry, &seen, other, false))
+        {
             return None;
         }
-        // Nothing tells what it is: another way to this directory may have led to its making.
+        // It is not known which file it is: it may have been created through another path to this
+        // directory.
         let dir = self.names.node(dir_entry.dir);
         if seen.id.is_none() && dir.initial && !dir.confirmed && context.cwd != Some(dir_entry.dir)
         {
@@ -237,28 +269,30 @@ impl Facts {
         let after = match dir_entry.state {
             EntryState::Node(old) => {
                 self.names.detach(dir_entry, old);
-                self.names.node(old).last
+                self.names.node(old).last_call
             }
             _ => None,
         };
-        let node = self.names.appear(dir_entry, &seen);
-        self.add_change(Change { after, ..change(call, path, done) }, Some(node));
+        let node = self.names.add_unrecorded_file(dir_entry, &seen);
+        self.add_change(Change { after, ..new_change(call, path, kind) }, Some(node));
         Some(node)
     }
 
-    /// Adds the change that an unrecorded process created a directory that a path leads through.
-    fn directory_appeared(&mut self, call: &Call, node: NodeId) {
+    /// Adds the change that an unrecorded process created a directory that a path leads through,
+    /// unless an overlapping call may have.
+    fn add_appeared_directory(&mut self, call: &Call, node: NodeId) {
         let Some((dir, name)) = self.names.node(node).names.first().cloned() else { return };
-        if self.outside.overlapping.may_have_changed_name(call, &name) {
+        if self.unrecorded.overlapping.may_have_changed_name(call, &name) {
             return;
         }
         let Some(path) = self.names.path_in(dir, &name) else { return };
         self.names.node_mut(node).appeared = true;
-        self.add_change(change(call, path, ChangeKind::Made), Some(node));
+        self.add_change(new_change(call, path, ChangeKind::Made), Some(node));
     }
 
-    /// Adds the change that an unrecorded process replaced a file, if the one that was opened at
-    /// its name is another one.
+    /// If a call opened another file than the one that is known to have this name, adds the change
+    /// that an unrecorded process replaced the file. Returns the new file, or `None` if that is not
+    /// so.
     fn find_replaced_file(
         &mut self,
         call: &Call,
@@ -271,18 +305,22 @@ impl Facts {
             return None;
         };
         let (identity, _) = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd)?;
-        let told = steady_identity(&identity)?;
-        let this = self.names.node(node);
-        let was = this.told?;
+        let found = stable_identity(&identity)?;
+        let known = self.names.node(node);
+        let former = known.opened_identity?;
         let kind = FileType::of_mode(identity.mode);
-        if was == told || was.0 != told.0 || this.merged.is_some() || kind == FileType::Directory {
+        if former == found
+            || former.from_kernel != found.from_kernel
+            || known.merged_into.is_some()
+            || kind == FileType::Directory
+        {
             return None;
         }
         self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Replaced)
     }
 
-    /// Adds the change that an unrecorded process removed a name that is known to have existed.
-    /// Returns whether that is the explanation.
+    /// If nothing but an unrecorded process can have removed this name, which is known to have
+    /// existed, adds that change and removes the name. Returns whether it did.
     fn remove_vanished_name(
         &mut self,
         call: &Call,
@@ -290,123 +328,140 @@ impl Facts {
         node: NodeId,
         follow: bool,
     ) -> bool {
-        let this = self.names.node(node);
-        // What was only presumed to be there may never have been; and a link may lead nowhere.
-        let certain = matches!(this.kind, FileType::Regular | FileType::Directory)
-            && (this.id.is_some() || this.told.is_some())
-            && !this.presumed
-            && !this.made_up
-            && this.merged.is_none();
-        let may_lead_nowhere = follow && !this.confirmed && this.told.is_none();
+        let known = self.names.node(node);
+        // A file that was only presumed may never have existed, and a link may lead to a path that
+        // does not exist.
+        let certain = matches!(known.kind, FileType::Regular | FileType::Directory)
+            && (known.id.is_some() || known.opened_identity.is_some())
+            && !known.presumed
+            && !known.has_made_up_name
+            && known.merged_into.is_none();
+        let may_lead_nowhere = follow && !known.confirmed && known.opened_identity.is_none();
         if !certain
             || may_lead_nowhere
-            || self.outside.overlapping.may_have_changed_name(call, &dir_entry.name)
+            || self.unrecorded.overlapping.may_have_changed_name(call, &dir_entry.name)
         {
             return false;
         }
         let Some(path) = self.names.path_in(dir_entry.dir, &dir_entry.name) else { return false };
-        let after = self.names.node(node).last;
+        let after = self.names.node(node).last_call;
         self.names.detach(dir_entry, node);
-        self.add_change(Change { after, ..change(call, path, ChangeKind::Removed) }, None);
+        self.add_change(Change { after, ..new_change(call, path, ChangeKind::Removed) }, None);
         true
     }
 
-    /// Adds a change. Its data get a file number of their own.
-    pub(super) fn add_change(&mut self, mut change: Change, node: Option<NodeId>) {
-        let brings = change.state.as_ref().and_then(|s| s.size).is_none_or(|to| to > change.from);
-        if let Some(id) = node.filter(|_| brings) {
-            let number = self.names.new_file_number();
-            change.file = Some(number);
-            self.names.node_mut(id).came.push((change.from, number));
+    /// Adds a change that an unrecorded process made to `file`; `None`: the file is gone. Bytes
+    /// that it wrote into the file get an id of their own, by which `initial.parquet` refers to
+    /// them.
+    pub(super) fn add_change(&mut self, mut change: Change, file: Option<NodeId>) {
+        let size = change.state.as_ref().and_then(|state| state.size);
+        let has_new_bytes = size.is_none_or(|size| size > change.from);
+        if let Some(id) = file.filter(|_| has_new_bytes) {
+            let origin = self.names.new_origin_id();
+            change.file = Some(origin);
+            let bytes = UnrecordedBytes { offset: change.from, origin };
+            self.names.node_mut(id).unrecorded_bytes.push(bytes);
         }
-        self.outside.changes.push(change);
-        self.outside.nodes.push(node);
+        self.unrecorded.changes.push(change);
+        self.unrecorded.changed_files.push(file);
     }
 
-    /// Notes the files that a call used.
-    pub(super) fn note_call(
+    /// Notes in the files that a call used, and in their names, that it was the last call that did
+    /// so, and which of their states are in doubt as other calls overlapped it. Ends the search for
+    /// unrecorded changes if the call wrote to a file that is not known.
+    pub(super) fn note_used_files(
         &mut self,
         call: &Call,
         spec: &CallSpec,
         context: &Context,
         paths: &[PathArg],
     ) {
-        if !self.names.watched {
+        if !self.names.searches_unrecorded {
             return;
         }
-        let doubtful = |names: &Names, l: &PathArg| {
-            matches!(&l.walk, Walk::Entry(dir_entry)
-                if names.doubtful.contains(&(dir_entry.dir, dir_entry.name.clone())))
+        let is_doubtful = |names: &Names, path: &PathArg| {
+            matches!(&path.walk, Walk::Entry(dir_entry)
+                if names.doubtful_names.contains(&(dir_entry.dir, dir_entry.name.clone())))
         };
-        // What has a doubtful name takes the doubt along to its new one.
-        let spreads = paths.len() == 2 && paths.iter().any(|l| doubtful(&self.names, l));
-        for l in paths {
-            let Walk::Entry(dir_entry) = &l.walk else { continue };
+        // If the old name of a file is doubtful, so is its new one.
+        let any_doubtful =
+            paths.len() == 2 && paths.iter().any(|path| is_doubtful(&self.names, path));
+        for path in paths {
+            let Walk::Entry(dir_entry) = &path.walk else { continue };
             if let EntryState::Node(node) = dir_entry.state {
-                self.names.node_mut(node).last = Some(call.seq);
+                self.names.node_mut(node).last_call = Some(call.seq);
             }
-            let changes = l.creates || !matches!(l.used.role, Role::Lookup | Role::Open(_));
+            let changes_name =
+                path.may_create || !matches!(path.path_use.role, Role::Lookup | Role::Open(_));
             let overlapping =
-                || self.outside.overlapping.may_have_changed_name(call, &dir_entry.name);
-            if changes && call.succeeded() && (spreads || overlapping()) {
-                self.names.doubtful.insert((dir_entry.dir, dir_entry.name.clone()));
+                || self.unrecorded.overlapping.may_have_changed_name(call, &dir_entry.name);
+            if changes_name && call.succeeded() && (any_doubtful || overlapping()) {
+                self.names.doubtful_names.insert((dir_entry.dir, dir_entry.name.clone()));
             }
         }
         if let Some(fd) = spec.uses.fd.filter(|_| spec.uses.writes_data && call.ret > 0) {
-            // It wrote to something that is not known.
-            let lost = match &context.fds[usize::from(fd)] {
+            // The call wrote to a file that is not known.
+            let wrote_to_unknown = match &context.fds[usize::from(fd)] {
                 None => true,
-                Some(given) => given.file.is_stored() && self.fd(context, fd).is_none(),
+                Some(open_file) => {
+                    open_file.file.is_stored() && self.file_of_argument(context, fd).is_none()
+                }
             };
-            if lost {
-                self.names.watched = false;
+            if wrote_to_unknown {
+                self.names.searches_unrecorded = false;
                 return;
             }
         }
-        if let Some(id) = spec.uses.fd.and_then(|fd| self.fd(context, fd)) {
-            let open = &self.open;
+        if let Some(id) = spec.uses.fd.and_then(|fd| self.file_of_argument(context, fd)) {
+            let open = &self.open_files;
             let overlapping = spec.uses.writes_data
-                && self.outside.overlapping.may_have_changed_content(call, |file| {
+                && self.unrecorded.overlapping.may_have_changed_content(call, |file| {
                     open.get(&file).map(|(_, node)| *node == id)
                 });
-            let appends = spec.uses.writes_data
+            let is_append = spec.uses.writes_data
                 && spec.uses.fd.is_some_and(|fd| {
                     context.fds[usize::from(fd)].as_ref().is_some_and(|fd| fd.file.appends())
                 });
             let node = self.names.node_mut(id);
-            node.last = Some(call.seq);
+            node.last_call = Some(call.seq);
             node.size_in_doubt |= overlapping;
-            node.appended |= appends;
+            node.appended |= is_append;
         }
         if let (Some(file), Some((identity, _))) = (&context.opened, call.identity(RESULT))
-            && let Some((_, node)) = self.open.get(&file.id)
+            && let Some((_, node)) = self.open_files.get(&file.id)
         {
             let node = self.names.node_mut(*node);
-            node.last = Some(call.seq);
-            node.told = steady_identity(&identity).or(node.told);
+            node.last_call = Some(call.seq);
+            node.opened_identity = stable_identity(&identity).or(node.opened_identity);
         }
     }
 
-    /// Returns the changes, with what is known by now of each file.
+    /// Returns the changes, each with all that is known by now of the file that it created.
     pub fn changes(&self) -> Vec<Change> {
-        let mut changes = self.outside.changes.clone();
-        for (change, node) in changes.iter_mut().zip(&self.outside.nodes) {
+        let mut changes = self.unrecorded.changes.clone();
+        for (change, node) in changes.iter_mut().zip(&self.unrecorded.changed_files) {
             if let (ChangeKind::Made | ChangeKind::Replaced, Some(node)) = (change.done, node) {
-                change.state = Some(crate::files::manifest::as_found(self.names.node(*node)));
+                change.state =
+                    Some(crate::files::manifest::state_when_found(self.names.node(*node)));
             }
         }
         changes
     }
 }
 
-/// Returns a change of the file at `path` that happened before this call returned.
-pub(super) fn change(call: &Call, path: Vec<u8>, done: ChangeKind) -> Change {
-    Change { before: call.seq, after: None, path, done, file: None, from: 0, state: None }
+/// Creates a change of the file at `path` that happened before this call returned. It has no state,
+/// origin or earlier call yet.
+pub(super) fn new_change(call: &Call, path: Vec<u8>, kind: ChangeKind) -> Change {
+    Change { before: call.seq, after: None, path, done: kind, file: None, from: 0, state: None }
 }
 
-/// Returns what identifies an open file: whether the kernel itself provided it, device, and inode.
-/// Numbers from different sources are not compared.
-fn steady_identity(identity: &Identity) -> Option<(bool, u64, u64)> {
-    (identity.ino != 0 && !identity.is_synthetic() && STEADY.contains(&identity.fs_type))
-        .then(|| (identity.was_created().is_some(), identity.dev, identity.ino))
+/// Returns what identifies an open file. Returns `None` if it is unknown, or the inode number may
+/// change on its file system.
+fn stable_identity(identity: &Identity) -> Option<OpenedIdentity> {
+    (identity.ino != 0 && !identity.is_synthetic() && STABLE_INODES.contains(&identity.fs_type))
+        .then(|| OpenedIdentity {
+            from_kernel: identity.was_created().is_some(),
+            dev: identity.dev,
+            ino: identity.ino,
+        })
 }

@@ -1,4 +1,4 @@
-//! What the recorded machine's file systems show at the end.
+//! Reads the final state of files from the file systems of the recorded machine.
 
 use super::{compared_xattr, digest};
 use crate::files::live::Machine;
@@ -7,37 +7,39 @@ use crate::files::row::{Content, FileType, Known, State};
 use rustix::fd::OwnedFd;
 use rustix::fs::{fgetxattr, flistxattr};
 
-/// What the live file system shows under a name.
+/// A file that the live file system has at a path.
 pub(super) struct Live {
+    /// The state, without a group of hard links.
     pub state: State,
-    pub id: (u64, u64),
+    /// Device and inode.
+    pub inode: (u64, u64),
 }
 
-/// Reads the state of what is at a path of the recorded machine. Returns `None` if nothing is
-/// there. Fails with the reason if it cannot be read.
+/// Returns the file that is at a path of the recorded machine. Returns `None` if there is none.
+/// Fails with the reason if that cannot be found out.
 pub(super) fn find_final_state(machine: &dyn Machine, path: &[u8]) -> Result<Option<Live>, String> {
     use rustix::io::Errno;
     let found = match machine.find(path) {
-        Ok(found) => found.seen(),
+        Ok(found) => found.observed(),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(None),
         Err(Errno::LOOP) => return Err("a symbolic link stands in its path".to_owned()),
         Err(e) => return Err(format!("cannot be examined: {e}")),
     };
-    let regular = found.kind == FileType::Regular;
-    let xattrs = if regular || found.kind == FileType::Directory {
+    let is_regular = found.kind == FileType::Regular;
+    let xattrs = if is_regular || found.kind == FileType::Directory {
         machine.open(path).map(|fd| read_xattrs(&fd)).unwrap_or_default()
     } else {
         Vec::new()
     };
     let attributes = found.attributes;
     Ok(Some(Live {
-        id: found.id.unwrap_or_default(),
+        inode: found.id.unwrap_or_default(),
         state: State {
             kind: found.kind,
             mode: attributes.mode.filter(|_| found.kind != FileType::Link),
             uid: attributes.uid,
             gid: attributes.gid,
-            size: attributes.size.filter(|_| regular),
+            size: attributes.size.filter(|_| is_regular),
             links: found.links.filter(|_| found.kind != FileType::Directory),
             target: found.target,
             group: None,
@@ -46,7 +48,8 @@ pub(super) fn find_final_state(machine: &dyn Machine, path: &[u8]) -> Result<Opt
     }))
 }
 
-/// Reads the extended attributes that are compared.
+/// Reads the extended attributes that are compared ([`compared_xattr`]). Those that cannot be read
+/// are left out.
 fn read_xattrs(fd: &OwnedFd) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut list = vec![0u8; 1 << 16];
     let Ok(n) = flistxattr(fd, &mut list[..]) else { return Vec::new() };
@@ -62,13 +65,13 @@ fn read_xattrs(fd: &OwnedFd) -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-/// Hashes the bytes that the trace determines of a file of `size` bytes, or returns the reason why
-/// it does not.
+/// Returns the digest of the bytes that the trace determines of a file of `size` bytes, or the
+/// reason why there is none.
 pub(super) fn hash_content(machine: &dyn Machine, path: &[u8], node: &Node, size: u64) -> Content {
-    if let Some(reason) = node.uncertain {
+    if let Some(reason) = node.why_uncertain {
         return Content::Not(reason.to_owned());
     }
-    let known = node.known(size);
+    let known = node.known_bytes(size);
     if matches!(&known, Known::Extents(extents) if extents.is_empty()) {
         return Content::Not("the trace holds none of its bytes".to_owned());
     }

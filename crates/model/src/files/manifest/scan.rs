@@ -1,14 +1,14 @@
-//! Reading files of the live file system: content and extended attributes, as the manifest keeps
-//! them. Holes are skipped (`SEEK_DATA`, `SEEK_HOLE`): they cost no time, however large they are.
+//! Computes and compares digests of files, and says which extended attributes count. Holes are
+//! skipped (`SEEK_DATA`, `SEEK_HOLE`), so that they cost no time, however large they are.
 
 use crate::files::row::{Digest, Known};
 use rustix::fd::AsFd;
 use rustix::fs::{SeekFrom, seek};
 use std::io;
 
-/// A hole of at least so many bytes is not hashed: the digest says where it is.
+/// A hole of at least this many bytes is not hashed: the digest says where it is.
 const LARGE_HOLE: u64 = 1 << 20;
-/// Bytes read at once.
+/// The number of bytes that are read at once.
 const CHUNK: usize = 1 << 18;
 
 /// Returns whether an extended attribute belongs to the state that a replay must reproduce: those
@@ -20,45 +20,45 @@ pub fn compared_xattr(name: &[u8]) -> bool {
             .contains(&name)
 }
 
-/// A stretch of a file.
+/// What begins at an offset of a file, and the offset where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stretch {
-    /// Bytes up to here must be read.
+enum Extent {
+    /// Data: the bytes must be read.
     Data(u64),
-    /// Zeros without blocks up to here.
+    /// A hole.
     Hole(u64),
 }
 
-/// Returns whether a hole or data begins at `at`, and how far it extends, `end` at most. If the
+/// Returns whether a hole or data begins at `offset`, and where it ends, at `end` at most. If the
 /// file system cannot tell, everything is data.
-fn stretch(file: impl AsFd, at: u64, end: u64) -> Stretch {
-    let data = match seek(&file, SeekFrom::Data(at)) {
+fn extent_at(file: impl AsFd, offset: u64, end: u64) -> Extent {
+    let data = match seek(&file, SeekFrom::Data(offset)) {
         Ok(data) => data.min(end),
         Err(rustix::io::Errno::NXIO) => end,
-        Err(_) => return Stretch::Data(end),
+        Err(_) => return Extent::Data(end),
     };
-    if data > at {
-        return Stretch::Hole(data);
+    if data > offset {
+        return Extent::Hole(data);
     }
-    Stretch::Data(seek(&file, SeekFrom::Hole(at)).unwrap_or(end).clamp(at + 1, end))
+    Extent::Data(seek(&file, SeekFrom::Hole(offset)).unwrap_or(end).clamp(offset + 1, end))
 }
 
-/// Passes the bytes from `at` to `end`, or to the end of the file, to `take`, until that returns
-/// false. Returns the offset at which it stopped.
-fn read(
+/// Passes the bytes from `offset` to `end`, or to the end of the file, to `handle`, until that
+/// returns false. Returns the offset at which it stopped.
+fn read_range(
     file: impl AsFd,
-    mut at: u64,
+    mut offset: u64,
     end: u64,
-    take: &mut dyn FnMut(&[u8]) -> bool,
+    handle: &mut dyn FnMut(&[u8]) -> bool,
 ) -> io::Result<u64> {
-    let mut buffer = vec![0u8; CHUNK.min(usize::try_from(end - at).unwrap_or(CHUNK))];
-    while at < end {
-        let want = (end - at).min(buffer.len() as u64) as usize;
-        match rustix::io::pread(&file, &mut buffer[..want], at) {
+    let mut buffer = vec![0u8; CHUNK.min(usize::try_from(end - offset).unwrap_or(CHUNK))];
+    while offset < end {
+        let len = (end - offset).min(buffer.len() as u64) as usize;
+        match rustix::io::pread(&file, &mut buffer[..len], offset) {
             Ok(0) => break,
             Ok(n) => {
-                at += n as u64;
-                if !take(&buffer[..n]) {
+                offset += n as u64;
+                if !handle(&buffer[..n]) {
                     break;
                 }
             }
@@ -66,16 +66,17 @@ fn read(
             Err(e) => return Err(e.into()),
         }
     }
-    Ok(at)
+    Ok(offset)
 }
 
 /// Returns the ranges of the known bytes of a file of `size` bytes, as (start, end).
-fn extents(known: &Known, size: u64) -> Vec<(u64, u64)> {
+fn known_ranges(known: &Known, size: u64) -> Vec<(u64, u64)> {
     match known {
         Known::Whole => vec![(0, size)],
-        Known::Extents(extents) => {
-            extents.iter().map(|&(s, n)| (s, s.saturating_add(n).min(size))).collect()
-        }
+        Known::Extents(extents) => extents
+            .iter()
+            .map(|&(start, len)| (start, start.saturating_add(len).min(size)))
+            .collect(),
     }
 }
 
@@ -83,88 +84,88 @@ fn extents(known: &Known, size: u64) -> Vec<(u64, u64)> {
 /// it leaves out.
 pub fn digest(file: impl AsFd, known: Known, size: u64) -> io::Result<Digest> {
     let (mut hashed, mut zeros) = (Vec::new(), Vec::new());
-    for (start, end) in extents(&known, size) {
-        let (mut at, mut from) = (start, start);
-        while at < end {
-            match stretch(&file, at, end) {
-                Stretch::Hole(to) if to - at >= LARGE_HOLE => {
-                    if from < at {
-                        hashed.push((from, at - from));
+    for (start, end) in known_ranges(&known, size) {
+        let (mut offset, mut data_start) = (start, start);
+        while offset < end {
+            match extent_at(&file, offset, end) {
+                Extent::Hole(extent_end) if extent_end - offset >= LARGE_HOLE => {
+                    if data_start < offset {
+                        hashed.push((data_start, offset - data_start));
                     }
-                    zeros.push((at, to - at));
-                    (at, from) = (to, to);
+                    zeros.push((offset, extent_end - offset));
+                    (offset, data_start) = (extent_end, extent_end);
                 }
-                Stretch::Hole(to) | Stretch::Data(to) => at = to,
+                Extent::Hole(extent_end) | Extent::Data(extent_end) => offset = extent_end,
             }
         }
-        if from < end {
-            hashed.push((from, end - from));
+        if data_start < end {
+            hashed.push((data_start, end - data_start));
         }
     }
     let known = if zeros.is_empty() { known } else { Known::Extents(hashed) };
-    let hash = hash(&file, &known, size)?;
+    let hash = hash_known_bytes(&file, &known, size)?;
     Ok(Digest { known, zeros, hash })
 }
 
 /// Returns the BLAKE3 hash of the known bytes of a file of `size` bytes, range after range. Bytes
-/// beyond the end are left out.
-fn hash(file: impl AsFd, known: &Known, size: u64) -> io::Result<[u8; 32]> {
-    let mut hash = blake3::Hasher::new();
-    for (mut at, end) in extents(known, size) {
-        while at < end {
-            at = match stretch(&file, at, end) {
-                Stretch::Hole(to) => {
-                    nothing(&mut hash, to - at);
-                    to
+/// beyond the end of the file are left out.
+fn hash_known_bytes(file: impl AsFd, known: &Known, size: u64) -> io::Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    for (mut offset, end) in known_ranges(known, size) {
+        while offset < end {
+            offset = match extent_at(&file, offset, end) {
+                Extent::Hole(extent_end) => {
+                    hash_zeros(&mut hasher, extent_end - offset);
+                    extent_end
                 }
-                Stretch::Data(to) => {
-                    let reached = read(&file, at, to, &mut |bytes| {
-                        hash.update(bytes);
+                Extent::Data(extent_end) => {
+                    let reached = read_range(&file, offset, extent_end, &mut |bytes| {
+                        hasher.update(bytes);
                         true
                     })?;
-                    if reached < to { end } else { to }
+                    if reached < extent_end { end } else { extent_end }
                 }
             };
         }
     }
-    Ok(*hash.finalize().as_bytes())
+    Ok(*hasher.finalize().as_bytes())
 }
 
 /// Adds `len` zeros to a hash.
-fn nothing(hash: &mut blake3::Hasher, mut len: u64) {
+fn hash_zeros(hasher: &mut blake3::Hasher, mut len: u64) {
     static ZEROS: [u8; CHUNK] = [0; CHUNK];
     while len > 0 {
         let n = len.min(ZEROS.len() as u64);
-        hash.update(&ZEROS[..n as usize]);
+        hasher.update(&ZEROS[..n as usize]);
         len -= n;
     }
 }
 
 impl Digest {
-    /// Returns what differs in a file of `size` bytes that should have this content. Returns `None`
-    /// if nothing does.
+    /// Returns how the content of a file of `size` bytes differs from what this digest says.
+    /// Returns `None` if it does not.
     pub fn differs(&self, file: impl AsFd, size: u64) -> io::Result<Option<Differs>> {
-        let got = hash(&file, &self.known, size)?;
-        if got != self.hash {
-            return Ok(Some(Differs::Hash(got)));
+        let found_hash = hash_known_bytes(&file, &self.known, size)?;
+        if found_hash != self.hash {
+            return Ok(Some(Differs::Hash(found_hash)));
         }
         for &(start, len) in &self.zeros {
-            let (mut at, end) = (start, start.saturating_add(len).min(size));
-            while at < end {
-                at = match stretch(&file, at, end) {
-                    Stretch::Hole(to) => to,
-                    Stretch::Data(to) => {
-                        let (mut dir_entry, mut found) = (at, None);
-                        let reached = read(&file, at, to, &mut |bytes| {
-                            let zero = bytes.iter().position(|b| *b != 0);
-                            found = zero.map(|i| dir_entry + i as u64);
-                            dir_entry += bytes.len() as u64;
-                            found.is_none()
+            let (mut position, end) = (start, start.saturating_add(len).min(size));
+            while position < end {
+                position = match extent_at(&file, position, end) {
+                    Extent::Hole(extent_end) => extent_end,
+                    Extent::Data(extent_end) => {
+                        let (mut offset, mut non_zero) = (position, None);
+                        let reached = read_range(&file, position, extent_end, &mut |bytes| {
+                            let index = bytes.iter().position(|b| *b != 0);
+                            non_zero = index.map(|i| offset + i as u64);
+                            offset += bytes.len() as u64;
+                            non_zero.is_none()
                         })?;
-                        if let Some(dir_entry) = found {
-                            return Ok(Some(Differs::NoZero(dir_entry)));
+                        if let Some(offset) = non_zero {
+                            return Ok(Some(Differs::NoZero(offset)));
                         }
-                        if reached < to { end } else { to }
+                        if reached < extent_end { end } else { extent_end }
                     }
                 };
             }
@@ -172,7 +173,7 @@ impl Digest {
         Ok(None)
     }
 
-    /// Returns how many bytes of a file of `size` bytes the digest does not cover.
+    /// Returns how many bytes of a file of `size` bytes the digest says nothing about.
     pub fn unstated(&self, size: u64) -> u64 {
         let sum =
             |extents: &[(u64, u64)]| extents.iter().fold(0u64, |sum, e| sum.saturating_add(e.1));
@@ -185,12 +186,12 @@ impl Digest {
     }
 }
 
-/// How a content is not what a [`Digest`] says.
+/// How a content differs from what a [`Digest`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Differs {
     /// The hash of the hashed bytes is this one.
     Hash([u8; 32]),
-    /// This byte should be zero, and is not.
+    /// The byte at this offset should be zero, and is not.
     NoZero(u64),
 }
 
@@ -217,7 +218,7 @@ mod tests {
         file.write_all_at(b"x", 77 << 20).expect("a byte");
         let found = digest.differs(&file, TIB).expect("a comparison");
         assert_eq!(found, Some(Differs::NoZero(77 << 20)));
-        file.write_all_at(b"\0", 77 << 20).expect("a zero in dir_entry of a hole");
+        file.write_all_at(b"\0", 77 << 20).expect("a zero in place of a hole");
         assert_eq!(digest.differs(&file, TIB).expect("a comparison"), None);
         file.write_all_at(b"H", TIB / 2).expect("a byte");
         let found = digest.differs(&file, TIB).expect("a comparison");

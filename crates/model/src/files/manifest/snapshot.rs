@@ -1,12 +1,13 @@
-//! `snapshot.parquet`: bytes of files that the program opened and that no call of it moved, copied
-//! from the live file system when the recording has just ended.
+//! `snapshot.parquet`: initial bytes of files that the program opened, as far as no call read or
+//! wrote them, copied from the live file system when the recording has just ended.
 //!
-//! What the trace read or wrote is in its calls; what it neither read nor wrote still stands in the
-//! files, so nothing need be copied before the program may change it, and the program is not held
-//! up. Bytes that it overwrote, cut off or removed without a call having read them are gone: only
-//! that read them through a mapping can have depended on them.
+//! The trace holds the bytes that calls read or wrote. Other bytes are still in the files, so that
+//! nothing need be copied while the program runs. Bytes that calls overwrote, cut off or removed
+//! without a call having read them are gone: the program can only have used them through a mapping.
 
-use crate::files::table::{GROUP_BYTES, MANY, properties, trouble, written};
+use crate::files::table::{
+    GROUP_BYTES, UNKNOWN_ROW_COUNT, invalid_data, write_error, writer_properties,
+};
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{UInt32Type, UInt64Type};
@@ -21,31 +22,33 @@ use std::io;
 use std::sync::Arc;
 use trace::storage::Sink;
 
-/// Bytes in a row at most.
-const CHUNK: u64 = 1 << 20;
-/// Rows written and read at once.
-const ROWS: usize = 8;
+/// The largest number of bytes in a row.
+const MAX_BYTES_PER_ROW: u64 = 1 << 20;
+/// The number of rows that are written and read at once.
+const BATCH_ROWS: usize = 8;
 
 /// Initial bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// [`super::Row::file`].
     pub file: u32,
-    /// Where they stand in the file.
+    /// The offset of the first byte in the file.
     pub offset: u64,
-    /// How many.
+    /// The number of bytes.
     pub len: u64,
-    /// The bytes; `None`: zeros without blocks.
+    /// The bytes; `None`: they are a hole.
     pub bytes: Option<Vec<u8>>,
 }
 
-/// Writes the table.
+/// Writes `snapshot.parquet`.
 pub struct Writer {
     schema: Arc<Schema>,
     writer: ArrowWriter<Box<dyn Sink>>,
+    /// Rows that are not written yet.
     rows: Vec<Copied>,
+    /// The number of bytes in the current row group.
     group_bytes: u64,
-    /// Bytes copied, holes not among them.
+    /// The number of bytes copied, without holes.
     pub bytes: u64,
 }
 
@@ -61,40 +64,41 @@ impl Writer {
             bytes,
         ]));
         let writer =
-            ArrowWriter::try_new(file, schema.clone(), Some(properties(MANY))).map_err(written)?;
+            ArrowWriter::try_new(file, schema.clone(), Some(writer_properties(UNKNOWN_ROW_COUNT)))
+                .map_err(write_error)?;
         Ok(Self { schema, writer, rows: Vec::new(), group_bytes: 0, bytes: 0 })
     }
 
-    /// Copies the range `start..end` of `from`, the file with the number `file`. Returns false if
-    /// it cannot be read, or ends before.
+    /// Copies the range `start..end` of `file` into rows of the file with the id `file_id`. Returns
+    /// false if it cannot be read, or the file ends before `end`.
     pub fn copy(
         &mut self,
-        file: u32,
-        from: &OwnedFd,
+        file_id: u32,
+        file: &OwnedFd,
         (start, end): (u64, u64),
     ) -> io::Result<bool> {
-        let mut at = start;
-        while at < end {
-            let data = match seek(from, SeekFrom::Data(at)) {
+        let mut offset = start;
+        while offset < end {
+            let data = match seek(file, SeekFrom::Data(offset)) {
                 Ok(data) => data.min(end),
                 Err(rustix::io::Errno::NXIO) => end,
-                Err(_) => at,
+                Err(_) => offset,
             };
-            if data > at {
-                self.push(Copied { file, offset: at, len: data - at, bytes: None })?;
-                at = data;
+            if data > offset {
+                self.push(Copied { file: file_id, offset, len: data - offset, bytes: None })?;
+                offset = data;
                 continue;
             }
-            let hole = seek(from, SeekFrom::Hole(at)).unwrap_or(end).clamp(at + 1, end);
-            let mut bytes = vec![0; CHUNK.min(hole - at) as usize];
-            match rustix::io::pread(from, &mut bytes[..], at) {
+            let hole = seek(file, SeekFrom::Hole(offset)).unwrap_or(end).clamp(offset + 1, end);
+            let mut bytes = vec![0; MAX_BYTES_PER_ROW.min(hole - offset) as usize];
+            match rustix::io::pread(file, &mut bytes[..], offset) {
                 Ok(n) if n > 0 => bytes.truncate(n),
                 _ => return Ok(false),
             }
             let len = bytes.len() as u64;
             self.bytes += len;
-            self.push(Copied { file, offset: at, len, bytes: Some(bytes) })?;
-            at += len;
+            self.push(Copied { file: file_id, offset, len, bytes: Some(bytes) })?;
+            offset += len;
         }
         Ok(true)
     }
@@ -102,43 +106,45 @@ impl Writer {
     /// Adds a row, and writes the rows if there are enough.
     fn push(&mut self, row: Copied) -> io::Result<()> {
         self.rows.push(row);
-        if self.rows.len() >= ROWS { self.flush() } else { Ok(()) }
+        if self.rows.len() >= BATCH_ROWS { self.flush() } else { Ok(()) }
     }
 
-    /// Writes the waiting rows.
+    /// Writes the rows that are not written yet. Begins a new row group if the current one is
+    /// large.
     fn flush(&mut self) -> io::Result<()> {
         let mut bytes = BinaryBuilder::new();
         for row in &self.rows {
             bytes.append_option(row.bytes.as_deref());
             self.group_bytes += row.bytes.as_ref().map_or(0, |b| b.len() as u64);
         }
-        let wide = |get: fn(&Copied) -> u64| -> ArrayRef {
+        let u64_column = |get: fn(&Copied) -> u64| -> ArrayRef {
             Arc::new(self.rows.iter().map(get).collect::<UInt64Array>())
         };
         let file: ArrayRef = Arc::new(self.rows.iter().map(|r| r.file).collect::<UInt32Array>());
         let batch = RecordBatch::try_new(
             self.schema.clone(),
-            vec![file, wide(|r| r.offset), wide(|r| r.len), Arc::new(bytes.finish())],
+            vec![file, u64_column(|r| r.offset), u64_column(|r| r.len), Arc::new(bytes.finish())],
         );
-        self.writer.write(&batch.map_err(trouble)?).map_err(written)?;
+        self.writer.write(&batch.map_err(invalid_data)?).map_err(write_error)?;
         self.rows.clear();
         if self.group_bytes >= GROUP_BYTES as u64 / 4 {
-            self.writer.flush().map_err(written)?;
+            self.writer.flush().map_err(write_error)?;
             self.group_bytes = 0;
         }
         Ok(())
     }
 
-    /// Ends the table and makes it durable.
+    /// Writes the remaining rows, finishes the table and syncs the file.
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()?;
-        self.writer.into_inner().map_err(written)?.sync()
+        self.writer.into_inner().map_err(write_error)?.sync()
     }
 }
 
-/// Reads the table, in its order, in bounded memory.
+/// Reads `snapshot.parquet`, in its order, in bounded memory.
 pub struct Reader {
     batches: ParquetRecordBatchReader,
+    /// The rest of the batch that was read last.
     rows: std::vec::IntoIter<Copied>,
 }
 
@@ -146,12 +152,13 @@ impl Reader {
     /// Opens the table for reading.
     pub fn open(file: File) -> io::Result<Self> {
         let batches = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(|b| b.with_batch_size(ROWS).build())
-            .map_err(trouble)?;
+            .and_then(|b| b.with_batch_size(BATCH_ROWS).build())
+            .map_err(invalid_data)?;
         Ok(Self { batches, rows: Vec::new().into_iter() })
     }
 
-    /// Decodes the rows of a batch. Returns `None` if they are invalid.
+    /// Decodes the rows of a batch. Returns `None` if a column is missing or has another type, or
+    /// if a row has fewer or more bytes than its length says.
     fn rows(batch: &RecordBatch) -> Option<Vec<Copied>> {
         let column = |name: &str, kind: &DataType| {
             batch.column_by_name(name).filter(|c| c.data_type() == kind)
@@ -191,7 +198,7 @@ impl Iterator for Reader {
                         )));
                     }
                 },
-                Err(e) => return Some(Err(trouble(e))),
+                Err(e) => return Some(Err(invalid_data(e))),
             }
         }
     }

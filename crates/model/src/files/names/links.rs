@@ -1,66 +1,68 @@
-//! Symbolic links that show late: a name that was followed seemed to be what it leads to, until a
-//! call proved that the name itself is something else.
+//! Symbolic links that are recognised late: a name that was followed was taken for that of a file
+//! or directory, until a call proved that the name itself is that of a link.
 //!
-//! Invariant: what was followed keeps its number, so that descriptors and working directories that
-//! came through the link go on meaning it; the link takes over the name. Where no call has read
-//! where the link leads, what was followed gets a name of its own that the recorded machine did not
-//! have ([`Node::made_up`](crate::files::node::Node::made_up)). Nothing here is done to files that
-//! the trace made: of those the type is known.
+//! Invariant: what was followed keeps its id, so that descriptors and working directories that were
+//! opened through the link still refer to it; the link takes over the name. If no call has read the
+//! target of the link, what was followed gets a made-up name
+//! ([`Node::has_made_up_name`](crate::files::node::Node::has_made_up_name)). Files that calls
+//! created are left alone: their types are known.
 
 use super::{DirEntry, EntryState, Names, ROOT, Reach, Walk};
 use crate::files::node::{Node, NodeId, Observed};
 use crate::files::row::FileType;
 use std::collections::VecDeque;
 
-/// Links followed in one target, and directories between a name and the root.
-pub(super) const STEPS: usize = 4096;
+/// The largest number of components of a path, with those of the links in it.
+pub(super) const MAX_DEPTH: usize = 4096;
 
-/// Where a path led at first.
-enum Stood {
+/// Where a path led when the recording began.
+enum InitialTarget {
     /// To this name, of which nothing is known.
-    Free(NodeId, Box<[u8]>),
+    UnknownName(NodeId, Box<[u8]>),
     /// To this file.
     Node(NodeId),
 }
 
 impl Names {
-    /// Returns whether `seen`, which was observed of the name itself, contradicts the file that was
-    /// found by following the name, so that it is a link.
+    /// Returns whether `seen`, which was observed of a name itself, contradicts `node`, which was
+    /// found by following the name, so that the name is that of a symbolic link.
     pub(super) fn shows_a_link(&self, node: NodeId, seen: &Observed) -> bool {
         let node = self.node(node);
-        let followed =
+        let was_followed =
             matches!(node.kind, FileType::Directory | FileType::Regular) || node.followed;
         node.initial
             && !node.confirmed
             && !node.is_virtual
-            && followed
-            && (seen.kind == FileType::Link || seen.leaf && node.kind == FileType::Directory)
+            && was_followed
+            && (seen.kind == FileType::Link
+                || seen.not_directory && node.kind == FileType::Directory)
     }
 
     /// Returns whether a directory was found by following its name, which may be a link.
     pub fn may_be_behind_a_link(&self, node: NodeId) -> bool {
         let node = self.node(node);
         let followed = node.kind == FileType::Directory && node.followed;
-        followed && node.initial && !node.confirmed && !node.straight && !node.is_virtual
+        followed && node.initial && !node.confirmed && !node.path_shown && !node.is_virtual
     }
 
-    /// Returns the file of a name itself: the link that it turned out to be, or `node`, which was
-    /// found there.
-    pub fn name_of(&self, node: NodeId, dir: NodeId, name: &[u8]) -> NodeId {
-        let first = self.node(dir).entries.get(name).and_then(|entry| entry.first);
-        first.filter(|first| self.node(*first).kind == FileType::Link).unwrap_or(node)
+    /// Returns the file that had the name itself when the recording began, if that was a symbolic
+    /// link; else `node`, which was found under the name.
+    pub fn file_of_name_itself(&self, node: NodeId, dir: NodeId, name: &[u8]) -> NodeId {
+        let initial = self.node(dir).entries.get(name).and_then(|entry| entry.initial);
+        initial.filter(|initial| self.node(*initial).kind == FileType::Link).unwrap_or(node)
     }
 
-    /// Notes that a name is a link to itself.
-    pub fn leads_to_itself(&mut self, link: NodeId) {
-        let Some((_, name)) = self.node(link).stood.first().cloned() else { return };
+    /// Notes that a name is that of a symbolic link to itself.
+    pub fn mark_link_to_itself(&mut self, link: NodeId) {
+        let Some((_, name)) = self.node(link).initial_names.first().cloned() else { return };
         let node = self.node_mut(link);
         node.kind = FileType::Link;
         node.target = Some(name.into());
     }
 
-    /// Notes that the name `dir_entry` is a link, and that `node`, which seemed to be there, is the
-    /// file that it leads to. Returns the link.
+    /// Notes that the name `dir_entry` is that of a symbolic link, of which `seen` was observed,
+    /// and that `node`, which seemed to have the name, is the file that it leads to. Returns the
+    /// link.
     pub(super) fn split_off_link(
         &mut self,
         dir_entry: &DirEntry,
@@ -69,50 +71,48 @@ impl Names {
     ) -> NodeId {
         let link = self.new_node(Node::new(FileType::Link, true));
         self.node_mut(link).target.clone_from(&seen.target);
-        self.node_mut(link).first.size =
+        self.node_mut(link).initial_attributes.size =
             seen.attributes.size.filter(|_| seen.kind == FileType::Link);
-        self.node_mut(link).relinked = self.node(node).relinked;
-        let here = (dir_entry.dir, dir_entry.name.clone());
-        // A file with several names keeps the others: only this one is the link's.
-        let only = self.node(node).stood.len() <= 1;
-        let (names, stood): (Vec<_>, Vec<_>) =
-            (self.node(node).names.clone(), self.node(node).stood.clone());
-        for at in names.into_iter().filter(|at| only || *at == here) {
+        self.node_mut(link).names_changed = self.node(node).names_changed;
+        let this_name = (dir_entry.dir, dir_entry.name.clone());
+        // If the file has several names, only this one is that of the link.
+        let has_one_name = self.node(node).initial_names.len() <= 1;
+        let (names, initial_names): (Vec<_>, Vec<_>) =
+            (self.node(node).names.clone(), self.node(node).initial_names.clone());
+        for name in names.into_iter().filter(|name| has_one_name || *name == this_name) {
             if let Some(entry) =
-                self.node_mut(at.0).entries.get_mut(&at.1).filter(|e| e.now == Some(node))
+                self.node_mut(name.0).entries.get_mut(&name.1).filter(|e| e.current == Some(node))
             {
-                entry.now = Some(link);
+                entry.current = Some(link);
             }
-            self.node_mut(node).names.retain(|n| *n != at);
-            self.node_mut(link).names.push(at);
+            self.node_mut(node).names.retain(|n| *n != name);
+            self.node_mut(link).names.push(name);
         }
-        for at in stood.into_iter().filter(|at| only || *at == here) {
+        for name in initial_names.into_iter().filter(|name| has_one_name || *name == this_name) {
             if let Some(entry) =
-                self.node_mut(at.0).entries.get_mut(&at.1).filter(|e| e.first == Some(node))
+                self.node_mut(name.0).entries.get_mut(&name.1).filter(|e| e.initial == Some(node))
             {
-                entry.first = Some(link);
+                entry.initial = Some(link);
             }
-            self.node_mut(node).stood.retain(|n| *n != at);
-            self.node_mut(link).stood.push(at);
+            self.node_mut(node).initial_names.retain(|n| *n != name);
+            self.node_mut(link).initial_names.push(name);
         }
-        // What was renamed was the link.
-        for (renamed, replaced) in &mut self.replaced {
+        // The renames of the name were renames of the link.
+        for (renamed, replaced) in &mut self.replaced_by_rename {
             for file in [renamed, replaced].into_iter().filter(|file| **file == node) {
                 *file = link;
             }
         }
-        for (renamed, ..) in
-            self.undecided_renames.values_mut().filter(|(renamed, ..)| *renamed == node)
-        {
-            *renamed = link;
+        for rename in self.undecided_renames.values_mut().filter(|rename| rename.file == node) {
+            rename.file = link;
         }
         self.place_target(link, node);
         link
     }
 
-    /// Notes that a name which is no directory was followed to one, so that it is a link. Returns
-    /// the directory.
-    pub(super) fn directory_behind(&mut self, link: NodeId) -> NodeId {
+    /// Notes that a name which is not that of a directory was followed to one, so that it is that
+    /// of a symbolic link. Returns the directory.
+    pub(super) fn add_directory_behind_link(&mut self, link: NodeId) -> NodeId {
         self.node_mut(link).kind = FileType::Link;
         let directory = self.new_node(Node::new(FileType::Directory, true));
         let dir = self.node(link).names.first().map(|(dir, _)| *dir);
@@ -121,41 +121,46 @@ impl Names {
         directory
     }
 
-    /// Notes that a call followed a link whose target no call has read, and went on with `rest`;
-    /// `real` is the path of what it opened. The link gets the target that explains this, or leads
-    /// to a file with a made-up name. Returns whether it has a target now.
-    pub fn followed(
+    /// Notes that a call followed a symbolic link whose target no call has read, and continued with
+    /// the components `rest`; `opened_path` is the path of what it opened. The link gets the target
+    /// that explains this, or else leads to a file with a made-up name. Returns whether it has a
+    /// target now.
+    pub fn note_link_followed(
         &mut self,
         dir_entry: &DirEntry,
         rest: &[Box<[u8]>],
-        real: Option<&[u8]>,
+        opened_path: Option<&[u8]>,
     ) -> bool {
         let EntryState::Node(link) = dir_entry.state else { return false };
         let node = self.node(link);
         if node.kind != FileType::Link || node.target.is_some() || !node.initial {
             return false;
         }
-        let shown = real.and_then(|real| before(real, rest));
-        if let (Some(shown), Some(dir)) = (shown, self.path(dir_entry.dir)) {
-            let target = relative(&dir, shown);
-            if !target.is_empty() && node.first.size.is_none_or(|n| n == target.len() as u64) {
+        let target_path = opened_path.and_then(|opened_path| strip_components(opened_path, rest));
+        if let (Some(target_path), Some(dir)) = (target_path, self.path(dir_entry.dir)) {
+            let target = relative_path(&dir, target_path);
+            if !target.is_empty()
+                && node.initial_attributes.size.is_none_or(|len| len == target.len() as u64)
+            {
                 self.node_mut(link).target = Some(target);
                 return true;
             }
-            let target = shown.to_vec();
-            if self.node(link).first.size.is_none_or(|n| n == target.len() as u64) {
+            let target = target_path.to_vec();
+            if self.node(link).initial_attributes.size.is_none_or(|len| len == target.len() as u64)
+            {
                 self.node_mut(link).target = Some(target);
                 return true;
             }
         }
         let kind = if rest.is_empty() { FileType::Unknown } else { FileType::Directory };
-        let beyond = self.new_node(Node::new(kind, true));
-        self.node_mut(beyond).followed_from = Some(dir_entry.dir);
-        self.place_target(link, beyond);
+        let behind = self.new_node(Node::new(kind, true));
+        self.node_mut(behind).followed_from = Some(dir_entry.dir);
+        self.place_target(link, behind);
         self.node(link).target.is_some()
     }
 
-    /// Notes that a call followed this name, wherever it leads.
+    /// Notes that a call followed the name of this file, which may be that of a symbolic link to
+    /// it.
     pub fn mark_followed(&mut self, id: NodeId) {
         let dir = self.node(id).names.first().map(|(dir, _)| *dir);
         let node = self.node_mut(id);
@@ -164,8 +169,8 @@ impl Names {
         node.followed_from = node.followed_from.or(dir);
     }
 
-    /// Gives a link a target that leads through a file which is no directory.
-    pub fn lead_through_file(&mut self, link: NodeId) {
+    /// Gives a symbolic link a made-up target that leads through a file which is no directory.
+    pub fn set_target_through_file(&mut self, link: NodeId) {
         if self.node(link).target.is_some() {
             return;
         }
@@ -178,43 +183,45 @@ impl Names {
         }
     }
 
-    /// Gives a name in the initial tree to the file that a link leads to.
+    /// Notes that a symbolic link led to `node`. If the target of the link is known, `node` gets
+    /// the name to which it leads, or is merged with the file there. Else the link gets a target:
+    /// the initial name of `node`, or a made-up one.
     fn place_target(&mut self, link: NodeId, node: NodeId) {
-        let Some((dir, _)) = self.node(link).stood.first().cloned() else { return };
-        if self.node(node).presumed && self.node(node).first_names() == 0 {
+        let Some((dir, _)) = self.node(link).initial_names.first().cloned() else { return };
+        if self.node(node).presumed && self.node(node).count_initial_names() == 0 {
             return; // nothing was ever found there
         }
         // It may have been moved before a call followed it.
         let dir =
             self.node(node).followed_from.filter(|dir| self.node(*dir).initial).unwrap_or(dir);
         if let Some(target) = self.node(link).target.clone() {
-            match self.find_first(dir, &target) {
-                // Nothing came from there, and nothing is there.
-                Some(Stood::Free(dir, name)) if self.is_gone(dir, &name) => {}
-                Some(Stood::Free(dir, name)) => {
+            match self.resolve_initially(dir, &target) {
+                // Nothing was moved away from there, and nothing is there.
+                Some(InitialTarget::UnknownName(dir, name)) if self.is_gone(dir, &name) => {}
+                Some(InitialTarget::UnknownName(dir, name)) => {
                     self.attach(&DirEntry { dir, name, state: EntryState::Unknown }, node, true);
                 }
-                Some(Stood::Node(other)) if other != node && other != link => {
+                Some(InitialTarget::Node(other)) if other != node && other != link => {
                     self.merge(node, other);
                 }
-                Some(Stood::Node(_)) => {}
-                None => self.place_later_target(dir, &target, node),
+                Some(InitialTarget::Node(_)) => {}
+                None => self.merge_created_target(dir, &target, node),
             }
             return;
         }
-        let size = self.node(link).first.size;
+        let size = self.node(link).initial_attributes.size;
         let fits = |target: &[u8]| size.is_none_or(|size| size == target.len() as u64);
-        if let Some((at, name)) = self.node(node).stood.first().cloned() {
+        if let Some((at, name)) = self.node(node).initial_names.first().cloned() {
             let target = if at == dir { Some(name.to_vec()) } else { None };
             let target =
-                target.filter(|t| fits(t)).or_else(|| self.first_path(node)).filter(|t| fits(t));
+                target.filter(|t| fits(t)).or_else(|| self.initial_path(node)).filter(|t| fits(t));
             if target.is_some() {
                 self.node_mut(link).target = target;
                 return;
             }
         }
         if let Some(name) = self.made_up_name(dir, size) {
-            self.node_mut(node).made_up = true;
+            self.node_mut(node).has_made_up_name = true;
             self.node_mut(link).leads_to = Some(node);
             let dir_entry = DirEntry { dir, name: name.clone().into(), state: EntryState::Unknown };
             self.attach(&dir_entry, node, true);
@@ -222,18 +229,20 @@ impl Names {
         }
     }
 
-    /// Notes that the file that a link leads to was created by a recorded call.
-    fn place_later_target(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
-        let (Walk::At(made) | Walk::Entry(DirEntry { state: EntryState::Node(made), .. })) =
-            self.walk(ROOT, dir, target, true, Reach::Nowhere)
+    /// If the target of a symbolic link leads to a directory that a recorded call created or moved
+    /// there, merges `node`, the directory that was found by following the link, with it.
+    fn merge_created_target(&mut self, dir: NodeId, target: &[u8], node: NodeId) {
+        let (Walk::WithoutName(created)
+        | Walk::Entry(DirEntry { state: EntryState::Node(created), .. })) =
+            self.walk(ROOT, dir, target, true, Reach::Unknown)
         else {
             return;
         };
-        if made != node
-            && self.node(made).kind == FileType::Directory
+        if created != node
+            && self.node(created).kind == FileType::Directory
             && self.node(node).kind == FileType::Directory
         {
-            self.merge(node, made);
+            self.merge(node, created);
         }
     }
 
@@ -245,92 +254,98 @@ impl Names {
         self.live.id(&path).is_none()
     }
 
-    /// Returns the initial path of a file.
-    pub(super) fn first_path(&self, mut id: NodeId) -> Option<Vec<u8>> {
+    /// Returns the path that a file had when the recording began. Returns `None` if it had no name.
+    pub(super) fn initial_path(&self, mut id: NodeId) -> Option<Vec<u8>> {
         let mut parts: Vec<&[u8]> = Vec::new();
         while id != ROOT {
-            let (dir, name) = self.node(id).stood.first()?;
+            let (dir, name) = self.node(id).initial_names.first()?;
             parts.push(name);
             id = *dir;
-            if parts.len() > STEPS {
+            if parts.len() > MAX_DEPTH {
                 return None;
             }
         }
         Some(parts.iter().rev().fold(Vec::new(), |path, part| [&path[..], b"/", part].concat()))
     }
 
-    /// Returns what `path` led to initially from `dir`. Names on the way that no call has looked at
-    /// are taken for directories.
-    fn find_first(&mut self, dir: NodeId, path: &[u8]) -> Option<Stood> {
-        let mut at = if path.first() == Some(&b'/') { ROOT } else { dir };
-        let mut rest: VecDeque<Box<[u8]>> = super::walk::split(path).collect();
-        for _ in 0..STEPS {
-            let Some(name) = rest.pop_front() else { return Some(Stood::Node(at)) };
-            if self.node(at).is_virtual {
+    /// Returns what `path` led to from `dir` when the recording began. Names on the way that no
+    /// call has touched are taken for directories, and added. Returns `None` if it led nowhere, or
+    /// to a virtual file system.
+    fn resolve_initially(&mut self, dir: NodeId, path: &[u8]) -> Option<InitialTarget> {
+        let mut current = if path.first() == Some(&b'/') { ROOT } else { dir };
+        let mut rest: VecDeque<Box<[u8]>> = super::walk::components(path).collect();
+        for _ in 0..MAX_DEPTH {
+            let Some(name) = rest.pop_front() else { return Some(InitialTarget::Node(current)) };
+            if self.node(current).is_virtual {
                 return None;
             }
             if &*name == b"." {
                 continue;
             }
             if &*name == b".." {
-                at = self.node(at).stood.first().map_or(ROOT, |s| s.0);
+                current = self.node(current).initial_names.first().map_or(ROOT, |s| s.0);
                 continue;
             }
-            let first = match self.node(at).entries.get(&name) {
-                Some(entry) => entry.first?,
-                None if !self.node(at).initial => return None,
-                None if rest.is_empty() => return Some(Stood::Free(at, name)),
+            let initial = match self.node(current).entries.get(&name) {
+                Some(entry) => entry.initial?,
+                None if !self.node(current).initial => return None,
+                None if rest.is_empty() => return Some(InitialTarget::UnknownName(current, name)),
                 None => {
                     let id = self.new_node(Node::new(FileType::Directory, true));
-                    self.attach(&DirEntry { dir: at, name, state: EntryState::Unknown }, id, true);
+                    self.attach(
+                        &DirEntry { dir: current, name, state: EntryState::Unknown },
+                        id,
+                        true,
+                    );
                     id
                 }
             };
-            match (self.node(first).kind, self.node(first).target.clone()) {
+            match (self.node(initial).kind, self.node(initial).target.clone()) {
                 (FileType::Link, Some(target)) => {
                     if target.first() == Some(&b'/') {
-                        at = ROOT;
+                        current = ROOT;
                     }
-                    let parts: Vec<_> = super::walk::split(&target).collect();
+                    let parts: Vec<_> = super::walk::components(&target).collect();
                     parts.into_iter().rev().for_each(|part| rest.push_front(part));
                 }
-                (FileType::Directory, _) => at = first,
+                (FileType::Directory, _) => current = initial,
                 (FileType::Unknown, _) if !rest.is_empty() => {
-                    self.node_mut(first).kind = FileType::Directory;
-                    at = first;
+                    self.node_mut(initial).kind = FileType::Directory;
+                    current = initial;
                 }
-                _ if rest.is_empty() => return Some(Stood::Node(first)),
+                _ if rest.is_empty() => return Some(InitialTarget::Node(initial)),
                 _ => return None,
             }
         }
         None
     }
 
-    /// Sets the real target of a link, in place of a made-up one.
-    fn set_target(&mut self, link: NodeId, target: Vec<u8>) {
+    /// Sets the target of a symbolic link whose target was made up.
+    fn set_real_target(&mut self, link: NodeId, target: Vec<u8>) {
         let Some(node) = self.drop_made_up(link) else { return };
         self.node_mut(link).target = Some(target);
         self.place_target(link, node);
     }
 
-    /// Sets the type of a file of which the trace shows nothing, by the live file system.
+    /// If calls show nothing of the type of an initial file, takes it from the live file system.
     pub fn learn_type(&mut self, id: NodeId) {
         let node = self.node(id);
         if node.kind == FileType::Unknown
             && node.initial
             && !node.is_virtual
             && let Some(seen) = self.path(id).and_then(|path| self.live.older(&path))
-            && !(seen.kind == FileType::Directory && self.node(id).leaf)
+            && !(seen.kind == FileType::Directory && self.node(id).not_directory)
         {
             self.node_mut(id)
-                .observe(&Observed { target: seen.target, ..Observed::kind(seen.kind) });
+                .observe(&Observed { target: seen.target, ..Observed::of_type(seen.kind) });
         }
     }
 
-    /// Sets names that were followed, and that are links now according to `find`, to be links.
+    /// Decides, by what `find` returns for paths of the file system at the end, which of the names
+    /// that calls followed are symbolic links, and where those lead.
     pub fn apply_final_links(&mut self, find: &mut dyn FnMut(&[u8]) -> Option<Observed>) {
-        self.settle_renames();
-        self.split_replaced();
+        self.decide_remaining_renames();
+        self.split_replaced_links();
         self.move_shown_links_down(find);
         let mut vanished = Vec::new();
         for id in 0..self.nodes.len() as NodeId {
@@ -340,7 +355,7 @@ impl Names {
                     find(&self.path_in(*dir, name)?).and_then(|seen| seen.target)
                 })
             {
-                self.set_target(id, target);
+                self.set_real_target(id, target);
                 continue;
             }
             if node.leads_to.is_some()
@@ -348,7 +363,7 @@ impl Names {
                 || node.confirmed
                 || node.is_virtual
                 || !(node.followed || node.kind == FileType::Directory)
-                || node.merged.is_some()
+                || node.merged_into.is_some()
             {
                 continue;
             }
@@ -368,23 +383,25 @@ impl Names {
                 _ => {}
             }
         }
-        self.lead_gone_links(&vanished, find);
+        self.find_targets_of_gone_links(&vanished, find);
         self.find_untouched();
     }
 }
 
-/// Returns the beginning of `path` in front of the components `rest`, if it ends with them.
-pub(super) fn before<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [u8]> {
+/// Removes the components `rest` from the end of `path`. Returns `None` if it does not end with
+/// them, or is not absolute.
+pub(super) fn strip_components<'a>(mut path: &'a [u8], rest: &[Box<[u8]>]) -> Option<&'a [u8]> {
     for part in rest.iter().rev().filter(|part| &***part != b".") {
         path = path.strip_suffix(&part[..])?.strip_suffix(b"/")?;
     }
     Some(path).filter(|path| path.first() == Some(&b'/'))
 }
 
-/// Returns the relative path from the directory `dir` to `path`, both absolute and clean.
-pub(super) fn relative(dir: &[u8], path: &[u8]) -> Vec<u8> {
+/// Returns the relative path from the directory `dir` to `path`. Both are absolute, without `.`,
+/// `..` and symbolic links.
+pub(super) fn relative_path(dir: &[u8], path: &[u8]) -> Vec<u8> {
     let (dir, path): (Vec<_>, Vec<_>) =
-        (super::walk::split(dir).collect(), super::walk::split(path).collect());
+        (super::walk::components(dir).collect(), super::walk::components(path).collect());
     let shared = dir.iter().zip(&path).take_while(|(a, b)| a == b).count();
     let up = std::iter::repeat_n(&b".."[..], dir.len() - shared);
     up.chain(path[shared..].iter().map(|part| &part[..])).collect::<Vec<_>>().join(&b'/')

@@ -1,48 +1,49 @@
-//! What is probably there, although no call has found it.
+//! Files that probably existed, although no call has found them.
 
 use super::*;
 
 impl Names {
-    /// Assumes that the name exists, if the live file system has a file there that is older than
-    /// the recording.
-    pub fn presume(&mut self, dir_entry: &DirEntry) {
+    /// If nothing is known of the name, and the live file system has a file there that is older
+    /// than the recording, notes that the name exists.
+    pub fn presume_exists(&mut self, dir_entry: &DirEntry) {
         if dir_entry.state == EntryState::Unknown
             && !self.node(dir_entry.dir).is_virtual
             && !self.node(dir_entry.dir).entries.contains_key(&dir_entry.name)
-            && let Some(seen) = self.older(dir_entry.dir, &dir_entry.name)
+            && let Some(seen) = self.find_older(dir_entry.dir, &dir_entry.name)
         {
             self.note_exists(
                 dir_entry,
-                &Observed { target: seen.target, ..Observed::kind(seen.kind) },
+                &Observed { target: seen.target, ..Observed::of_type(seen.kind) },
             );
         }
     }
 
-    /// Returns whether the live file system has a directory, older than the recording, at a name of
-    /// which nothing is known. If so, the name is known then.
+    /// Returns whether the live file system has a directory at the name that is older than the
+    /// recording. If so, notes that the name exists.
     pub fn find_old_directory(&mut self, dir_entry: &DirEntry) -> bool {
         if self.node(dir_entry.dir).is_virtual || !self.node(dir_entry.dir).initial {
             return false;
         }
-        let older = self.older(dir_entry.dir, &dir_entry.name);
-        let found = older.is_some_and(|seen| seen.kind == FileType::Directory);
-        if found {
-            self.note_exists(dir_entry, &Observed::kind(FileType::Directory));
+        let live = self.find_older(dir_entry.dir, &dir_entry.name);
+        let is_directory = live.is_some_and(|seen| seen.kind == FileType::Directory);
+        if is_directory {
+            self.note_exists(dir_entry, &Observed::of_type(FileType::Directory));
         }
-        found
+        is_directory
     }
 
-    /// Looks for files where other ones stood at first. A name that no call has touched, of a
-    /// directory that was moved there, stood in that directory before.
+    /// Adds initial names that no call has touched, from the live file system: if a directory was
+    /// moved to a path where another file was before, a name in it that no call has touched was in
+    /// that directory before.
     pub(super) fn find_untouched(&mut self) {
         let mut paths = Vec::new();
         self.visit(true, &mut |path, _| paths.push(path.to_vec()));
         for path in paths {
-            let mut walk = self.walk(ROOT, ROOT, &path, false, Reach::Nowhere);
+            let mut walk = self.walk(ROOT, ROOT, &path, false, Reach::Unknown);
             while let Walk::Stopped(DirEntry { state: EntryState::Node(node), .. }, _) = walk
                 && self.turns_out_to_be_directory(node)
             {
-                walk = self.walk(ROOT, ROOT, &path, false, Reach::Nowhere);
+                walk = self.walk(ROOT, ROOT, &path, false, Reach::Unknown);
             }
             let Walk::Entry(dir_entry) = walk else { continue };
             if dir_entry.state != EntryState::Unknown || self.node(dir_entry.dir).is_virtual {
@@ -51,7 +52,7 @@ impl Names {
             if let Some(path) = self.path_in(dir_entry.dir, &dir_entry.name)
                 && let Some(seen) = self.live.older(&path)
             {
-                let seen = Observed { target: seen.target, ..Observed::kind(seen.kind) };
+                let seen = Observed { target: seen.target, ..Observed::of_type(seen.kind) };
                 self.note_exists(&dir_entry, &seen);
             }
         }
@@ -64,12 +65,13 @@ impl Names {
         unknown && self.node(node).kind == FileType::Directory
     }
 
-    /// Notes that a directory is not empty: it holds a name of the live file system that is older
-    /// than the recording, or any.
-    pub fn must_hold_something(&mut self, dir: NodeId) {
+    /// Notes that a call found a directory not empty. If no name in it is known, adds one of the
+    /// live file system that has not changed since the recording began; else remembers that there
+    /// was one more name.
+    pub fn note_not_empty(&mut self, dir: NodeId) {
         if !self.node(dir).initial
             || self.node(dir).is_virtual
-            || self.node(dir).entries.values().any(|e| e.now.is_some())
+            || self.node(dir).entries.values().any(|e| e.current.is_some())
         {
             return;
         }
@@ -79,66 +81,73 @@ impl Names {
                 return;
             }
         }
-        let known = self.node(dir).first_names();
+        let known = self.node(dir).count_initial_names();
         let node = self.node_mut(dir);
         node.held_more_than = node.held_more_than.max(Some(known));
     }
 
-    /// Puts a made-up file into each directory that is known not to be empty and of which no name
-    /// is known.
+    /// Adds a name to each directory that is known to have held more initial names than are known.
+    /// Also moves made-up names out of listed directories, and applies what renames show of types.
     pub fn fill_directories(&mut self) {
         self.move_made_up_names();
-        self.settle_replaced();
+        self.apply_types_of_replaced();
         for dir in 0..self.nodes.len() as NodeId {
             self.fill_directory(dir);
         }
     }
 
-    /// Applies that only a directory can replace a directory.
-    fn settle_replaced(&mut self) {
-        for (node, old) in std::mem::take(&mut self.replaced).into_iter().rev() {
-            self.learn_type(node);
-            let kind = self.node(node).kind;
+    /// Applies to each rename that replaced a file: only a directory can replace a directory, and
+    /// it can replace nothing else.
+    fn apply_types_of_replaced(&mut self) {
+        for (renamed, replaced) in std::mem::take(&mut self.replaced_by_rename).into_iter().rev() {
+            self.learn_type(renamed);
+            let kind = self.node(renamed).kind;
             if kind == FileType::Directory {
-                if self.node(old).kind == FileType::Unknown {
-                    self.node_mut(old).kind = kind;
+                if self.node(replaced).kind == FileType::Unknown {
+                    self.node_mut(replaced).kind = kind;
                 }
             } else if kind != FileType::Unknown {
-                self.node_mut(old).observe(&Observed::leaf());
-            } else if self.node(old).kind == FileType::Directory && !self.node(node).leaf {
-                // Nothing has shown a link in its place.
-                self.node_mut(node).kind = FileType::Directory;
-            } else if self.node(old).kind == FileType::Unknown {
-                self.guess_alike(node, old);
+                self.node_mut(replaced).observe(&Observed::not_directory());
+            } else if self.node(replaced).kind == FileType::Directory
+                && !self.node(renamed).not_directory
+            {
+                // No call has shown that the name was that of a link.
+                self.node_mut(renamed).kind = FileType::Directory;
+            } else if self.node(replaced).kind == FileType::Unknown {
+                self.guess_alike(renamed, replaced);
             }
         }
     }
 
-    /// Makes guesses agree at a file and what it replaced: both were directories, or none was.
+    /// Makes the guessed types of a renamed file and the one that it replaced agree: both were
+    /// directories, or none was.
     fn guess_alike(&mut self, a: NodeId, b: NodeId) {
-        let is_directory = |node: &Node| node.likely_kind() == FileType::Directory;
-        let is_open = |node: &Node| node.likely_kind() == FileType::Unknown;
-        let (x, y) = (self.node(a), self.node(b));
-        if is_directory(x) == is_directory(y) {
+        let is_directory = |node: &Node| node.likely_type() == FileType::Directory;
+        let is_open = |node: &Node| node.likely_type() == FileType::Unknown;
+        let (node_a, node_b) = (self.node(a), self.node(b));
+        if is_directory(node_a) == is_directory(node_b) {
             return;
         }
-        let directories =
-            (x.unlinkable || y.unlinkable || is_open(x) || is_open(y)) && !(x.leaf || y.leaf);
+        let guess_directories =
+            (node_a.link_refused || node_b.link_refused || is_open(node_a) || is_open(node_b))
+                && !(node_a.not_directory || node_b.not_directory);
         for id in [a, b] {
             let node = self.node_mut(id);
-            match (directories, node.guess) {
-                (true, FileType::Unknown | FileType::Regular) => node.guess = FileType::Directory,
-                (false, FileType::Directory) => node.guess = FileType::Regular,
+            match (guess_directories, node.guessed_type) {
+                (true, FileType::Unknown | FileType::Regular) => {
+                    node.guessed_type = FileType::Directory;
+                }
+                (false, FileType::Directory) => node.guessed_type = FileType::Regular,
                 _ => {}
             }
         }
     }
 
-    /// Puts a made-up file into a directory that is known not to be empty and of which no name is
-    /// known.
+    /// If a directory is known to have held more initial names than are known, adds one: of the
+    /// live file system, or else a made-up one.
     fn fill_directory(&mut self, dir: NodeId) {
         let node = self.node(dir);
-        if node.held_more_than.is_none_or(|known| node.first_names() > known) {
+        if node.held_more_than.is_none_or(|known_names| node.count_initial_names() > known_names) {
             return;
         }
         let Some(path) = self.path(dir) else { return };
@@ -148,7 +157,7 @@ impl Names {
                 .live
                 .older(&path)
                 .filter(|_| !self.node(dir).entries.contains_key(&name[..]))?;
-            Some((name, Observed { target: seen.target, ..Observed::kind(seen.kind) }))
+            Some((name, Observed { target: seen.target, ..Observed::of_type(seen.kind) }))
         });
         if let Some((name, seen)) = found {
             self.note_exists(
@@ -158,8 +167,8 @@ impl Names {
             return;
         }
         let entry = DirEntry { dir, name: b"?".as_slice().into(), state: EntryState::Unknown };
-        let id = self.add_nameless(true, &Observed::kind(FileType::Regular));
-        self.node_mut(id).made_up = true;
+        let id = self.add_nameless(true, &Observed::of_type(FileType::Regular));
+        self.node_mut(id).has_made_up_name = true;
         self.attach(&entry, id, true);
     }
 }

@@ -1,14 +1,16 @@
-//! Names under which the live file system may show what came there during the recording.
+//! Names at which the live file system may show files that were moved there during the recording.
 
 use abi::{Kind, Role};
 use ahash::HashSet;
 use trace::Call;
 
-/// So many names are kept: a program that moves more files than this moves files, not directories.
-const MOST: usize = 1 << 20;
+/// The largest number of names that are kept. A program that makes more renames hardly renames
+/// directories.
+const MAX_NAMES: usize = 1 << 20;
 
-/// Last components of the names that renames and links made. Under them, and below them, the live
-/// file system shows what may have come during the recording, however old it is.
+/// The last components of the paths that renames and links created. At these paths and below, the
+/// live file system may show files that were moved there during the recording, however old they
+/// are.
 #[derive(Clone, Debug, Default)]
 pub struct RenamedNames(HashSet<Box<[u8]>>);
 
@@ -23,10 +25,10 @@ impl RenamedNames {
                 _ => None,
             })
         };
-        if paths().nth(1).is_none() || self.0.len() >= MOST {
+        if paths().nth(1).is_none() || self.0.len() >= MAX_NAMES {
             return;
         }
-        // Of an exchange both names are new.
+        // An exchange moves a file to both names.
         for (arg, _) in
             paths().filter(|(_, role)| matches!(role, Role::Source | Role::Target | Role::Create))
         {

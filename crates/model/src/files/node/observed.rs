@@ -19,22 +19,22 @@ pub struct Attributes {
 /// What was observed of a file: a stat result, an identity, the live file system.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// Its type, if it was told.
+    /// Its type, if it was observed.
     pub kind: FileType,
     /// Its attributes.
     pub attributes: Attributes,
     /// Device and inode.
     pub id: Option<(u64, u64)>,
-    /// Links.
+    /// The number of hard links.
     pub links: Option<u32>,
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     pub target: Option<Vec<u8>>,
-    /// The name itself is no directory, whatever it leads to.
-    pub leaf: bool,
+    /// The name itself is not that of a directory. It may be that of a symbolic link to one.
+    pub not_directory: bool,
 }
 
 impl Attributes {
-    /// Takes what is not known from `other`.
+    /// Takes the attributes that are not known from `other`.
     pub fn complete(&mut self, other: &Self) {
         self.mode = self.mode.or(other.mode);
         self.uid = self.uid.or(other.uid);
@@ -45,21 +45,21 @@ impl Attributes {
 
 impl Observed {
     /// Returns an observation that shows only that the file exists, and perhaps its type.
-    pub fn kind(kind: FileType) -> Self {
+    pub fn of_type(kind: FileType) -> Self {
         Self { kind, ..Self::default() }
     }
 
     /// Returns an observation that shows only that the name exists and is no directory.
-    pub fn leaf() -> Self {
-        Self { leaf: true, ..Self::kind(FileType::Unknown) }
+    pub fn not_directory() -> Self {
+        Self { not_directory: true, ..Self::of_type(FileType::Unknown) }
     }
 
     /// Returns what an identity shows of a file.
     pub fn of_identity(identity: &Identity) -> Self {
-        let mut seen = Self::kind(FileType::of_mode(identity.mode));
+        let mut seen = Self::of_type(FileType::of_mode(identity.mode));
         if identity.is_synthetic() {
-            // A guess at a regular file is none that counts against what calls show.
-            return Self::kind(if seen.kind == FileType::Directory {
+            // That it is a regular file is a guess, which must not overrule what calls show.
+            return Self::of_type(if seen.kind == FileType::Directory {
                 FileType::Directory
             } else {
                 FileType::Unknown

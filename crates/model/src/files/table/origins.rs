@@ -1,12 +1,14 @@
-//! `initial.parquet`: where initial content stands in the trace.
+//! `initial.parquet`: where the trace holds bytes of the initial content of files.
 
 use super::*;
 
 /// Writes `initial.parquet`, row by row.
 pub struct OriginWriter {
-    /// Where it is written to, until there are rows.
+    /// The file, until the writer is created.
     file: Option<Box<dyn Sink>>,
+    /// The writer, which is created with the first rows.
     writer: Option<ArrowWriter<Box<dyn Sink>>>,
+    /// Rows that are not written yet.
     buffer: Vec<Origin>,
 }
 
@@ -28,9 +30,9 @@ impl OriginWriter {
                 field("seq", DataType::UInt64),
                 field("at", DataType::UInt64),
             ]);
-            let properties = properties(self.buffer.len());
+            let properties = writer_properties(self.buffer.len());
             let writer = ArrowWriter::try_new(file, Arc::new(schema), Some(properties));
-            self.writer = Some(writer.map_err(written)?);
+            self.writer = Some(writer.map_err(write_error)?);
         }
         self.writer.as_mut().ok_or_else(|| io::Error::other("the table could not be begun"))
     }
@@ -38,65 +40,67 @@ impl OriginWriter {
     /// Adds a row, and writes the rows if there are enough.
     pub fn push(&mut self, origin: Origin) -> io::Result<()> {
         self.buffer.push(origin);
-        if self.buffer.len() >= BATCH { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= BATCH_ROWS { self.flush() } else { Ok(()) }
     }
 
-    /// Writes the waiting rows.
+    /// Writes the rows of the buffer.
     fn flush(&mut self) -> io::Result<()> {
-        let wide = |get: fn(&Origin) -> u64| -> ArrayRef {
+        let u64_column = |get: fn(&Origin) -> u64| -> ArrayRef {
             Arc::new(self.buffer.iter().map(get).collect::<UInt64Array>())
         };
         let file: ArrayRef = Arc::new(self.buffer.iter().map(|o| o.file).collect::<UInt32Array>());
         let batch = [
             ("file", file),
-            ("offset", wide(|o| o.offset)),
-            ("len", wide(|o| o.len)),
-            ("seq", wide(|o| o.seq)),
-            ("at", wide(|o| o.at)),
+            ("offset", u64_column(|o| o.offset)),
+            ("len", u64_column(|o| o.len)),
+            ("seq", u64_column(|o| o.seq)),
+            ("at", u64_column(|o| o.at)),
         ];
-        let batch = RecordBatch::try_from_iter(batch).map_err(trouble)?;
-        self.writer()?.write(&batch).map_err(written)?;
+        let batch = RecordBatch::try_from_iter(batch).map_err(invalid_data)?;
+        self.writer()?.write(&batch).map_err(write_error)?;
         self.buffer.clear();
         Ok(())
     }
 
-    /// Ends the table and makes it durable.
+    /// Writes the remaining rows, finishes the table and syncs the file.
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         let writer = self.writer.ok_or_else(|| io::Error::other("flushing begins the table"))?;
-        writer.into_inner().map_err(written)?.sync()
+        writer.into_inner().map_err(write_error)?.sync()
     }
 }
 
 /// Reads `initial.parquet`, in its order, in bounded memory.
 pub struct Origins {
     batches: ParquetRecordBatchReader,
+    /// The rest of the batch that was read last.
     batch: std::vec::IntoIter<Origin>,
 }
 
 impl Origins {
     /// Opens the table.
     pub fn open(file: File) -> io::Result<Self> {
-        Ok(Self { batches: reader(file)?, batch: Vec::new().into_iter() })
+        Ok(Self { batches: open_table(file)?, batch: Vec::new().into_iter() })
     }
 
-    /// Reads the next batch of rows. Returns false at the end.
+    /// Reads the next batch of rows into `batch`. Returns false at the end.
     fn next_batch(&mut self) -> io::Result<bool> {
         let Some(batch) = self.batches.next() else { return Ok(false) };
-        let batch = batch.map_err(trouble)?;
-        let table = Table { batch: &batch };
+        let batch = batch.map_err(invalid_data)?;
+        let reader = BatchReader { batch: &batch };
         let file =
-            table.column("file", &DataType::UInt32)?.as_primitive::<UInt32Type>().values().clone();
-        let wide = |name| {
+            reader.column("file", &DataType::UInt32)?.as_primitive::<UInt32Type>().values().clone();
+        let u64_column = |name| {
             Ok::<_, io::Error>(
-                table
+                reader
                     .column(name, &DataType::UInt64)?
                     .as_primitive::<UInt64Type>()
                     .values()
                     .clone(),
             )
         };
-        let (offset, len, seq, at) = (wide("offset")?, wide("len")?, wide("seq")?, wide("at")?);
+        let (offset, len, seq, at) =
+            (u64_column("offset")?, u64_column("len")?, u64_column("seq")?, u64_column("at")?);
         let rows: Vec<Origin> = (0..batch.num_rows())
             .map(|i| Origin {
                 file: file[i],

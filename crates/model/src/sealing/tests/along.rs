@@ -1,4 +1,4 @@
-//! What is sealed while the journals are being written is what would have been sealed afterwards.
+//! Checks that sealing while the journals are written gives the same files as sealing afterwards.
 
 use super::*;
 use std::io::{self, Write};
@@ -9,49 +9,57 @@ use trace::storage::{Disk, Sink, Storage};
 
 const LIMITS: Limits = Limits { rows: 7, bytes: 20_000 };
 
+/// Creates a trace with small segments.
 fn create(path: &Path) -> Recording {
-    limited(super::create(path), LIMITS)
+    with_limits(super::create(path), LIMITS)
 }
 
-/// Storage that fails.
+/// Creates a trace on other storage.
 fn create_on(storage: impl Storage + 'static, path: &Path) -> Recording {
-    limited(Recording::create_on(Arc::new(storage), path, about(), model()).unwrap(), LIMITS)
+    with_limits(
+        Recording::create_on(Arc::new(storage), path, recording_info(), model_of_empty_machine())
+            .unwrap(),
+        LIMITS,
+    )
 }
 
-/// As engines do: a call that did not return says when that was found.
-fn write(journal: &mut Journal, item: &Item) {
-    journal.begin(Header { left: made(item), ..header_of(item) });
+/// Writes an item as an engine does: the record of a call that did not return has the time at which
+/// that was found out.
+fn write_item_with_time(journal: &mut Journal, item: &Item) {
+    journal.begin(Header { left: record_time(item), ..header_of(item) });
     for payload in payloads_of(item) {
-        journal.add_payload(head_of(payload), &payload.bytes);
+        journal.add_payload(payload_header_of(payload), &payload.bytes);
     }
     journal.commit().unwrap();
 }
 
-/// Writes the items, `chunk` at a time, and seals along what is there then.
-fn along(path: &Path, items: &[Item], streams: u32, chunk: usize) -> Summary {
+/// Writes the items, `chunk` at a time, and seals what the journals hold each time. Returns the
+/// summary of the sealed trace.
+fn record_and_seal_ahead(path: &Path, items: &[Item], streams: u32, chunk: usize) -> Summary {
     let recording = create(path);
     let mut journals: Vec<_> = (0..streams).map(|n| recording.journal(n).unwrap()).collect();
-    let mut along = recording.seal_ahead(u64::MAX).unwrap();
+    let mut sealed_ahead = recording.seal_ahead(u64::MAX).unwrap();
     let mut rest = items;
     while !rest.is_empty() {
-        let (now, later) = rest.split_at(chunk.min(rest.len()));
-        now.iter()
-            .for_each(|item| write(&mut journals[(header_of(item).tid % streams) as usize], item));
+        let (written, remaining) = rest.split_at(chunk.min(rest.len()));
+        written.iter().for_each(|item| {
+            write_item_with_time(&mut journals[(header_of(item).tid % streams) as usize], item);
+        });
         // The last one may still be on its way when its time has come.
-        journals.iter_mut().skip(later.len() % 2).for_each(|j| j.flush().unwrap());
-        if later.len().is_multiple_of(2) {
-            let until = later.first().map_or(0, made).saturating_sub(1);
-            along.seal_until(until, || true).unwrap();
+        journals.iter_mut().skip(remaining.len() % 2).for_each(|j| j.flush().unwrap());
+        if remaining.len().is_multiple_of(2) {
+            let until = remaining.first().map_or(0, record_time).saturating_sub(1);
+            sealed_ahead.seal_until(until, || true).unwrap();
         }
-        rest = later;
+        rest = remaining;
     }
     journals.into_iter().for_each(|j| j.finish().unwrap());
-    recording.keep_sealed_ahead(Some(along));
-    recording.seal(ended(), &mut |_, _| {}).unwrap()
+    recording.keep_sealed_ahead(Some(sealed_ahead));
+    recording.seal(finished_end(), &mut |_, _| {}).unwrap()
 }
 
-/// The hashes of all files of a trace.
-fn files(path: &Path) -> Vec<(String, String)> {
+/// Returns the names and hashes of all files of a trace.
+fn file_hashes(path: &Path) -> Vec<(String, String)> {
     let trace = Trace::open(path).unwrap();
     trace.sealed().map(|s| (s.file.clone(), s.blake3.clone())).collect()
 }
@@ -60,34 +68,38 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn sealed_along_or_afterwards(mut items in prop::collection::vec(item(), 0..60), streams in 1u32..4, chunk in 1usize..20) {
-        items.sort_by_key(made);
+    fn sealed_along_or_afterwards(mut items in prop::collection::vec(any_item(), 0..60), streams in 1u32..4, chunk in 1usize..20) {
+        items.sort_by_key(record_time);
         // What is made at one moment in several streams has no order.
-        items.dedup_by_key(|i| made(i));
+        items.dedup_by_key(|i| record_time(i));
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (dir.path().join("t.ra"), dir.path().join("u.ra"));
-        let sealed = along(&one, &items, streams, chunk);
+        let sealed = record_and_seal_ahead(&one, &items, streams, chunk);
         let afterwards = create(&other);
         let mut journals: Vec<_> = (0..streams).map(|n| afterwards.journal(n).unwrap()).collect();
-        items.iter().for_each(|item| write(&mut journals[(header_of(item).tid % streams) as usize], item));
+        items.iter().for_each(|item| write_item_with_time(&mut journals[(header_of(item).tid % streams) as usize], item));
         journals.into_iter().for_each(|j| j.finish().unwrap());
-        let afterwards = afterwards.seal(ended(), &mut |_, _| {}).unwrap();
+        let afterwards = afterwards.seal(finished_end(), &mut |_, _| {}).unwrap();
         prop_assert_eq!(&sealed.reasons, &afterwards.reasons);
         prop_assert_eq!((sealed.calls, sealed.events, sealed.bytes_captured), (afterwards.calls, afterwards.events, afterwards.bytes_captured));
         prop_assert_eq!((sealed.threads, sealed.processes, sealed.first, sealed.last), (afterwards.threads, afterwards.processes, afterwards.first, afterwards.last));
-        prop_assert_eq!(files(&one), files(&other));
-        prop_assert!(canonical(&read(&Trace::open(&one).unwrap(), true)) == canonical(&items));
+        prop_assert_eq!(file_hashes(&one), file_hashes(&other));
+        prop_assert!(canonical(&read_items(&Trace::open(&one).unwrap(), true)) == canonical(&items));
         prop_assert!(!one.join("journal").exists());
     }
 }
 
-fn calls(n: u64) -> Vec<Item> {
+/// Returns `n` calls of three threads, one after the other.
+fn calls_of_three_threads(n: u64) -> Vec<Item> {
     (0..n)
-        .map(|n| call(1 + n as u32 % 3, 100 + n * 10, 105 + n * 10, &n.to_le_bytes().repeat(20)))
+        .map(|n| {
+            read_call(1 + n as u32 % 3, 100 + n * 10, 105 + n * 10, &n.to_le_bytes().repeat(20))
+        })
         .collect()
 }
 
-fn segments(path: &Path) -> usize {
+/// Returns the number of segments in a directory.
+fn count_segments(path: &Path) -> usize {
     std::fs::read_dir(path)
         .unwrap()
         .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("calls-"))
@@ -98,30 +110,30 @@ fn segments(path: &Path) -> usize {
 fn segments_are_there_before_the_end_and_count_for_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
-    let items = calls(50);
+    let items = calls_of_three_threads(50);
     let recording = create(&path);
     let mut journal = recording.journal(0).unwrap();
-    items.iter().for_each(|i| write(&mut journal, i));
+    items.iter().for_each(|i| write_item_with_time(&mut journal, i));
     journal.flush().unwrap();
     let mut along = recording.seal_ahead(u64::MAX).unwrap();
     assert!(along.bytes_behind().unwrap() > 10_000);
     // Up to the 40th call's return.
     along.seal_until(100 + 39 * 10 + 5, || true).unwrap();
-    assert_eq!(segments(&path), 5);
+    assert_eq!(count_segments(&path), 5);
     // A record that says that it is from before that.
-    write(&mut journal, &call(9, 90, 95, b"late"));
+    write_item_with_time(&mut journal, &read_call(9, 90, 95, b"late"));
     journal.flush().unwrap();
     along.seal_until(u64::MAX, || true).unwrap();
     assert_eq!(along.bytes_behind().unwrap(), 0);
-    assert!(segments(&path) >= 7);
+    assert!(count_segments(&path) >= 7);
     // The recorder is killed.
     drop((journal, along, recording));
-    let (trace, recovered) = open(&path).unwrap();
+    let (trace, recovered) = open_recovered(&path).unwrap();
     let summary = trace.summary();
     assert!(recovered && summary.recovered);
     assert_eq!((summary.calls, summary.verdict), (51, Verdict::Incomplete));
-    assert_eq!(trace.segments().len(), segments(&path));
-    assert_eq!(read(&trace, true).len(), 51);
+    assert_eq!(trace.segments().len(), count_segments(&path));
+    assert_eq!(read_items(&trace, true).len(), 51);
 }
 
 /// What comes too late is late, and nothing else.
@@ -131,23 +143,23 @@ fn a_record_from_before_what_was_complete() {
     let path = dir.path().join("t.ra");
     let recording = create(&path);
     let (mut one, mut two) = (recording.journal(0).unwrap(), recording.journal(1).unwrap());
-    let mut items = calls(30);
-    items.iter().for_each(|i| write(&mut one, i));
+    let mut items = calls_of_three_threads(30);
+    items.iter().for_each(|i| write_item_with_time(&mut one, i));
     one.flush().unwrap();
     let mut along = recording.seal_ahead(u64::MAX).unwrap();
     along.seal_until(u64::MAX, || true).unwrap();
-    items.push(call(2, 107, 109, b"late"));
-    write(&mut two, &items[30]);
+    items.push(read_call(2, 107, 109, b"late"));
+    write_item_with_time(&mut two, &items[30]);
     // And a stream of which nobody knew.
     let mut three = recording.journal(2).unwrap();
-    items.push(call(3, 207, 209, b"unknown"));
-    write(&mut three, &items[31]);
+    items.push(read_call(3, 207, 209, b"unknown"));
+    write_item_with_time(&mut three, &items[31]);
     [one, two, three].into_iter().for_each(|j| j.finish().unwrap());
     recording.keep_sealed_ahead(Some(along));
-    let summary = recording.seal(ended(), &mut |_, _| {}).unwrap();
+    let summary = recording.seal(finished_end(), &mut |_, _| {}).unwrap();
     assert_eq!((summary.verdict, summary.calls), (Verdict::Complete, 32));
-    let out = read(&Trace::open(&path).unwrap(), true);
-    assert!(out.windows(2).all(|w| entered(&w[0]) <= entered(&w[1])));
+    let out = read_items(&Trace::open(&path).unwrap(), true);
+    assert!(out.windows(2).all(|w| entry_time(&w[0]) <= entry_time(&w[1])));
     assert_eq!(canonical(&out), canonical(&items));
 }
 
@@ -156,11 +168,12 @@ fn it_stops_when_it_is_told_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
     let limits = Limits { rows: 1000, bytes: 64 << 20 };
-    let recording = limited(super::create(&path), limits);
+    let recording = with_limits(super::create(&path), limits);
     let mut journal = recording.journal(0).unwrap();
-    let items: Vec<Item> =
-        (0..40).map(|n| call(1, 100 + n * 10, 105 + n * 10, &vec![n as u8; 100_000])).collect();
-    items.iter().for_each(|i| write(&mut journal, i));
+    let items: Vec<Item> = (0..40)
+        .map(|n| read_call(1, 100 + n * 10, 105 + n * 10, &vec![n as u8; 100_000]))
+        .collect();
+    items.iter().for_each(|i| write_item_with_time(&mut journal, i));
     journal.flush().unwrap();
     let mut along = recording.seal_ahead(u64::MAX).unwrap();
     let mut asked = 0;
@@ -174,8 +187,8 @@ fn it_stops_when_it_is_told_to() {
     assert!(along.bytes_behind().unwrap() > 2_000_000);
     journal.finish().unwrap();
     recording.keep_sealed_ahead(Some(along));
-    recording.seal(ended(), &mut |_, _| {}).unwrap();
-    assert_eq!(canonical(&read(&Trace::open(&path).unwrap(), true)), canonical(&items));
+    recording.seal(finished_end(), &mut |_, _| {}).unwrap();
+    assert_eq!(canonical(&read_items(&Trace::open(&path).unwrap(), true)), canonical(&items));
 }
 
 /// A disk of so many bytes.
@@ -239,42 +252,46 @@ impl Storage for Small {
 fn journals_come_first() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
-    let items = calls(200);
+    let items = calls_of_three_threads(200);
     let left = Arc::new(AtomicU64::new(u64::MAX / 2));
     let recording = create_on(Small { left: Arc::clone(&left) }, &path);
     let mut journals: Vec<Journal> = (0..2).map(|n| recording.journal(n).unwrap()).collect();
     let flush = |journals: &mut Vec<Journal>| journals.iter_mut().for_each(|j| j.flush().unwrap());
-    items[..100].iter().for_each(|i| write(&mut journals[(header_of(i).tid % 2) as usize], i));
+    items[..100]
+        .iter()
+        .for_each(|i| write_item_with_time(&mut journals[(header_of(i).tid % 2) as usize], i));
     flush(&mut journals);
     let mut along = recording.seal_ahead(u64::MAX).unwrap();
     along.seal_until(u64::MAX, || true).unwrap();
-    assert!(segments(&path) > 10);
+    assert!(count_segments(&path) > 10);
     // Room for one of the two journals only.
     left.store(25_000, Ordering::Relaxed);
-    items[100..].iter().for_each(|i| write(&mut journals[(header_of(i).tid % 2) as usize], i));
+    items[100..]
+        .iter()
+        .for_each(|i| write_item_with_time(&mut journals[(header_of(i).tid % 2) as usize], i));
     flush(&mut journals);
-    assert_eq!(segments(&path), 0, "they were given back");
+    assert_eq!(count_segments(&path), 0, "they were given back");
     assert!(matches!(along.seal_until(u64::MAX, || true), Err(Error::Full { .. })));
     journals.into_iter().for_each(|j| j.finish().unwrap());
     recording.keep_sealed_ahead(None);
     left.store(u64::MAX / 2, Ordering::Relaxed);
-    let summary = recording.seal(ended(), &mut |_, _| {}).unwrap();
+    let summary = recording.seal(finished_end(), &mut |_, _| {}).unwrap();
     assert_eq!(summary.verdict, Verdict::Complete, "{:?}", summary.reasons);
-    assert_eq!(canonical(&read(&Trace::open(&path).unwrap(), true)), canonical(&items));
+    assert_eq!(canonical(&read_items(&Trace::open(&path).unwrap(), true)), canonical(&items));
 }
 
 /// Sealing along fails at every operation: the recording does not notice, and is sealed afterwards.
 #[test]
 fn along_fails_at_every_operation() {
     use super::faults::Failing;
-    let items = calls(60);
+    let items = calls_of_three_threads(60);
     for n in 0..10_000 {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let left = Arc::new(AtomicU64::new(u64::MAX));
         let recording = create_on(Failing { left: left.clone() }, &path);
         let mut journal = recording.journal(0).unwrap();
-        items.iter().for_each(|i| write(&mut journal, i));
+        items.iter().for_each(|i| write_item_with_time(&mut journal, i));
         journal.finish().unwrap();
         let mut along = recording.seal_ahead(u64::MAX).unwrap();
         left.store(n, Ordering::Relaxed);
@@ -282,11 +299,11 @@ fn along_fails_at_every_operation() {
         left.store(u64::MAX, Ordering::Relaxed);
         let failed = went.is_err();
         recording.keep_sealed_ahead((!failed).then_some(along));
-        let summary = recording.seal(ended(), &mut |_, _| {}).unwrap();
+        let summary = recording.seal(finished_end(), &mut |_, _| {}).unwrap();
         assert_eq!(summary.verdict, Verdict::Complete, "operation {n}: {:?}", summary.reasons);
         let trace = Trace::open(&path).unwrap();
-        assert_eq!(canonical(&read(&trace, true)), canonical(&items), "operation {n}");
-        assert_eq!(trace.segments().len(), segments(&path));
+        assert_eq!(canonical(&read_items(&trace, true)), canonical(&items), "operation {n}");
+        assert_eq!(trace.segments().len(), count_segments(&path));
         if !failed {
             assert!(n > 10, "{n}");
             return;
@@ -299,7 +316,7 @@ fn along_fails_at_every_operation() {
 #[test]
 fn finishing_fails_at_every_operation() {
     use super::faults::Failing;
-    let items = calls(60);
+    let items = calls_of_three_threads(60);
     let mut failures = 0;
     for n in 0..1000 {
         let dir = tempfile::tempdir().unwrap();
@@ -307,24 +324,24 @@ fn finishing_fails_at_every_operation() {
         let left = Arc::new(AtomicU64::new(u64::MAX));
         let recording = create_on(Failing { left: left.clone() }, &path);
         let mut journal = recording.journal(0).unwrap();
-        items[..40].iter().for_each(|i| write(&mut journal, i));
+        items[..40].iter().for_each(|i| write_item_with_time(&mut journal, i));
         journal.flush().unwrap();
         let mut along = recording.seal_ahead(u64::MAX).unwrap();
         along.seal_until(u64::MAX, || true).unwrap();
-        items[40..].iter().for_each(|i| write(&mut journal, i));
+        items[40..].iter().for_each(|i| write_item_with_time(&mut journal, i));
         journal.finish().unwrap();
         recording.keep_sealed_ahead(Some(along));
         left.store(n, Ordering::Relaxed);
-        let sealed = recording.seal(ended(), &mut |_, _| {});
+        let sealed = recording.seal(finished_end(), &mut |_, _| {});
         let died = sealed.is_err();
         if let Err(e) = sealed {
             failures += 1;
             assert!(matches!(e, Error::Full { .. }), "operation {n}: {e:?}");
             assert!(path.join("journal/00000").exists(), "operation {n}");
         }
-        let trace = open(&path).unwrap().0;
-        assert_eq!(canonical(&read(&trace, true)), canonical(&items), "operation {n}");
-        assert_eq!(trace.segments().len(), segments(&path), "operation {n}");
+        let trace = open_recovered(&path).unwrap().0;
+        assert_eq!(canonical(&read_items(&trace, true)), canonical(&items), "operation {n}");
+        assert_eq!(trace.segments().len(), count_segments(&path), "operation {n}");
         if !died && left.load(Ordering::Relaxed) > 0 {
             assert!(failures > 20, "{failures}");
             return;

@@ -59,8 +59,8 @@ fn items() -> [Item; 5] {
     };
     [
         Item::Call(open),
-        call(1, 30, 40, b"0123456789"),
-        call(1, 41, 50, b"0123456789"),
+        read_call(1, 30, 40, b"0123456789"),
+        read_call(1, 41, 50, b"0123456789"),
         Item::Call(missing),
         Item::Call(stuck),
     ]
@@ -74,7 +74,7 @@ fn columns_for_people() {
     use arrow_array::types::{Int32Type, Int64Type};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
-    seal(&path, &items(), 100);
+    record_and_seal(&path, &items(), 100);
     let file = std::fs::File::open(path.join("calls-00000.parquet")).unwrap();
     let batch = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file)
         .unwrap()

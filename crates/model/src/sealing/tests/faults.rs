@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use trace::storage::{Disk, Sink, Storage};
 
-/// The disk, until the n-th operation; from then on it is full, and a write stops half way.
+/// Storage whose disk is full after some operations. A write then stops half way.
 pub(super) struct Failing {
+    /// How many operations still succeed.
     pub left: Arc<AtomicU64>,
 }
 
@@ -18,14 +19,15 @@ struct FailingSink {
     left: Arc<AtomicU64>,
 }
 
-fn spend(left: &AtomicU64) -> io::Result<()> {
+/// Counts an operation. Fails if the disk is full.
+fn count_operation(left: &AtomicU64) -> io::Result<()> {
     let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
     spent.map(drop).map_err(|_| io::ErrorKind::StorageFull.into())
 }
 
 impl Write for FailingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Err(e) = spend(&self.left) {
+        if let Err(e) = count_operation(&self.left) {
             let _ = self.sink.write(&bytes[..bytes.len() / 2]);
             return Err(e);
         }
@@ -38,34 +40,34 @@ impl Write for FailingSink {
 
 impl Sink for FailingSink {
     fn sync(&mut self) -> io::Result<()> {
-        spend(&self.left)?;
+        count_operation(&self.left)?;
         self.sink.sync()
     }
 }
 
 impl Storage for Failing {
     fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Box<dyn Sink>> {
-        spend(&self.left)?;
+        count_operation(&self.left)?;
         Ok(Box::new(FailingSink { sink: Disk.create(dir, name)?, left: self.left.clone() }))
     }
     fn rename(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
-        spend(&self.left)?;
+        count_operation(&self.left)?;
         Disk.rename(dir, from, to)
     }
     fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-        spend(&self.left)?;
+        count_operation(&self.left)?;
         Disk.remove(dir, name)
     }
     fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()> {
-        spend(&self.left)?;
+        count_operation(&self.left)?;
         Disk.sync_dir(dir)
     }
 }
 
 fn items() -> Vec<Item> {
     let mut items: Vec<Item> =
-        (0..30).map(|n| call(1, 100 + n * 10, 105 + n * 10, b"some bytes")).collect();
-    items.insert(25, call(2, 101, 348, b"late"));
+        (0..30).map(|n| read_call(1, 100 + n * 10, 105 + n * 10, b"some bytes")).collect();
+    items.insert(25, read_call(2, 101, 348, b"late"));
     items.push(Item::Event(Event {
         time: 9999,
         kind: RecordKind::Exit,
@@ -85,15 +87,19 @@ fn sealing_fails_at_every_operation() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let left = Arc::new(AtomicU64::new(u64::MAX));
-        let recording =
-            Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about(), model())
-                .unwrap();
+        let recording = Recording::create_on(
+            Arc::new(Failing { left: left.clone() }),
+            &path,
+            recording_info(),
+            model_of_empty_machine(),
+        )
+        .unwrap();
         let mut journal = recording.journal(0).unwrap();
-        items.iter().for_each(|i| write(&mut journal, i));
+        items.iter().for_each(|i| write_item(&mut journal, i));
         journal.finish().unwrap();
         left.store(n, Ordering::Relaxed);
-        let sealed =
-            limited(recording, Limits { rows: 10, bytes: 1 << 20 }).seal(ended(), &mut |_, _| {});
+        let sealed = with_limits(recording, Limits { rows: 10, bytes: 1 << 20 })
+            .seal(finished_end(), &mut |_, _| {});
         let died = sealed.is_err();
         if let Err(e) = sealed {
             failures += 1;
@@ -101,8 +107,8 @@ fn sealing_fails_at_every_operation() {
             assert!(e.to_string().contains("free space, then run `reanimator recover "), "{e}");
             assert!(path.join("journal/00000").exists(), "operation {n}");
         }
-        let trace = open(&path).unwrap().0;
-        assert_eq!(canonical(&read(&trace, true)), canonical(&items), "operation {n}");
+        let trace = open_recovered(&path).unwrap().0;
+        assert_eq!(canonical(&read_items(&trace, true)), canonical(&items), "operation {n}");
         assert!(!path.join("journal").exists() && !path.join("trace.json.new").exists());
         // Only the note that the recording has ended can be lost.
         assert!(
@@ -124,15 +130,19 @@ fn journals_fail_at_every_operation() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ra");
         let left = Arc::new(AtomicU64::new(u64::MAX));
-        let recording =
-            Recording::create_on(Arc::new(Failing { left: left.clone() }), &path, about(), model())
-                .unwrap();
+        let recording = Recording::create_on(
+            Arc::new(Failing { left: left.clone() }),
+            &path,
+            recording_info(),
+            model_of_empty_machine(),
+        )
+        .unwrap();
         left.store(n, Ordering::Relaxed);
         let mut written = 0;
         let mut go = || -> Result<(), Error> {
             let mut journal: Journal = recording.journal(0)?;
             for i in 0..20 {
-                journal.begin(header_of(&call(1, i, i, b"")));
+                journal.begin(header_of(&read_call(1, i, i, b"")));
                 journal.add_payload(PayloadHeader::default(), b"bytes");
                 journal.commit()?;
                 if let Err(e) = journal.flush() {
@@ -149,10 +159,10 @@ fn journals_fail_at_every_operation() {
         // So little is not made durable by itself.
         assert_eq!(failed, n < 21);
         drop(recording);
-        let (trace, recovered) = open(&path).unwrap();
+        let (trace, recovered) = open_recovered(&path).unwrap();
         assert!(recovered);
         assert_eq!(trace.summary().verdict, Verdict::Incomplete);
         assert_eq!(trace.summary().calls, written);
-        assert_eq!(read(&trace, true).len() as u64, written);
+        assert_eq!(read_items(&trace, true).len() as u64, written);
     }
 }

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 
 const NAME: &str = "trace.json";
 
-/// More than this aborts the process, and with it the test.
+/// How much more memory the process may allocate; with more it is aborted, and the test fails.
 const MEMORY: u64 = 1 << 30;
 
-/// Numbers that are the same in every run (splitmix64).
+/// Random numbers that are the same in every run (splitmix64).
 struct Dice(u64);
 
 impl Dice {
+    /// Returns a number below `n`.
     fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,11 +24,12 @@ impl Dice {
     }
 }
 
-fn sample(dir: &Path) -> PathBuf {
+/// Records and seals a trace with several segments, a late call and an event. Returns its path.
+fn sample_trace(dir: &Path) -> PathBuf {
     let path = dir.join("sample.ra");
     let mut items: Vec<Item> =
-        (0..300).map(|n| call(1, 100 + n * 10, 105 + n * 10, &[n as u8 % 3; 600])).collect();
-    items.insert(250, call(2, 101, 2600, b"late"));
+        (0..300).map(|n| read_call(1, 100 + n * 10, 105 + n * 10, &[n as u8 % 3; 600])).collect();
+    items.insert(250, read_call(2, 101, 2600, b"late"));
     items.push(Item::Event(Event {
         time: 9999,
         kind: RecordKind::Exit,
@@ -36,11 +38,12 @@ fn sample(dir: &Path) -> PathBuf {
         args: [0; 6],
         payloads: Vec::new(),
     }));
-    seal(&path, &items, 100);
+    record_and_seal(&path, &items, 100);
     path
 }
 
-fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
+/// Returns the names and contents of all files of a trace.
+fn files_of(path: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<_> = std::fs::read_dir(path)
         .unwrap()
         .map(|e| e.unwrap())
@@ -50,6 +53,7 @@ fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
+/// Limits the address space of the process to [`MEMORY`] more than it has now.
 fn limit_memory() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let used: u64 = std::fs::read_to_string("/proc/self/statm")
@@ -63,9 +67,9 @@ fn limit_memory() {
     setrlimit(Resource::As, Rlimit { current: Some(used + MEMORY), maximum: None }).unwrap();
 }
 
-/// Reads everything that there is.
-fn use_it(path: &Path) -> Result<usize, Error> {
-    let trace = open(path)?.0;
+/// Reads all items and tables of a trace. Returns how many items there are.
+fn read_everything(path: &Path) -> Result<usize, Error> {
+    let trace = open_recovered(path)?.0;
     let mut n = 0;
     for data in [true, false] {
         for item in trace.read(ReadOptions { data }) {
@@ -109,9 +113,9 @@ fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
 #[test]
 fn damage_is_found() {
     let dir = tempfile::tempdir().unwrap();
-    let path = sample(dir.path());
-    let whole = files(&path);
-    let n = use_it(&path).unwrap();
+    let path = sample_trace(dir.path());
+    let whole = files_of(&path);
+    let n = read_everything(&path).unwrap();
     limit_memory();
     let mut dice = Dice(1);
     for round in 0..1000 {
@@ -119,7 +123,7 @@ fn damage_is_found() {
         let mut bad = bytes.clone();
         mutate(&mut bad, &mut dice);
         std::fs::write(path.join(name), &bad).unwrap();
-        match use_it(&path) {
+        match read_everything(&path) {
             Ok(m) if name != NAME && *name != "processes.parquet" => assert!(
                 m == n && bad == *bytes,
                 "round {round}: {name} was altered and nobody noticed"
@@ -136,8 +140,8 @@ fn damage_is_found() {
 #[test]
 fn forgeries_are_survived() {
     let dir = tempfile::tempdir().unwrap();
-    let path = sample(dir.path());
-    let whole = files(&path);
+    let path = sample_trace(dir.path());
+    let whole = files_of(&path);
     limit_memory();
     let text = std::fs::read(path.join(NAME)).unwrap();
     let document: Value = serde_json::from_slice(&text).unwrap();
@@ -159,7 +163,7 @@ fn forgeries_are_survived() {
             }
         }
         std::fs::write(path.join(NAME), serde_json::to_vec(&forged).unwrap()).unwrap();
-        match use_it(&path) {
+        match read_everything(&path) {
             Ok(_) => accepted += 1,
             Err(_) => refused += 1,
         }
@@ -171,7 +175,7 @@ fn forgeries_are_survived() {
 #[test]
 fn newer_traces_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let path = sample(dir.path());
+    let path = sample_trace(dir.path());
     let text = std::fs::read_to_string(path.join(NAME)).unwrap();
     let with = |from: &str, to: &str| {
         assert!(text.contains(from));
@@ -194,15 +198,15 @@ fn newer_traces_are_refused() {
 #[test]
 fn files_elsewhere_are_not_read() {
     let dir = tempfile::tempdir().unwrap();
-    let path = sample(dir.path());
+    let path = sample_trace(dir.path());
     std::fs::rename(path.join("calls-00000.parquet"), dir.path().join("x.parquet")).unwrap();
     std::os::unix::fs::symlink("../x.parquet", path.join("calls-00000.parquet")).unwrap();
-    assert!(matches!(use_it(&path), Err(Error::Io { .. })));
+    assert!(matches!(read_everything(&path), Err(Error::Io { .. })));
     let text = std::fs::read_to_string(path.join(NAME))
         .unwrap()
         .replace("calls-00000.parquet", "../x.parquet");
     std::fs::write(path.join(NAME), text).unwrap();
-    assert!(matches!(use_it(&path), Err(Error::Damaged { .. })));
+    assert!(matches!(read_everything(&path), Err(Error::Damaged { .. })));
 }
 
 /// No file has such a name. Replay could not make it, and the reader refuses a manifest with it.
@@ -211,7 +215,8 @@ fn a_name_with_a_nul_is_left_out() {
     let path = tempfile::tempdir().unwrap();
     let path = path.path().join("t.ra");
     let mkdir = |tid, name: &[u8]| {
-        let Item::Call(call) = call(tid, u64::from(tid) * 10, u64::from(tid) * 10 + 5, b"") else {
+        let Item::Call(call) = read_call(tid, u64::from(tid) * 10, u64::from(tid) * 10 + 5, b"")
+        else {
             unreachable!("a call is a call")
         };
         let payload = |arg, kind, bytes: &[u8]| Payload {
@@ -230,7 +235,7 @@ fn a_name_with_a_nul_is_left_out() {
             ..call
         })
     };
-    seal(&path, &[mkdir(1, b"/w/a"), mkdir(2, b"/w/b\0c/d"), mkdir(3, b"/w/e")], 100);
+    record_and_seal(&path, &[mkdir(1, b"/w/a"), mkdir(2, b"/w/b\0c/d"), mkdir(3, b"/w/e")], 100);
     let trace = Trace::open(&path).unwrap();
     let paths: Vec<Vec<u8>> = trace.files().unwrap().into_iter().map(|row| row.path).collect();
     assert!(paths.contains(&b"/w/a".to_vec()) && paths.contains(&b"/w/e".to_vec()), "{paths:?}");

@@ -8,17 +8,17 @@ use std::mem::MaybeUninit;
 fn opens(model: Model) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.ra");
-    let recording = Recording::create(&path, about(), Arc::new(model)).unwrap();
-    let recording = limited(recording, Limits { rows: 10, bytes: 64 << 20 });
+    let recording = Recording::create(&path, recording_info(), Arc::new(model)).unwrap();
+    let recording = with_limits(recording, Limits { rows: 10, bytes: 64 << 20 });
     let mut journal = recording.journal(0).unwrap();
     for n in 0..25 {
-        write(&mut journal, &call(1, 100 + n * 10, 105 + n * 10, b"data"));
+        write_item(&mut journal, &read_call(1, 100 + n * 10, 105 + n * 10, b"data"));
     }
     journal.finish().unwrap();
     let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
     let watch = inotify::init(flags).unwrap();
     inotify::add_watch(&watch, &path, inotify::WatchFlags::OPEN).unwrap();
-    recording.seal(ended(), &mut |_, _| {}).unwrap();
+    recording.seal(finished_end(), &mut |_, _| {}).unwrap();
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut events = inotify::Reader::new(watch, &mut buffer);
     let mut opened = 0;

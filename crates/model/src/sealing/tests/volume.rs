@@ -3,9 +3,9 @@
 use super::*;
 use std::time::Instant;
 
-/// The most memory that this process ever had, in bytes. Each test is a process of its own under
-/// nextest; elsewhere the number is an upper bound.
-fn peak() -> u64 {
+/// Returns the largest amount of memory that this process has had so far, in bytes. Under nextest,
+/// each test is a process of its own; elsewhere the number is an upper bound.
+fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
@@ -42,8 +42,8 @@ fn a_million_calls() {
     journal.finish().unwrap();
     let written = begin.elapsed();
     let begin = Instant::now();
-    let summary = recording.seal(ended(), &mut |_, _| {}).unwrap();
-    let (sealed, sealing) = (begin.elapsed(), peak());
+    let summary = recording.seal(finished_end(), &mut |_, _| {}).unwrap();
+    let (sealed, sealing) = (begin.elapsed(), peak_memory());
     assert_eq!(summary.calls, calls);
     let begin = Instant::now();
     let trace = Trace::open(&path).unwrap();
@@ -55,7 +55,7 @@ fn a_million_calls() {
         count += 1;
     }
     assert_eq!(count, calls);
-    let (reading, disk) = (peak(), summary.bytes_on_disk >> 20);
+    let (reading, disk) = (peak_memory(), summary.bytes_on_disk >> 20);
     eprintln!(
         "{calls} calls: written in {written:.1?}, sealed in {sealed:.1?} with {} MiB, read in {:.1?} with {} MiB, {disk} MiB on disk",
         sealing >> 20,
@@ -97,8 +97,8 @@ fn much_data() {
     }
     journal.finish().unwrap();
     let begin = Instant::now();
-    let summary = recording.seal(ended(), &mut |_, _| {}).unwrap();
-    let (sealed, sealing) = (begin.elapsed(), peak());
+    let summary = recording.seal(finished_end(), &mut |_, _| {}).unwrap();
+    let (sealed, sealing) = (begin.elapsed(), peak_memory());
     let trace = Trace::open(&path).unwrap();
     let begin = Instant::now();
     assert_eq!(trace.read(ReadOptions { data: true }).filter(Result::is_ok).count(), 6000);
@@ -106,9 +106,9 @@ fn much_data() {
         "375 MiB of data: sealed in {sealed:.1?} with {} MiB, read in {:.1?} with {} MiB, {} MiB on disk",
         sealing >> 20,
         begin.elapsed(),
-        peak() >> 20,
+        peak_memory() >> 20,
         summary.bytes_on_disk >> 20
     );
     assert!(summary.bytes_on_disk < 200 << 20, "what comes twice is stored once");
-    assert!(peak() < 384 << 20);
+    assert!(peak_memory() < 384 << 20);
 }

@@ -10,40 +10,41 @@ const BLOCK: usize = 512;
 
 /// Running checksums of a buffer, from its beginning.
 pub(super) struct RunningCrc {
+    /// The CRC of all blocks so far.
     running: Digest,
     /// Entry `n` is the CRC of all bytes before block `n`.
-    before: Vec<u32>,
+    crc_before_block: Vec<u32>,
 }
 
 impl RunningCrc {
     /// Starts without any checksum.
     pub fn new() -> Self {
-        Self { running: Digest::new(Crc32Iscsi), before: vec![0] }
+        Self { running: Digest::new(Crc32Iscsi), crc_before_block: vec![0] }
     }
 
     /// Drops all checksums, because the buffer's content has changed.
     pub fn clear(&mut self) {
         self.running.reset();
-        self.before.truncate(1);
+        self.crc_before_block.truncate(1);
     }
 
     /// Returns the CRC of `bytes[from..to]`, and how many bytes were read to compute it.
     pub fn crc_of(&mut self, bytes: &[u8], from: usize, to: usize) -> (u32, usize) {
-        let (first, last) = (from.div_ceil(BLOCK), to / BLOCK);
-        if last <= first {
+        let (first_block, end_block) = (from.div_ceil(BLOCK), to / BLOCK);
+        if end_block <= first_block {
             return (crc32_iscsi(&bytes[from..to]), to - from);
         }
-        let (start, end) = (first * BLOCK, last * BLOCK);
-        let known = (self.before.len() - 1) * BLOCK;
-        for block in bytes[known.min(end)..end].chunks_exact(BLOCK) {
+        let (start, end) = (first_block * BLOCK, end_block * BLOCK);
+        let known_end = (self.crc_before_block.len() - 1) * BLOCK;
+        for block in bytes[known_end.min(end)..end].chunks_exact(BLOCK) {
             self.running.update(block);
-            self.before.push(self.running.finalize() as u32);
+            self.crc_before_block.push(self.running.finalize() as u32);
         }
-        let shifted = combine(self.before[first], 0, end - start);
-        let middle = self.before[last] ^ shifted;
-        let whole = combine(crc32_iscsi(&bytes[from..start]), middle, end - start);
-        let whole = combine(whole, crc32_iscsi(&bytes[end..to]), to - end);
-        (whole, start - from + (to - end) + end.saturating_sub(known))
+        let crc_before = combine(self.crc_before_block[first_block], 0, end - start);
+        let middle_crc = self.crc_before_block[end_block] ^ crc_before;
+        let crc = combine(crc32_iscsi(&bytes[from..start]), middle_crc, end - start);
+        let crc = combine(crc, crc32_iscsi(&bytes[end..to]), to - end);
+        (crc, start - from + (to - end) + end.saturating_sub(known_end))
     }
 }
 

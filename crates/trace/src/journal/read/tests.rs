@@ -1,4 +1,4 @@
-//! Journals that something happened to.
+//! Reads damaged, cut and forged journals.
 
 mod rings;
 
@@ -11,7 +11,7 @@ use std::path::Path;
 
 mod steps;
 
-/// A journal of `frames` frames with three records each.
+/// Writes a journal of `frames` frames with three records each. Returns its bytes.
 fn journal(dir: &Path, frames: u64) -> Vec<u8> {
     let mut journal = Journal::create(dir, 3).unwrap();
     for n in 0..frames * 3 {
@@ -26,8 +26,8 @@ fn journal(dir: &Path, frames: u64) -> Vec<u8> {
     std::fs::read(dir.join("00003")).unwrap()
 }
 
-/// Numbers of the records that are found in `bytes`, and what was wrong.
-fn found(dir: &Path, bytes: &[u8]) -> (Vec<u64>, Damage) {
+/// Returns the sequence numbers of the records that are found in `bytes`, and the damage.
+fn read_damaged(dir: &Path, bytes: &[u8]) -> (Vec<u64>, Damage) {
     std::fs::write(dir.join("damaged"), bytes).unwrap();
     let mut records = Records::new(File::open(dir.join("damaged")).unwrap(), 3, 0);
     let mut seen = Vec::new();
@@ -42,7 +42,8 @@ fn found(dir: &Path, bytes: &[u8]) -> (Vec<u64>, Damage) {
     (seen, records.damage())
 }
 
-fn starts(bytes: &[u8]) -> Vec<usize> {
+/// Returns the offsets of all frames.
+fn frame_starts(bytes: &[u8]) -> Vec<usize> {
     bytes.windows(4).enumerate().filter(|(_, w)| *w == MAGIC).map(|(i, _)| i).collect()
 }
 
@@ -50,20 +51,20 @@ fn starts(bytes: &[u8]) -> Vec<usize> {
 fn whole() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = journal(dir.path(), 20);
-    assert_eq!(found(dir.path(), &bytes), ((0..60).collect(), Damage::default()));
+    assert_eq!(read_damaged(dir.path(), &bytes), ((0..60).collect(), Damage::default()));
 }
 
 #[test]
 fn cut_anywhere() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = journal(dir.path(), 4);
-    let starts = starts(&bytes);
+    let starts = frame_starts(&bytes);
     for cut in 0..bytes.len() {
-        let (seen, damage) = found(dir.path(), &bytes[..cut]);
+        let (seen, damage) = read_damaged(dir.path(), &bytes[..cut]);
         let whole = starts.iter().skip(1).chain([&bytes.len()]).filter(|end| **end <= cut).count();
         assert_eq!(seen, (0..whole as u64 * 3).collect::<Vec<_>>());
         let rest = cut - starts.get(whole).copied().unwrap_or(bytes.len()).min(cut);
-        assert_eq!(damage, Damage { torn: rest as u64, ..Damage::default() }, "cut at {cut}");
+        assert_eq!(damage, Damage { torn_bytes: rest as u64, ..Damage::default() }, "cut at {cut}");
     }
 }
 
@@ -71,16 +72,16 @@ fn cut_anywhere() {
 fn any_flipped_byte_costs_its_frame() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = journal(dir.path(), 4);
-    let starts = starts(&bytes);
+    let starts = frame_starts(&bytes);
     for at in 0..bytes.len() {
         let mut bad = bytes.clone();
         bad[at] ^= 0x41;
         let frame = starts.iter().filter(|s| **s <= at).count() as u64 - 1;
-        let (seen, damage) = found(dir.path(), &bad);
+        let (seen, damage) = read_damaged(dir.path(), &bad);
         assert_eq!(seen, (0..12).filter(|n| n / 3 != frame).collect::<Vec<_>>(), "byte {at}");
-        assert_eq!(damage.records, if frame == 3 { 0 } else { 3 });
+        assert_eq!(damage.missing_records, if frame == 3 { 0 } else { 3 });
         let len = starts.get(frame as usize + 1).unwrap_or(&bytes.len()) - starts[frame as usize];
-        assert_eq!(damage.bytes + damage.torn, len as u64, "byte {at}");
+        assert_eq!(damage.unusable_bytes + damage.torn_bytes, len as u64, "byte {at}");
     }
 }
 
@@ -92,7 +93,7 @@ proptest! {
         let mut all = journal(dir.path(), 10);
         let at = at.min(all.len());
         all.splice(at..at, bytes);
-        let (seen, _) = found(dir.path(), &all);
+        let (seen, _) = read_damaged(dir.path(), &all);
         prop_assert!(seen.len() >= 27 && seen.windows(2).all(|w| w[0] < w[1]));
     }
 }
@@ -156,7 +157,7 @@ fn a_journal_that_grows() {
                 );
                 seen.push(header.seq);
             }
-            let whole = starts(&bytes)
+            let whole = frame_starts(&bytes)
                 .iter()
                 .skip(1)
                 .chain([&bytes.len()])
@@ -168,9 +169,9 @@ fn a_journal_that_grows() {
         records.set_growing(false);
         assert!(records.peek().unwrap().is_none());
         let torn = (end
-            - starts(&bytes).into_iter().chain([bytes.len()]).rfind(|s| *s <= end).unwrap())
+            - frame_starts(&bytes).into_iter().chain([bytes.len()]).rfind(|s| *s <= end).unwrap())
             as u64;
-        assert_eq!(records.damage(), Damage { torn, ..Damage::default() });
+        assert_eq!(records.damage(), Damage { torn_bytes: torn, ..Damage::default() });
         assert_eq!(seen.len() as u64, if torn == 0 { 18 } else { 15 });
     }
 }

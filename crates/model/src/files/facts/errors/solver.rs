@@ -1,9 +1,9 @@
 //! Explains the errors that several names could explain ([`super::unexplained`]), all together.
 //!
-//! Each error is a choice between explanations, and each explanation says what some names were at
-//! first. What leaves one explanation only is taken for true, and may decide others. What is open
-//! then gets the simplest explanation that leaves every other error one. Nothing that calls have
-//! shown is changed by it.
+//! Each error is a choice between explanations, and each explanation says what some names were when
+//! the recording began. If an error has only one explanation, that is assumed to be true, which may
+//! decide about other errors. Every remaining error then gets the simplest explanation that leaves
+//! at least one to each other error. What calls have shown is not changed by this.
 
 mod two_paths;
 
@@ -15,79 +15,97 @@ use crate::files::row::FileType;
 use ahash::HashMap;
 use std::collections::VecDeque;
 
-/// A name of which something is asked: a known file, or one of [`Solver::names_of`].
+/// A variable of the problem: a name whose initial state is to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Var {
+enum Variable {
+    /// The name of a file that calls have shown.
     Node(NodeId),
-    Name(usize),
+    /// A name of which nothing is known: its index in [`Solver::unknown_names`].
+    UnknownName(usize),
 }
 
-/// What a name was at first.
+/// What a name was when the recording began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InitialState {
+    /// A directory.
     Directory,
     /// Something that is no directory.
-    Leaf,
-    /// A link that leads nowhere.
-    Nowhere,
-    /// A link to itself.
-    Circle,
-    Nothing,
+    NotDirectory,
+    /// A symbolic link to a path that does not exist.
+    DanglingLink,
+    /// A symbolic link to itself.
+    LinkToItself,
+    /// The name did not exist.
+    Absent,
 }
 
-/// What is known of a name.
+/// What is known of the initial state of a name.
 enum Knowledge {
-    InitialState(InitialState),
+    /// It was this.
+    Known(InitialState),
+    /// Nothing is known, so that something can be assumed.
     Open,
-    /// It cannot be asked.
-    Lost,
+    /// Nothing is known, and nothing can be assumed.
+    Unavailable,
 }
 
-/// Explanations, each of which says what some names were. `None`: nothing can be said.
-type Explanations = Option<Vec<Vec<(Var, InitialState)>>>;
+/// An explanation of an error: what some names were when the recording began.
+type Assumptions = Vec<(Variable, InitialState)>;
+
+/// All explanations of an error that are possible. `None`: nothing can be said of it.
+type Explanations = Option<Vec<Assumptions>>;
 
 /// How a path can have failed.
 struct PathOutcome {
-    /// At a name before the last.
-    stopped: Vec<Vec<(Var, InitialState)>>,
-    /// Not before the last: what the names before it were then, and what the last is.
-    arrived: Option<(Vec<(Var, InitialState)>, Last)>,
+    /// Explanations by which it failed at a name before the last.
+    stopped_before_last: Vec<Assumptions>,
+    /// What must be assumed so that it led to the last name, and that name. `None`: it cannot have
+    /// led there.
+    reached_last: Option<(Assumptions, LastName)>,
 }
 
+/// The last name of a path.
 #[derive(Clone, Copy)]
-enum Last {
-    Var(Var),
-    InitialState(InitialState),
+enum LastName {
+    /// Its initial state is to be found.
+    Variable(Variable),
+    /// Its initial state is known.
+    Known(InitialState),
 }
 
+/// Finds initial states of names that explain all errors.
 struct Solver<'a> {
     names: &'a mut Names,
     unexplained_errors: Vec<UnexplainedError>,
-    /// Names of which nothing is known, by their directories.
-    names_of: Vec<(Var, Box<[u8]>)>,
-    numbers: HashMap<(Var, Box<[u8]>), usize>,
-    found: HashMap<Var, InitialState>,
-    /// What was found, in this order.
-    assigned: Vec<Var>,
-    /// The errors that a name may decide.
-    decides: HashMap<Var, Vec<usize>>,
+    /// Names of which nothing is known, as (directory, name). A directory precedes what is in it.
+    unknown_names: Vec<(Variable, Box<[u8]>)>,
+    /// The indices in `unknown_names`.
+    unknown_name_indices: HashMap<(Variable, Box<[u8]>), usize>,
+    /// The initial states that are assumed.
+    assumed: HashMap<Variable, InitialState>,
+    /// The keys of `assumed`, in the order in which they were added.
+    assumed_in_order: Vec<Variable>,
+    /// The errors whose explanations depend on a variable: indices in `unexplained_errors`.
+    errors_by_variable: HashMap<Variable, Vec<usize>>,
 }
 
 impl Facts {
-    /// Explains all errors that are still in doubt, when all calls are known.
+    /// Explains the errors of failed calls that several initial states could explain, and adds the
+    /// initial states that explain them to the names. To be called when all calls have been
+    /// applied.
     pub fn explain_errors(&mut self) {
-        self.names.learn_replaced();
+        self.names.learn_types_of_replaced();
         let mut unexplained_errors: Vec<(UnexplainedError, usize)> =
             std::mem::take(&mut self.unexplained_errors).into_iter().collect();
-        unexplained_errors.sort_unstable_by_key(|(_, number)| *number);
+        unexplained_errors.sort_unstable_by_key(|(_, position)| *position);
         let mut solver = Solver {
             names: &mut self.names,
-            unexplained_errors: unexplained_errors.into_iter().map(|(doubt, _)| doubt).collect(),
-            names_of: Vec::new(),
-            numbers: HashMap::default(),
-            found: HashMap::default(),
-            assigned: Vec::new(),
-            decides: HashMap::default(),
+            unexplained_errors: unexplained_errors.into_iter().map(|(error, _)| error).collect(),
+            unknown_names: Vec::new(),
+            unknown_name_indices: HashMap::default(),
+            assumed: HashMap::default(),
+            assumed_in_order: Vec::new(),
+            errors_by_variable: HashMap::default(),
         };
         solver.solve();
         solver.apply();
@@ -95,26 +113,28 @@ impl Facts {
 }
 
 impl Solver<'_> {
-    /// Searches for explanations of all errors that contradict neither each other nor what is
-    /// known.
+    /// Assumes initial states of names that explain all errors, as far as they contradict neither
+    /// each other nor what is known.
     fn solve(&mut self) {
-        let all = 0..self.unexplained_errors.len();
-        // An error that nothing explains is left alone.
-        for doubt in all.clone() {
-            self.propagate([doubt].into());
+        let all_errors = 0..self.unexplained_errors.len();
+        // An error without any explanation is ignored.
+        for error in all_errors.clone() {
+            self.assume_what_follows([error].into());
         }
-        // What replaced a directory is one, unless it replaced a link.
+        // A file that replaced a directory is one, unless it replaced a link to the directory.
         for node in self.names.replaced_directories() {
-            let var = Var::Node(node);
-            if self.decides.contains_key(&var) && matches!(self.knowledge(var), Knowledge::Open) {
-                self.try_explanation(&[(var, InitialState::Directory)]);
+            let variable = Variable::Node(node);
+            if self.errors_by_variable.contains_key(&variable)
+                && matches!(self.what_is_known(variable), Knowledge::Open)
+            {
+                self.try_explanation(&[(variable, InitialState::Directory)]);
             }
         }
-        let mut open: Vec<(usize, usize)> =
-            all.filter_map(|doubt| Some((self.explanations(doubt)?.len(), doubt))).collect();
-        open.sort_unstable();
-        for (_, doubt) in open {
-            let Some(explanations) = self.explanations(doubt) else { continue };
+        let mut remaining: Vec<(usize, usize)> =
+            all_errors.filter_map(|error| Some((self.explanations(error)?.len(), error))).collect();
+        remaining.sort_unstable();
+        for (_, error) in remaining {
+            let Some(explanations) = self.explanations(error) else { continue };
             explanations
                 .into_iter()
                 .filter(|explanation| !explanation.is_empty())
@@ -122,56 +142,59 @@ impl Solver<'_> {
         }
     }
 
-    /// Assumes an explanation, unless it leaves another error none. Returns whether it holds.
-    fn try_explanation(&mut self, explanation: &[(Var, InitialState)]) -> bool {
-        let mark = self.assigned.len();
-        let touched = self.assign(explanation);
-        let holds = self.propagate(touched);
+    /// Assumes an explanation and what follows from it. If that leaves another error without an
+    /// explanation, takes both back. Returns whether the explanation was kept.
+    fn try_explanation(&mut self, explanation: &[(Variable, InitialState)]) -> bool {
+        let count_before = self.assumed_in_order.len();
+        let affected = self.assign(explanation);
+        let holds = self.assume_what_follows(affected);
         if !holds {
-            for var in self.assigned.drain(mark..) {
-                self.found.remove(&var);
+            for variable in self.assumed_in_order.drain(count_before..) {
+                self.assumed.remove(&variable);
             }
         }
         holds
     }
 
-    /// Assumes an explanation. Returns the errors that it may decide.
-    fn assign(&mut self, explanation: &[(Var, InitialState)]) -> VecDeque<usize> {
-        let mut touched = VecDeque::new();
-        for &(var, is) in explanation {
-            if self.found.insert(var, is).is_none() {
-                self.assigned.push(var);
+    /// Assumes an explanation. Returns the indices of the errors whose explanations depend on it.
+    fn assign(&mut self, explanation: &[(Variable, InitialState)]) -> VecDeque<usize> {
+        let mut affected = VecDeque::new();
+        for &(variable, state) in explanation {
+            if self.assumed.insert(variable, state).is_none() {
+                self.assumed_in_order.push(variable);
             }
-            touched.extend(self.decides.get(&var).into_iter().flatten());
+            affected.extend(self.errors_by_variable.get(&variable).into_iter().flatten());
         }
-        touched
+        affected
     }
 
-    /// Assumes what follows necessarily for these errors. Returns false if one of them has no
+    /// Goes through the errors with the indices `pending`. If an error has only one explanation,
+    /// assumes it, and goes on with the errors that depend on it. Returns false if an error has no
     /// explanation left.
-    fn propagate(&mut self, mut unexplained_errors: VecDeque<usize>) -> bool {
-        let mut all = true;
-        while let Some(doubt) = unexplained_errors.pop_front() {
-            match self.explanations(doubt).as_deref() {
+    fn assume_what_follows(&mut self, mut pending: VecDeque<usize>) -> bool {
+        let mut all_explained = true;
+        while let Some(error_index) = pending.pop_front() {
+            match self.explanations(error_index).as_deref() {
                 None => {}
-                Some([]) => all = false,
+                Some([]) => all_explained = false,
                 Some([explanation]) if !explanation.is_empty() => {
-                    unexplained_errors.extend(self.assign(explanation));
+                    pending.extend(self.assign(explanation));
                 }
                 Some(_) => {}
             }
         }
-        all
+        all_explained
     }
 
-    /// Returns the explanations of an error that are still possible, the simplest first. An empty
-    /// one means that it is explained already.
-    fn explanations(&mut self, number: usize) -> Explanations {
-        let doubt = self.unexplained_errors[number].clone();
-        let mut explanations = match &doubt.paths[..] {
-            [path] => self.explain_one_path(number, &doubt, path),
-            [from, to] if doubt.renames => self.explain_rename(number, from, to),
-            [from, to] => self.explain_link(number, from, to),
+    /// Returns the explanations that are still possible for the error with index `error_index`, the
+    /// simplest first. A single empty one means that the error is explained already. Returns `None`
+    /// if nothing can be said of it.
+    fn explanations(&mut self, error_index: usize) -> Explanations {
+        let error = self.unexplained_errors[error_index].clone();
+        let mut explanations = match &error.paths[..] {
+            [path] => self.explain_one_path(error_index, &error, path),
+            [from, to] if error.is_rename => self.explain_rename(error_index, from, to),
+            [from, to] => self.explain_link(error_index, from, to),
             _ => None,
         }?;
         if explanations.iter().any(Vec::is_empty) {
@@ -180,126 +203,143 @@ impl Solver<'_> {
         Some(explanations)
     }
 
-    /// Returns the possible explanations of the error of a call with one path.
+    /// Returns the possible explanations of the error with index `error_index`, which is that of a
+    /// call with one path.
     fn explain_one_path(
         &mut self,
-        number: usize,
-        doubt: &UnexplainedError,
+        error_index: usize,
+        error: &UnexplainedError,
         path: &Path,
     ) -> Explanations {
-        let obstacles: &[InitialState] = match doubt.errno {
-            ENOENT => &[InitialState::Nothing, InitialState::Nowhere],
-            ELOOP => &[InitialState::Circle],
-            _ => &[InitialState::Leaf],
+        let obstacles: &[InitialState] = match error.errno {
+            ENOENT => &[InitialState::Absent, InitialState::DanglingLink],
+            ELOOP => &[InitialState::LinkToItself],
+            _ => &[InitialState::NotDirectory],
         };
-        let PathOutcome { mut stopped, arrived } =
-            self.path_outcome(number, path, doubt.makes, obstacles)?;
-        let Some((before, last)) = arrived.filter(|_| !doubt.makes) else { return Some(stopped) };
-        let obstacles: &[InitialState] = match doubt.errno {
-            // Where its directory was, a file that is to be created is kept off by such a link.
-            ENOENT if doubt.creates && !path.dot => &[InitialState::Nowhere],
-            ENOTDIR if !(doubt.directory || stopped.is_empty()) => &[],
-            ELOOP if !doubt.follow => &[],
+        let PathOutcome { stopped_before_last: mut explanations, reached_last } =
+            self.path_outcome(error_index, path, error.creates_name, obstacles)?;
+        let Some((before, last)) = reached_last.filter(|_| !error.creates_name) else {
+            return Some(explanations);
+        };
+        let obstacles: &[InitialState] = match error.errno {
+            // The directory of the last name exists. A file that may be created fails only if there
+            // is a link to a path that does not exist.
+            ENOENT if error.may_create && !path.ends_in_dot => &[InitialState::DanglingLink],
+            ENOTDIR if !(error.must_be_directory || explanations.is_empty()) => &[],
+            ELOOP if !error.follows_link => &[],
             _ => obstacles,
         };
-        for is in obstacles {
-            stopped.extend(self.with(&before, last, *is));
+        for &state in obstacles {
+            explanations.extend(self.assume(&before, last, state));
         }
-        // Links that lead nowhere are rare.
-        stopped.sort_by_key(|explanation| {
-            explanation.iter().any(|(_, is)| *is == InitialState::Nowhere)
+        // Links to paths that do not exist are rare.
+        explanations.sort_by_key(|explanation| {
+            explanation.iter().any(|(_, state)| *state == InitialState::DanglingLink)
         });
-        Some(stopped)
+        Some(explanations)
     }
 
-    /// Returns how far a path can lead in the initial tree, with the assumptions that this needs.
-    /// `apart` is whether the call looks the last name up in its directory, if it is neither `.`
-    /// nor `..`.
+    /// Returns how far a path can have led when the recording began: which of `obstacles` can have
+    /// stopped it at a name before the last, and what must be assumed so that it led to the last
+    /// name. `looks_up_last` is whether the call looks the last name up in its directory, if that
+    /// name is neither `.` nor `..`. Returns `None` if nothing can be said.
+    ///
+    /// Notes that the error with index `error_index` depends on the names of the path.
     fn path_outcome(
         &mut self,
-        number: usize,
+        error_index: usize,
         path: &Path,
-        apart: bool,
+        looks_up_last: bool,
         obstacles: &[InitialState],
     ) -> Option<PathOutcome> {
-        let (dir, names, known) = match &path.end {
-            End::Directory => return Some(arrived(InitialState::Directory)),
-            End::Leaf => return Some(arrived(InitialState::Leaf)),
-            End::Absent => return Some(arrived(InitialState::Nothing)),
+        let (first_dir, names, first_file) = match &path.end {
+            End::Directory => return Some(outcome_at(InitialState::Directory)),
+            End::NotDirectory => return Some(outcome_at(InitialState::NotDirectory)),
+            End::Absent => return Some(outcome_at(InitialState::Absent)),
             End::From(dir, names, known) => (self.names.follow_merges(*dir), names, *known),
         };
-        if self.names.node(dir).presumed {
+        if self.names.node(first_dir).presumed {
             return None;
         }
         let (mut stopped, mut before) = (Vec::new(), Vec::new());
-        let mut at = Var::Node(dir);
+        let mut dir = Variable::Node(first_dir);
         for (i, name) in names.iter().enumerate() {
-            let var = match known.filter(|_| i == 0) {
-                Some(node) => Var::Node(self.names.name_of(node, dir, name)),
-                None => self.child(at, name)?,
+            let variable = match first_file.filter(|_| i == 0) {
+                Some(node) => Variable::Node(self.names.file_of_name_itself(node, first_dir, name)),
+                None => self.variable_of_entry(dir, name)?,
             };
-            let decides = self.decides.entry(var).or_default();
-            if decides.last() != Some(&number) {
-                decides.push(number);
+            let errors = self.errors_by_variable.entry(variable).or_default();
+            if errors.last() != Some(&error_index) {
+                errors.push(error_index);
             }
-            if i + 1 == names.len() && !(apart && path.dot) {
-                return Some(PathOutcome { stopped, arrived: Some((before, Last::Var(var))) });
+            if i + 1 == names.len() && !(looks_up_last && path.ends_in_dot) {
+                return Some(PathOutcome {
+                    stopped_before_last: stopped,
+                    reached_last: Some((before, LastName::Variable(variable))),
+                });
             }
-            for is in obstacles {
-                stopped.extend(self.with(&before, Last::Var(var), *is));
+            for &state in obstacles {
+                stopped.extend(self.assume(&before, LastName::Variable(variable), state));
             }
-            let [explanation] = &self.with(&before, Last::Var(var), InitialState::Directory)[..]
+            let [explanation] =
+                &self.assume(&before, LastName::Variable(variable), InitialState::Directory)[..]
             else {
-                return match self.knowledge(var) {
-                    Knowledge::Lost => None,
-                    _ => Some(PathOutcome { stopped, arrived: None }),
+                return match self.what_is_known(variable) {
+                    Knowledge::Unavailable => None,
+                    _ => Some(PathOutcome { stopped_before_last: stopped, reached_last: None }),
                 };
             };
             before.clone_from(explanation);
-            at = var;
+            dir = variable;
         }
-        Some(PathOutcome { stopped, arrived: None })
+        Some(PathOutcome { stopped_before_last: stopped, reached_last: None })
     }
 
-    /// Adds to the assumptions `before` that the name `last` was this initially. Returns no
-    /// explanation if that is impossible.
-    fn with(
+    /// Returns the assumptions `before` together with the one that `name` was in this state when
+    /// the recording began. Returns no element if that is impossible. Does not record it.
+    fn assume(
         &mut self,
-        before: &[(Var, InitialState)],
-        last: Last,
-        is: InitialState,
-    ) -> Vec<Vec<(Var, InitialState)>> {
-        let known = match last {
-            Last::InitialState(known) => known == is,
-            Last::Var(var) => match self.knowledge(var) {
-                Knowledge::InitialState(InitialState::Leaf) if is == InitialState::Nowhere => {
-                    return if self.may_be(var, is) {
-                        vec![[before, &[(var, is)]].concat()]
+        before: &[(Variable, InitialState)],
+        name: LastName,
+        state: InitialState,
+    ) -> Vec<Assumptions> {
+        let known = match name {
+            LastName::Known(known) => known == state,
+            LastName::Variable(variable) => match self.what_is_known(variable) {
+                Knowledge::Known(InitialState::NotDirectory)
+                    if state == InitialState::DanglingLink =>
+                {
+                    return if self.can_have_been(variable, state) {
+                        vec![[before, &[(variable, state)]].concat()]
                     } else {
                         Vec::new()
                     };
                 }
-                Knowledge::InitialState(known) => {
-                    known == is || known == InitialState::Nowhere && is == InitialState::Leaf
+                Knowledge::Known(known) => {
+                    known == state
+                        || known == InitialState::DanglingLink
+                            && state == InitialState::NotDirectory
                 }
-                Knowledge::Open if self.may_be(var, is) => {
-                    let Some(other) = self.replaced_alike(var, is) else { return Vec::new() };
-                    return vec![[before, &[(var, is)], &other[..]].concat()];
+                Knowledge::Open if self.can_have_been(variable, state) => {
+                    let Some(other) = self.implied_for_renamed(variable, state) else {
+                        return Vec::new();
+                    };
+                    return vec![[before, &[(variable, state)], &other[..]].concat()];
                 }
-                Knowledge::Open | Knowledge::Lost => false,
+                Knowledge::Open | Knowledge::Unavailable => false,
             },
         };
         if known { vec![before.to_vec()] } else { Vec::new() }
     }
 
-    /// Returns whether a name can have been this initially, if it is only known that a file existed
-    /// there.
-    fn may_be(&self, var: Var, is: InitialState) -> bool {
-        let Var::Node(id) = var else { return true };
-        match is {
-            InitialState::Directory | InitialState::Leaf => true,
-            InitialState::Nothing => false,
-            InitialState::Nowhere | InitialState::Circle => {
+    /// Returns whether a name can have been in this state when the recording began, if nothing is
+    /// known of it but perhaps that a file existed there.
+    fn can_have_been(&self, variable: Variable, state: InitialState) -> bool {
+        let Variable::Node(id) = variable else { return true };
+        match state {
+            InitialState::Directory | InitialState::NotDirectory => true,
+            InitialState::Absent => false,
+            InitialState::DanglingLink | InitialState::LinkToItself => {
                 let node = self.names.node(id);
                 node.initial && node.kind == FileType::Unknown && !node.followed && !node.confirmed
             }
@@ -307,102 +347,111 @@ impl Solver<'_> {
     }
 
     /// Returns what is known, or assumed, of the initial state of a name.
-    fn knowledge(&mut self, var: Var) -> Knowledge {
-        if let Some(is) = self.found.get(&var) {
-            return Knowledge::InitialState(*is);
+    fn what_is_known(&mut self, variable: Variable) -> Knowledge {
+        if let Some(state) = self.assumed.get(&variable) {
+            return Knowledge::Known(*state);
         }
-        let Var::Node(id) = var else { return Knowledge::Open };
+        let Variable::Node(id) = variable else { return Knowledge::Open };
         if !self.names.node(id).initial {
-            return Knowledge::Lost;
+            return Knowledge::Unavailable;
         }
         self.names.learn_type(id);
         let node = self.names.node(id);
-        let holds = || node.unlinkable || node.entries.values().any(|e| e.first.is_some());
+        let has_entries =
+            || node.link_refused || node.entries.values().any(|e| e.initial.is_some());
         match node.kind {
-            FileType::Directory if node.presumed => Knowledge::Lost,
-            FileType::Directory => Knowledge::InitialState(InitialState::Directory),
-            FileType::Unknown if node.leaf => Knowledge::InitialState(InitialState::Leaf),
-            FileType::Unknown if holds() => Knowledge::InitialState(InitialState::Directory),
+            FileType::Directory if node.presumed => Knowledge::Unavailable,
+            FileType::Directory => Knowledge::Known(InitialState::Directory),
+            FileType::Unknown if node.not_directory => Knowledge::Known(InitialState::NotDirectory),
+            FileType::Unknown if has_entries() => Knowledge::Known(InitialState::Directory),
             FileType::Unknown => Knowledge::Open,
-            FileType::Link => Knowledge::Lost,
-            _ => Knowledge::InitialState(InitialState::Leaf),
+            FileType::Link => Knowledge::Unavailable,
+            _ => Knowledge::Known(InitialState::NotDirectory),
         }
     }
 
-    /// Returns a name in a directory of the initial tree. Returns `None` if nothing can be known of
-    /// it.
-    fn child(&mut self, dir: Var, name: &[u8]) -> Option<Var> {
+    /// Returns the variable for the initial state of `name` in a directory. If nothing is known of
+    /// the name, it is added to `unknown_names`. Returns `None` if its initial state is known to be
+    /// absent, or cannot be found: the name is `..`, the directory was created during the recording
+    /// or is on a virtual file system.
+    fn variable_of_entry(&mut self, dir: Variable, name: &[u8]) -> Option<Variable> {
         if name == b".." {
             return None;
         }
-        if let Var::Node(id) = dir {
+        if let Variable::Node(id) = dir {
             let node = self.names.node(self.names.follow_merges(id));
             if !node.initial || node.is_virtual {
                 return None;
             }
             if let Some(entry) = node.entries.get(name) {
-                let covered = self.names.covered.contains_key(&(id, name.into()));
-                if entry.first.is_some() || !covered {
-                    return entry.first.map(Var::Node);
+                // A rename to the name has hidden whether there was a file before.
+                let was_hidden = self.names.renamed_over_unknown.contains_key(&(id, name.into()));
+                if entry.initial.is_some() || !was_hidden {
+                    return entry.initial.map(Variable::Node);
                 }
             }
         }
-        let next = self.names_of.len();
-        let number = *self.numbers.entry((dir, name.into())).or_insert(next);
-        if number == next {
-            self.names_of.push((dir, name.into()));
+        let next_index = self.unknown_names.len();
+        let index = *self.unknown_name_indices.entry((dir, name.into())).or_insert(next_index);
+        if index == next_index {
+            self.unknown_names.push((dir, name.into()));
         }
-        Some(Var::Name(number))
+        Some(Variable::UnknownName(index))
     }
 
-    /// Applies the explanations that were found to the tree.
+    /// Adds the initial states that were assumed to the names.
     fn apply(mut self) {
-        let mut files: Vec<Option<NodeId>> = vec![None; self.names_of.len()];
-        for var in std::mem::take(&mut self.assigned) {
-            if let (Var::Node(id), Some(is)) = (var, self.found.get(&var)) {
-                match is {
+        let mut file_of_unknown_name: Vec<Option<NodeId>> = vec![None; self.unknown_names.len()];
+        for variable in std::mem::take(&mut self.assumed_in_order) {
+            if let (Variable::Node(id), Some(state)) = (variable, self.assumed.get(&variable)) {
+                match state {
                     InitialState::Directory => self.names.node_mut(id).kind = FileType::Directory,
-                    InitialState::Leaf => self.names.node_mut(id).observe(&Observed::leaf()),
-                    InitialState::Nowhere => self.names.node_mut(id).kind = FileType::Link,
-                    InitialState::Circle => self.names.leads_to_itself(id),
-                    InitialState::Nothing => {}
+                    InitialState::NotDirectory => {
+                        self.names.node_mut(id).observe(&Observed::not_directory());
+                    }
+                    InitialState::DanglingLink => self.names.node_mut(id).kind = FileType::Link,
+                    InitialState::LinkToItself => self.names.mark_link_to_itself(id),
+                    InitialState::Absent => {}
                 }
             }
         }
-        // A directory comes before what is in it.
-        for number in 0..self.names_of.len() {
-            let Some(is) = self.found.get(&Var::Name(number)) else { continue };
-            let (dir, name) = self.names_of[number].clone();
+        // The name of a directory precedes those of its entries.
+        for index in 0..self.unknown_names.len() {
+            let Some(state) = self.assumed.get(&Variable::UnknownName(index)) else { continue };
+            let (dir, name) = self.unknown_names[index].clone();
             let dir = match dir {
-                Var::Node(id) => Some(self.names.follow_merges(id)),
-                Var::Name(number) => files[number],
+                Variable::Node(id) => Some(self.names.follow_merges(id)),
+                Variable::UnknownName(index) => file_of_unknown_name[index],
             };
             let Some(dir) = dir else { continue };
             let dir_entry = DirEntry { dir, name, state: EntryState::Unknown };
-            let seen = match is {
-                InitialState::Directory => Observed::kind(FileType::Directory),
-                InitialState::Leaf => Observed::leaf(),
-                InitialState::Nowhere => Observed::kind(FileType::Link),
-                InitialState::Circle => Observed {
+            let seen = match state {
+                InitialState::Directory => Observed::of_type(FileType::Directory),
+                InitialState::NotDirectory => Observed::not_directory(),
+                InitialState::DanglingLink => Observed::of_type(FileType::Link),
+                InitialState::LinkToItself => Observed {
                     target: Some(dir_entry.name.to_vec()),
-                    ..Observed::kind(FileType::Link)
+                    ..Observed::of_type(FileType::Link)
                 },
-                InitialState::Nothing => continue,
+                InitialState::Absent => continue,
             };
             let id = match self.names.node(dir).entries.contains_key(&dir_entry.name) {
-                true => self.names.add_initial(&dir_entry, &seen),
+                true => self.names.add_replaced_file(&dir_entry, &seen),
                 false => self.names.note_exists(&dir_entry, &seen),
             };
             let node = self.names.node_mut(id);
-            if *is == InitialState::Leaf {
-                node.guess(FileType::Regular);
+            if *state == InitialState::NotDirectory {
+                node.guess_type(FileType::Regular);
             }
-            files[number] = Some(id);
+            file_of_unknown_name[index] = Some(id);
         }
     }
 }
 
-/// Returns the outcome of a path that leads to a file of this initial state.
-fn arrived(is: InitialState) -> PathOutcome {
-    PathOutcome { stopped: Vec::new(), arrived: Some((Vec::new(), Last::InitialState(is))) }
+/// Returns the outcome of a path whose last name is known to have been in this state.
+fn outcome_at(state: InitialState) -> PathOutcome {
+    PathOutcome {
+        stopped_before_last: Vec::new(),
+        reached_last: Some((Vec::new(), LastName::Known(state))),
+    }
 }

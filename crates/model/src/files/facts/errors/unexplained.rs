@@ -1,9 +1,9 @@
-//! Errors that several names could explain when they came. They are kept, and explained together
-//! at the end ([`super::solver`]).
+//! Errors of calls that different initial states could explain. They are kept, and explained
+//! together at the end ([`super::solver`]).
 //!
-//! Invariant: a path of a doubt begins at a name that nothing had touched, so that what is known
-//! of the tree at first from there on was so when the call failed. Equal errors are kept once, and
-//! no more than [`MOST`]: the first ones.
+//! Invariant: the kept part of a path begins at a name that no call had touched, so that the
+//! initial state of what is below was still the state when the call failed. Equal errors are kept
+//! once, and no more than [`MAX_ERRORS`]: the first ones.
 
 use super::{ELOOP, ENOENT, ENOTDIR, Facts, PathArg};
 use crate::files::names::{DirEntry, EntryState, Walk};
@@ -11,10 +11,11 @@ use crate::files::node::NodeId;
 use crate::files::row::FileType;
 use abi::Role;
 
-/// So many errors are kept, so that a long trace does not cost memory for each of its errors.
-const MOST: usize = 1 << 16;
-/// Names of a path that are looked at. The work is quadratic in them.
-const LONG: usize = 64;
+/// The largest number of errors that are kept, so that a long trace does not cost memory for each
+/// of its errors.
+const MAX_ERRORS: usize = 1 << 16;
+/// The largest number of names in the kept part of a path. The work is quadratic in it.
+const MAX_NAMES: usize = 64;
 
 /// What was known of a path when the call failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,94 +23,119 @@ pub enum End {
     /// It led to a directory.
     Directory,
     /// It led to something that is no directory.
-    Leaf,
+    NotDirectory,
     /// It led to a name that did not exist.
     Absent,
-    /// It led to this directory, and on by these names; the first of them was this file, if it is
-    /// known.
+    /// It led to this directory, and further by these names. The first of them was that of this
+    /// file, if it is known.
     From(NodeId, Vec<Box<[u8]>>, Option<NodeId>),
 }
 
-/// A path of a call that failed.
+/// The part of a path of a failed call that may have caused the error.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
+    /// Where it led, as far as was known.
     pub end: End,
     /// It ends in a slash.
-    pub slash: bool,
-    /// It ends in a dot.
-    pub dot: bool,
+    pub ends_in_slash: bool,
+    /// It ends in the component `.`.
+    pub ends_in_dot: bool,
 }
 
-/// A call that failed.
+/// A failed call whose error several initial states could explain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnexplainedError {
+    /// The error.
     pub errno: i32,
-    pub creates: bool,
+    /// It opens a file, which it creates if there is none.
+    pub may_create: bool,
     /// The last name had to be a directory, as far as is known.
-    pub directory: bool,
-    /// A link in the last name was followed.
-    pub follow: bool,
-    /// It was to make the name.
-    pub makes: bool,
+    pub must_be_directory: bool,
+    /// It follows a symbolic link in the last name.
+    pub follows_link: bool,
+    /// It was to create the name.
+    pub creates_name: bool,
     /// It was to rename a file.
-    pub renames: bool,
+    pub is_rename: bool,
+    /// Its paths, in the order of its arguments.
     pub paths: Vec<Path>,
 }
 
 impl Facts {
-    /// Keeps an error, to explain it when all calls are known.
+    /// Keeps the error of a call, to explain it when all calls are known, if the initial state of
+    /// unknown names can be the reason.
     pub(in crate::files::facts) fn keep_unexplained(&mut self, errno: i32, paths: &[PathArg]) {
         let Some(first) = paths.first() else { return };
-        let wanted = match (errno, paths.len()) {
-            (ENOENT, 1) => first.creates || first.follow && matches!(first.walk, Walk::Stopped(..)),
+        let is_explainable = match (errno, paths.len()) {
+            (ENOENT, 1) => {
+                first.may_create || first.follow && matches!(first.walk, Walk::Stopped(..))
+            }
             (ENOTDIR, 1) => true,
-            (ELOOP, 1) => first.follow && !first.creates || matches!(first.walk, Walk::Stopped(..)),
-            (ENOTDIR, 2) => match (first.used.role, paths[1].used.role) {
+            (ELOOP, 1) => {
+                first.follow && !first.may_create || matches!(first.walk, Walk::Stopped(..))
+            }
+            (ENOTDIR, 2) => match (first.path_use.role, paths[1].path_use.role) {
                 (Role::Lookup, Role::Create) => true,
                 (role, _) => role == Role::Source,
             },
             _ => false,
         };
-        if !wanted || self.unexplained_errors.len() >= MOST {
+        if !is_explainable || self.unexplained_errors.len() >= MAX_ERRORS {
             return;
         }
-        let paths: Option<Vec<Path>> = paths.iter().map(|l| self.reached(l)).collect();
+        let paths: Option<Vec<Path>> =
+            paths.iter().map(|path| self.unexplained_part(path)).collect();
         if let Some(paths) = paths {
-            let (creates, directory, follow) = (first.creates, first.directory, first.follow);
-            let role = first.used.role;
-            let (makes, renames) = (role == Role::Create, role == Role::Source);
-            let number = self.unexplained_errors.len();
-            let doubt =
-                UnexplainedError { errno, creates, directory, follow, makes, renames, paths };
-            self.unexplained_errors.entry(doubt).or_insert(number);
+            let (may_create, must_be_directory, follows_link) =
+                (first.may_create, first.must_be_directory, first.follow);
+            let role = first.path_use.role;
+            let (creates_name, is_rename) = (role == Role::Create, role == Role::Source);
+            let position = self.unexplained_errors.len();
+            let error = UnexplainedError {
+                errno,
+                may_create,
+                must_be_directory,
+                follows_link,
+                creates_name,
+                is_rename,
+                paths,
+            };
+            self.unexplained_errors.entry(error).or_insert(position);
         }
     }
 
-    /// Returns the part of a path that the error may come from. Returns `None` if what is known
-    /// explains the error, or nothing can.
-    fn reached(&self, paths: &PathArg) -> Option<Path> {
-        let known = |dir_entry: &DirEntry| {
+    /// Returns the part of a path that may have caused the error. Returns `None` if what is known
+    /// explains the error, or if nothing can explain it: the path leads to a virtual file system,
+    /// through something that is missing, or has too many names.
+    fn unexplained_part(&self, path: &PathArg) -> Option<Path> {
+        let known_file = |dir_entry: &DirEntry| {
             if let EntryState::Node(node) = dir_entry.state { Some(node) } else { None }
         };
-        let leaf = |node: NodeId| {
-            self.names.node(node).leaf
+        let is_not_directory = |node: NodeId| {
+            self.names.node(node).not_directory
                 || !matches!(self.names.node(node).kind, FileType::Unknown | FileType::Directory)
         };
         let mut dot = false;
-        let end = match &paths.walk {
-            Walk::Stopped(DirEntry { state: EntryState::Node(node), .. }, _) if leaf(*node) => {
+        let end = match &path.walk {
+            Walk::Stopped(DirEntry { state: EntryState::Node(node), .. }, _)
+                if is_not_directory(*node) =>
+            {
                 return None;
             }
             Walk::Stopped(dir_entry, rest) => {
                 dot = rest.last().is_some_and(|name| &**name == b".");
                 let rest = rest.iter().filter(|name| &***name != b".");
                 let names: Vec<_> = std::iter::once(&dir_entry.name).chain(rest).cloned().collect();
-                if names.len() > LONG {
+                if names.len() > MAX_NAMES {
                     return None;
                 }
-                End::From(dir_entry.dir, names, known(dir_entry))
+                End::From(dir_entry.dir, names, known_file(dir_entry))
             }
-            Walk::Entry(DirEntry { state: EntryState::Node(node), .. }) if leaf(*node) => End::Leaf,
+            Walk::Entry(DirEntry { state: EntryState::Node(node), .. })
+                if is_not_directory(*node) =>
+            {
+                End::NotDirectory
+            }
             Walk::Entry(DirEntry { state: EntryState::Node(node), .. })
                 if self.names.node(*node).kind == FileType::Directory
                     && !self.names.may_be_behind_a_link(*node) =>
@@ -118,11 +144,11 @@ impl Facts {
             }
             Walk::Entry(DirEntry { state: EntryState::Absent, .. }) => End::Absent,
             Walk::Entry(dir_entry) => {
-                End::From(dir_entry.dir, vec![dir_entry.name.clone()], known(dir_entry))
+                End::From(dir_entry.dir, vec![dir_entry.name.clone()], known_file(dir_entry))
             }
-            Walk::At(_) => End::Directory,
+            Walk::WithoutName(_) => End::Directory,
             Walk::Virtual | Walk::Blocked => return None,
         };
-        Some(Path { end, slash: paths.slash, dot })
+        Some(Path { end, ends_in_slash: path.slash, ends_in_dot: dot })
     }
 }

@@ -5,8 +5,9 @@ use crate::files::row::State;
 use trace::record::CREATED;
 
 impl Facts {
-    /// Adds changes of size that no recorded call explains.
-    pub(in crate::files::facts) fn sizes(
+    /// Adds the changes of size that no recorded call explains: a call saw another size, or read
+    /// bytes beyond the known end.
+    pub(in crate::files::facts) fn find_size_changes(
         &mut self,
         call: &Call,
         spec: &CallSpec,
@@ -16,8 +17,8 @@ impl Facts {
         if !call.succeeded() {
             return;
         }
-        if let Some((node, size)) = self.size_seen(call, spec, context, paths) {
-            self.size_is(call, node, size, true);
+        if let Some((node, size)) = self.observed_size(call, spec, context, paths) {
+            self.note_size(call, node, size, true);
         }
         let Some(fd) = spec.uses.fd.filter(|_| spec.ret == Ret::Bytes && call.ret >= 0) else {
             return;
@@ -34,15 +35,15 @@ impl Facts {
             }
             None => return,
         };
-        if let (Some(node), Some(offset)) = (self.fd(context, from), offset)
+        if let (Some(node), Some(offset)) = (self.file_of_argument(context, from), offset)
             && call.ret > 0
         {
-            self.size_is(call, node, offset.saturating_add(call.ret as u64), false);
+            self.note_size(call, node, offset.saturating_add(call.ret as u64), false);
         }
     }
 
-    /// Returns the file whose size a call shows, and the size.
-    fn size_seen(
+    /// Returns the file whose size a call shows, and the size. Returns `None` if it shows none.
+    fn observed_size(
         &mut self,
         call: &Call,
         spec: &CallSpec,
@@ -51,15 +52,17 @@ impl Facts {
     ) -> Option<(NodeId, u64)> {
         if let [
             PathArg {
-                used, walk: Walk::Entry(DirEntry { state: EntryState::Node(node), .. }), ..
+                path_use: used,
+                walk: Walk::Entry(DirEntry { state: EntryState::Node(node), .. }),
+                ..
             },
         ] = paths
         {
-            let seen = match used.role {
-                Role::Lookup => stat_result(call, spec)?,
+            let observed = match used.role {
+                Role::Lookup => observed_by_stat(call, spec)?,
                 Role::Open(from) if u64::from(call.open_flags(from)) & O_TRUNC == 0 => {
                     let (identity, _) = call.identity(RESULT)?;
-                    // It made the file: an overlapping call has removed the one before.
+                    // The call created the file: an overlapping call has removed the former one.
                     if identity.created & CREATED != 0 {
                         return None;
                     }
@@ -67,61 +70,68 @@ impl Facts {
                 }
                 _ => return None,
             };
-            // Another file stands there now.
-            let other = self.names.node(*node).id.zip(seen.id).is_some_and(|(a, b)| a != b);
-            return if other { None } else { Some((*node, seen.attributes.size?)) };
+            // Another file has the name now.
+            let is_other_file =
+                self.names.node(*node).id.zip(observed.id).is_some_and(|(a, b)| a != b);
+            return if is_other_file { None } else { Some((*node, observed.attributes.size?)) };
         }
-        let size = stat_result(call, spec).filter(|_| paths.is_empty())?.attributes.size?;
+        let size = observed_by_stat(call, spec).filter(|_| paths.is_empty())?.attributes.size?;
         let fd = spec.args.iter().position(|a| matches!(a.kind, Kind::Fd | Kind::DirFd))?;
-        Some((self.fd(context, fd as u8)?, size))
+        Some((self.file_of_argument(context, fd as u8)?, size))
     }
 
-    /// Notes that a file has this size or, unless `exact`, at least this one. Adds a change if no
-    /// recorded call explains it.
-    fn size_is(&mut self, call: &Call, id: NodeId, size: u64, exact: bool) {
+    /// Notes that a call saw that a file has this size or, unless `exact`, at least this one. If no
+    /// recorded call explains it, adds the change that an unrecorded process resized the file.
+    fn note_size(&mut self, call: &Call, id: NodeId, size: u64, exact: bool) {
         let id = self.names.follow_merges(id);
-        let open = &self.open;
-        let overlapping = self
-            .outside
+        let open = &self.open_files;
+        let is_overlapped = self
+            .unrecorded
             .overlapping
             .may_have_changed_content(call, |file| open.get(&file).map(|(_, node)| *node == id));
-        let known = self.names.is_known_as(id);
+        let is_known = self.names.is_known_by_inode(id);
         let node = self.names.node_mut(id);
-        if !known || node.kind != FileType::Regular || node.is_virtual || node.uncertain.is_some() {
+        if !is_known
+            || node.kind != FileType::Regular
+            || node.is_virtual
+            || node.why_uncertain.is_some()
+        {
             return;
         }
-        let Some(was) = node.now.size else { return };
-        if overlapping || node.size_in_doubt {
-            // What it is depends on the order, until a call looks at it that none overlaps.
-            node.size_in_doubt = overlapping;
+        let Some(known_size) = node.current_attributes.size else { return };
+        if is_overlapped || node.size_in_doubt {
+            // The size depends on the order of the calls, until one looks at it that no other
+            // overlaps.
+            node.size_in_doubt = is_overlapped;
             return;
         }
-        if size == was || size < was && !exact {
+        if size == known_size || size < known_size && !exact {
             return;
         }
-        let (after, appended) = (node.last, node.appended);
-        node.changed.2 = true;
-        // What was cut may have been written anew.
-        let from = if size < was { 0 } else { was };
-        if size < was {
+        let (last_call, appended) = (node.last_call, node.appended);
+        node.changed.size = true;
+        // All bytes of a file that became shorter may be new.
+        let from = if size < known_size { 0 } else { known_size };
+        if size < known_size {
             node.truncate(size);
         }
-        node.now.size = Some(size);
+        node.current_attributes.size = Some(size);
         let bytes = node.bytes_mut();
-        bytes.settled.remove(from, size);
+        bytes.determined.remove(from, size);
         bytes.written.remove(from, size);
         if appended {
-            // Which bytes came first is unknown.
-            node.uncertain = Some("other processes wrote to its end, too");
+            // Which bytes were written first is unknown.
+            node.why_uncertain = Some("other processes wrote to its end, too");
         }
         let Some(path) = self.names.path(id) else { return };
-        let state = Some(resized(size));
-        let told = Change { after, from, state, ..change(call, path, ChangeKind::Resized) };
-        self.add_change(told, Some(id));
+        let state = Some(state_with_size(size));
+        let resized =
+            Change { after: last_call, from, state, ..new_change(call, path, ChangeKind::Resized) };
+        self.add_change(resized, Some(id));
     }
 }
 
-/// Returns the state of a change in which only the size differs.
-fn resized(size: u64) -> State {
+/// Returns the state of a regular file of which only the size is known.
+fn state_with_size(size: u64) -> State {
     State { size: Some(size), ..State::of(FileType::Regular) }
 }

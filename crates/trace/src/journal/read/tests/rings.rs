@@ -1,5 +1,5 @@
-//! Stretches of a ring as the kernel's program leaves them behind: records in reservations of their
-//! own size or a greater one, reservations that were given back, calls that found no room.
+//! Spans of a ring buffer as the eBPF program writes them: records in reservations of their own
+//! size or a larger one, discarded reservations, and records for which there was no space.
 
 use super::super::*;
 use crate::format::record::{PayloadKind, Payloads, RING_DISCARD};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 /// What a producer does.
 #[derive(Clone, Debug)]
-enum Deed {
+enum Action {
     /// A record with a payload of so many bytes, and room in its reservation that is not used.
     Record { bytes: usize, spare: usize },
     /// A reservation that was given back; what stood there before stands there still.
@@ -22,7 +22,7 @@ enum Deed {
 }
 
 /// Sizes around those that the program reserves, and any.
-fn size() -> impl Strategy<Value = usize> {
+fn any_size() -> impl Strategy<Value = usize> {
     prop_oneof![
         0usize..40,
         prop::sample::select(vec![
@@ -32,13 +32,13 @@ fn size() -> impl Strategy<Value = usize> {
     ]
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn any_action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        6 => (size(), size()).prop_map(|(bytes, spare)| Deed::Record { bytes, spare }),
-        4 => (size(), any::<u8>()).prop_map(|(bytes, stale)| Deed::Discard { bytes, stale }),
-        1 => Just(Deed::Failed),
-        1 => (0usize..300, 0u8..4).prop_map(|(bytes, how)| Deed::Bad { bytes, how }),
-        2 => Just(Deed::Taken),
+        6 => (any_size(), any_size()).prop_map(|(bytes, spare)| Action::Record { bytes, spare }),
+        4 => (any_size(), any::<u8>()).prop_map(|(bytes, stale)| Action::Discard { bytes, stale }),
+        1 => Just(Action::Failed),
+        1 => (0usize..300, 0u8..4).prop_map(|(bytes, how)| Action::Bad { bytes, how }),
+        2 => Just(Action::Taken),
     ]
 }
 
@@ -69,14 +69,14 @@ struct Wanted {
     rubbish: u64,
 }
 
-/// Writes what these deeds leave behind, frame by frame.
-fn write(dir: &std::path::Path, deeds: &[Deed]) -> Wanted {
+/// Writes what these actions leave behind, frame by frame.
+fn write(dir: &std::path::Path, actions: &[Action]) -> Wanted {
     let mut journal = Journal::create(dir, 0).unwrap();
     let (mut ring, mut first, mut seq) = (Vec::new(), None, 0u64);
     let (mut wanted, mut owed) = (Wanted::default(), 0);
-    for deed in deeds.iter().chain([&Deed::Taken]) {
+    for deed in actions.iter().chain([&Action::Taken]) {
         match deed {
-            Deed::Record { bytes, spare } => {
+            Action::Record { bytes, spare } => {
                 let bytes_of = record(seq, *bytes);
                 reserve(&mut ring, 0, &bytes_of, bytes_of.len() + spare);
                 first.get_or_insert(seq);
@@ -84,16 +84,16 @@ fn write(dir: &std::path::Path, deeds: &[Deed]) -> Wanted {
                 wanted.missing += std::mem::take(&mut owed);
                 seq += 1;
             }
-            Deed::Discard { bytes, stale } => {
+            Action::Discard { bytes, stale } => {
                 // Of every kind: what looks like a record among them.
                 let old = if stale % 2 == 0 { record(seq, *bytes) } else { vec![*stale; *bytes] };
                 reserve(&mut ring, RING_DISCARD, &old, old.len());
             }
-            Deed::Failed => {
+            Action::Failed => {
                 seq += 1;
                 owed += 1;
             }
-            Deed::Bad { bytes, how } => {
+            Action::Bad { bytes, how } => {
                 let mut bad = record(seq, *bytes);
                 match how {
                     0 => bad[0..4].copy_from_slice(&u32::MAX.to_le_bytes()),
@@ -108,7 +108,7 @@ fn write(dir: &std::path::Path, deeds: &[Deed]) -> Wanted {
                 seq += 1;
                 owed += 1;
             }
-            Deed::Taken => {
+            Action::Taken => {
                 if let Some(first) = first.take() {
                     journal.write_ring(&ring, first, seq).unwrap();
                 }
@@ -124,9 +124,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     /// Every record that is one is read, whatever stands beside it, and the others are counted.
     #[test]
-    fn nothing_is_thrown_away(deeds in prop::collection::vec(deed(), 1..60)) {
+    fn nothing_is_thrown_away(actions in prop::collection::vec(any_action(), 1..60)) {
         let dir = tempfile::tempdir().unwrap();
-        let wanted = write(dir.path(), &deeds);
+        let wanted = write(dir.path(), &actions);
         let mut records = Records::new(File::open(dir.path().join("00000")).unwrap(), 0, 0);
         let mut good = Vec::new();
         while let Some(header) = records.peek().unwrap() {
@@ -135,11 +135,12 @@ proptest! {
             prop_assert!(bytes.iter().all(|b| *b == header.seq as u8));
             good.push((header.seq, bytes.len()));
         }
-        let Damage { bytes, records: lost, torn } = records.damage();
+        let damage = records.damage();
+        let lost = damage.missing_records;
         prop_assert_eq!(&good, &wanted.good);
-        prop_assert_eq!((bytes, torn), (wanted.rubbish, 0));
+        prop_assert_eq!((damage.unusable_bytes, damage.torn_bytes), (wanted.rubbish, 0));
         prop_assert!(lost >= wanted.missing);
-        let last = deeds.iter().filter(|d| matches!(d, Deed::Bad { .. })).count() as u64;
+        let last = actions.iter().filter(|d| matches!(d, Action::Bad { .. })).count() as u64;
         prop_assert!(lost <= wanted.missing + last, "{lost} lost of {}", wanted.missing);
         prop_assert!(lost >= last);
     }

@@ -1,10 +1,10 @@
-//! Journals made to be searched for ever: work grows with their length, and no faster.
+//! Journals that are forged to make reading slow: the work must be linear in their length.
 
 use super::*;
 use crate::journal::Frame;
 
-/// A head that promises `len` bytes, whose CRC is wrong.
-fn head(len: u32) -> Vec<u8> {
+/// Returns the head of a frame that claims to have `len` bytes, with a wrong CRC.
+fn forged_head(len: u32) -> Vec<u8> {
     let frame = Frame {
         magic: MAGIC,
         crc: 0x0bad_c0de,
@@ -17,7 +17,7 @@ fn head(len: u32) -> Vec<u8> {
     frame.as_bytes().to_vec()
 }
 
-/// Reads it through: the numbers found, and the work in bytes.
+/// Reads a journal to its end. Returns the number of records, and the number of bytes processed.
 fn read_through(dir: &Path, bytes: &[u8]) -> (usize, u64) {
     std::fs::write(dir.join("forged"), bytes).unwrap();
     let mut records = Records::new(File::open(dir.join("forged")).unwrap(), 3, 0);
@@ -34,15 +34,15 @@ type Forged = fn(usize) -> Vec<u8>;
 
 const FORGED: [(&str, Forged); 4] = [
     ("heads that promise all that follows", |n| {
-        (0..n).flat_map(|i| head(((n - i - 1) * 40) as u32)).collect()
+        (0..n).flat_map(|i| forged_head(((n - i - 1) * 40) as u32)).collect()
     }),
-    ("heads that promise what is not there", |n| head(MAX_FRAME_BYTES as u32).repeat(n)),
+    ("heads that promise what is not there", |n| forged_head(MAX_FRAME_BYTES as u32).repeat(n)),
     ("heads that promise half", |n| {
-        let heads = (0..n).flat_map(|i| head(((2 * n - i) * 20) as u32));
+        let heads = (0..n).flat_map(|i| forged_head(((2 * n - i) * 20) as u32));
         heads.chain(std::iter::repeat_n(0, n * 40)).collect()
     }),
     ("lengths that go up and down", |n| {
-        (0..n).flat_map(|i| head(if i % 2 == 0 { 1000 } else { (n * 10) as u32 })).collect()
+        (0..n).flat_map(|i| forged_head(if i % 2 == 0 { 1000 } else { (n * 10) as u32 })).collect()
     }),
 ];
 
@@ -62,12 +62,12 @@ fn forged_heads_cost_their_length() {
 fn sound_frames_among_forged_heads_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let whole = journal(dir.path(), 40);
-    let starts = starts(&whole);
+    let starts = frame_starts(&whole);
     let forged = |each: usize| {
         let mut bytes = Vec::new();
         for (i, start) in starts.iter().enumerate() {
             let end = starts.get(i + 1).copied().unwrap_or(whole.len());
-            (0..each).for_each(|n| bytes.extend(head((n * 97) as u32)));
+            (0..each).for_each(|n| bytes.extend(forged_head((n * 97) as u32)));
             bytes.extend_from_slice(&whole[*start..end]);
         }
         bytes

@@ -1,89 +1,115 @@
-//! Errors of calls with two paths, renames and links, and what renames show of what they replaced.
+//! Errors of calls with two paths (renames and links), and what a rename shows of the file that it
+//! replaced.
 
 use super::*;
 
 impl Solver<'_> {
     /// Returns the possible explanations of an ENOTDIR of a rename: a path leads through a file
-    /// that is no directory; a file was to get, or had, a name with a slash at its end; or a
-    /// directory was to replace a file.
-    pub(super) fn explain_rename(&mut self, number: usize, from: &Path, to: &Path) -> Explanations {
-        let PathOutcome { mut stopped, arrived } =
-            self.path_outcome(number, from, true, &[InitialState::Leaf])?;
-        let Some((before, source)) = arrived else { return Some(stopped) };
-        let path_outcome = self.path_outcome(number, to, true, &[InitialState::Leaf])?;
-        let join = |explanation: Vec<(Var, InitialState)>| [&before[..], &explanation].concat();
-        stopped.extend(path_outcome.stopped.into_iter().map(join));
-        let Some((beyond, target)) = path_outcome.arrived else { return Some(stopped) };
-        let (source, target) = (self.of_the_name(source, from), self.of_the_name(target, to));
-        let before = join(beyond);
-        if from.slash || to.slash {
-            stopped.extend(self.with(&before, source, InitialState::Leaf));
+    /// that is no directory; the source is no directory, and a path ends in a slash; or the source
+    /// is a directory, and the target is none. Returns `None` if nothing can be said.
+    pub(super) fn explain_rename(
+        &mut self,
+        error_index: usize,
+        from: &Path,
+        to: &Path,
+    ) -> Explanations {
+        let PathOutcome { stopped_before_last: mut explanations, reached_last } =
+            self.path_outcome(error_index, from, true, &[InitialState::NotDirectory])?;
+        let Some((before, source)) = reached_last else { return Some(explanations) };
+        let path_outcome =
+            self.path_outcome(error_index, to, true, &[InitialState::NotDirectory])?;
+        let join = |explanation: Assumptions| [&before[..], &explanation].concat();
+        explanations.extend(path_outcome.stopped_before_last.into_iter().map(join));
+        let Some((before_target, target)) = path_outcome.reached_last else {
+            return Some(explanations);
+        };
+        let (source, target) =
+            (self.without_following(source, from), self.without_following(target, to));
+        let before = join(before_target);
+        if from.ends_in_slash || to.ends_in_slash {
+            explanations.extend(self.assume(&before, source, InitialState::NotDirectory));
         }
-        for explanation in self.with(&before, source, InitialState::Directory) {
-            stopped.extend(self.with(&explanation, target, InitialState::Leaf));
+        for explanation in self.assume(&before, source, InitialState::Directory) {
+            explanations.extend(self.assume(&explanation, target, InitialState::NotDirectory));
         }
-        Some(stopped)
+        Some(explanations)
     }
 
-    /// Returns what a call finds at the last name of a path if it does not follow links there.
-    fn of_the_name(&self, last: Last, path: &Path) -> Last {
+    /// Returns what a call finds at the last name of a path if it does not follow a link there: of
+    /// a link something that is no directory, unless the path ends in a slash.
+    fn without_following(&self, last: LastName, path: &Path) -> LastName {
         match last {
-            Last::Var(Var::Node(id))
-                if !path.slash && self.names.node(id).kind == FileType::Link =>
+            LastName::Variable(Variable::Node(id))
+                if !path.ends_in_slash && self.names.node(id).kind == FileType::Link =>
             {
-                Last::InitialState(InitialState::Leaf)
+                LastName::Known(InitialState::NotDirectory)
             }
             last => last,
         }
     }
 
     /// Returns the possible explanations of an ENOTDIR of a link(2): a path leads through a file
-    /// that is no directory, or the old name is that of such a file and ends in a slash.
-    pub(super) fn explain_link(&mut self, number: usize, from: &Path, to: &Path) -> Explanations {
-        let PathOutcome { mut stopped, arrived } =
-            self.path_outcome(number, from, false, &[InitialState::Leaf])?;
-        let Some((mut before, source)) = arrived else { return Some(stopped) };
-        if from.slash || from.dot {
-            stopped.extend(self.with(&before, source, InitialState::Leaf));
-            match self.with(&before, source, InitialState::Directory).pop() {
+    /// that is no directory, or the old name ends in a slash and is that of such a file. Returns
+    /// `None` if nothing can be said.
+    pub(super) fn explain_link(
+        &mut self,
+        error_index: usize,
+        from: &Path,
+        to: &Path,
+    ) -> Explanations {
+        let PathOutcome { stopped_before_last: mut explanations, reached_last } =
+            self.path_outcome(error_index, from, false, &[InitialState::NotDirectory])?;
+        let Some((mut before, source)) = reached_last else { return Some(explanations) };
+        if from.ends_in_slash || from.ends_in_dot {
+            explanations.extend(self.assume(&before, source, InitialState::NotDirectory));
+            match self.assume(&before, source, InitialState::Directory).pop() {
                 Some(explanation) => before = explanation,
-                None => return Some(stopped),
+                None => return Some(explanations),
             }
         }
-        let path_outcome = self.path_outcome(number, to, true, &[InitialState::Leaf])?;
-        let beyond = path_outcome.stopped.into_iter();
-        stopped.extend(beyond.map(|explanation| [&before[..], &explanation].concat()));
-        Some(stopped)
+        let path_outcome =
+            self.path_outcome(error_index, to, true, &[InitialState::NotDirectory])?;
+        let target_explanations = path_outcome.stopped_before_last.into_iter();
+        explanations
+            .extend(target_explanations.map(|explanation| [&before[..], &explanation].concat()));
+        Some(explanations)
     }
 
-    /// Returns what follows for the file that was renamed to a name, if the name was this: both are
-    /// directories, or none is. Returns `None` if that is impossible.
-    pub(super) fn replaced_alike(
+    /// If a file was renamed to this name, and the name was in `state` before, that file is of the
+    /// same type: both are directories, or none is. Returns the assumption about the file that
+    /// follows, which is none if nothing was renamed there or its type is known. Returns `None` if
+    /// the file has another type, so that the name cannot have been in this state.
+    pub(super) fn implied_for_renamed(
         &mut self,
-        var: Var,
-        is: InitialState,
-    ) -> Option<Vec<(Var, InitialState)>> {
-        let Var::Name(number) = var else { return Some(Vec::new()) };
-        let (Var::Node(dir), name) = self.names_of[number].clone() else { return Some(Vec::new()) };
-        let renamed = self.names.covered.get(&(dir, name)).copied();
-        let Some(renamed) = renamed.filter(|_| is != InitialState::Nothing) else {
+        variable: Variable,
+        state: InitialState,
+    ) -> Option<Assumptions> {
+        let Variable::UnknownName(index) = variable else { return Some(Vec::new()) };
+        let (Variable::Node(dir), name) = self.unknown_names[index].clone() else {
             return Some(Vec::new());
         };
-        let directory = is == InitialState::Directory;
-        let (node, var) = (self.names.node(renamed), Var::Node(renamed));
-        let known = match node.kind {
+        let renamed = self.names.renamed_over_unknown.get(&(dir, name)).copied();
+        let Some(renamed) = renamed.filter(|_| state != InitialState::Absent) else {
+            return Some(Vec::new());
+        };
+        let was_directory = state == InitialState::Directory;
+        let (node, variable) = (self.names.node(renamed), Variable::Node(renamed));
+        let is_directory = match node.kind {
             _ if self.names.may_be_behind_a_link(renamed) => return Some(Vec::new()),
-            FileType::Unknown => match self.knowledge(var) {
-                Knowledge::InitialState(known) => known == InitialState::Directory,
+            FileType::Unknown => match self.what_is_known(variable) {
+                Knowledge::Known(is_directory) => is_directory == InitialState::Directory,
                 Knowledge::Open => {
-                    let alike =
-                        if directory { InitialState::Directory } else { InitialState::Leaf };
-                    return Some(vec![(var, alike)]);
+                    let implied = if was_directory {
+                        InitialState::Directory
+                    } else {
+                        InitialState::NotDirectory
+                    };
+                    return Some(vec![(variable, implied)]);
                 }
-                Knowledge::Lost => return Some(Vec::new()),
+                Knowledge::Unavailable => return Some(Vec::new()),
             },
             kind => kind == FileType::Directory,
         };
-        (known == directory).then(Vec::new)
+        (is_directory == was_directory).then(Vec::new)
     }
 }
