@@ -4,8 +4,8 @@
 //!
 //! The probe names no system call: it interprets the capture plans (`bpf/steps.h`). It never stops
 //! the recorded program; if the program transfers more than the trace's disk accepts, its calls are
-//! delayed a little (`bpf/ring.h`). If the recorder is killed, the kernel removes the probe, and
-//! the program goes on.
+//! delayed a little (`bpf/back_pressure.h`). If the recorder is killed, the kernel removes the
+//! probe, and the program goes on.
 //!
 //! Streams: one for each CPU, with the contents of its ring; one for the state at the beginning;
 //! and one for each thread that reads files.

@@ -1,6 +1,6 @@
 //! Files that recorded processes have mapped shared, so that stores change them. No call shows a
-//! store, so a file is compared with what it held when it was looked at last, and what has changed
-//! becomes rows (`mmap_write`). It is looked at when the program asks for its stores to reach the
+//! store, so a file is compared with what it held when it was read last, and what has changed
+//! becomes rows (`mmap_write`). It is compared when the program asks for its stores to reach the
 //! disk (msync), and after each call that can end a mapping. After the last one has ended no store
 //! can follow, so that nothing is missing; a last row (`mmap_end`) says so.
 //!
@@ -15,7 +15,7 @@ use crate::Options;
 use crate::records::RecordWriter;
 use abi::plan::{NONE, RESULT};
 use abi::{CallSpec, Effect, Ret, UnrecordedEffect};
-use file::{Look, MappedFile};
+use file::{Comparer, MappedFile};
 use linux_raw_sys::general::{MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_TYPE, PROT_WRITE};
 use maps::{FileKey, SharedMapping, shared_mappings};
 use model::processes::is_virtual_magic;
@@ -26,10 +26,10 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 
 /// The most bytes of a file that is compared.
-const LONGEST: u64 = 1 << 30;
-/// The most bytes of a file that is read when it is mapped, so that the first look finds what has
-/// changed since.
-const READ_FIRST: u64 = 32 << 20;
+const MAX_COMPARED_BYTES: u64 = 1 << 30;
+/// The most bytes of a file that is read when it is mapped, so that the first comparison finds
+/// only what has changed since.
+const MAX_INITIAL_READ_BYTES: u64 = 32 << 20;
 
 /// What a call means to mapped files, as in `enum mapping_use` of `bpf/record.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,8 @@ pub(crate) fn mapping_use(spec: &CallSpec) -> Option<MappingUse> {
     }
 }
 
-/// The file is not one of a descriptor: which one it is, is not known.
+/// Instead of an argument: the call names the file by its path, so that it is not known which one
+/// it is.
 pub(crate) const BY_NAME: u8 = 253;
 
 /// Returns the argument with the descriptor of the file whose content a call of this kind changes;
@@ -85,17 +86,17 @@ pub(crate) fn synced_addresses(number: u64, args: &[u64; 6]) -> Option<Range<u64
     (row.spec.effect == Effect::SyncMapping).then_some(addresses)
 }
 
-/// Returns the part of the file that a call of mmap(2) with these arguments maps, or `None` if the
+/// Returns the range of the file that a call of mmap(2) with these arguments maps, or `None` if the
 /// mapping is not a shared one of a file.
-pub(crate) fn shared_part(args: &[u64; 6]) -> Option<Range<u64>> {
+pub(crate) fn shared_range(args: &[u64; 6]) -> Option<Range<u64>> {
     let [_, len, _, flags, _, offset] = *args;
     let flags = flags as u32;
     let shared = flags & MAP_TYPE != MAP_PRIVATE && flags & MAP_ANONYMOUS == 0;
     shared.then(|| offset..offset.saturating_add(len))
 }
 
-/// Returns whether a call of this kind with these arguments may have ended mappings of files or made
-/// some writable.
+/// Returns whether a call of this kind with these arguments may have ended mappings of files or
+/// made some writable.
 pub(crate) fn changes_mappings(call: MappingUse, args: &[u64; 6]) -> bool {
     match call {
         MappingUse::Map => args[3] as u32 & MAP_FIXED != 0,
@@ -115,8 +116,8 @@ pub(crate) struct NewMapping {
     pub address: u64,
     /// Whether stores are possible from the beginning.
     pub writable: bool,
-    /// The part of the file that is mapped.
-    pub part: Range<u64>,
+    /// The range of the file, in bytes, that is mapped.
+    pub range: Range<u64>,
 }
 
 /// The files that are mapped shared.
@@ -126,22 +127,26 @@ pub(crate) struct MappedFiles {
     files: HashMap<(FileKey, FileKey), MappedFile>,
     /// Whether calls that make mappings writable are not recorded.
     may_be_writable: bool,
-    look: Look,
+    comparer: Comparer,
 }
 
 impl MappedFiles {
-    /// Makes a list without files, for a recording with these options.
+    /// Creates a list without files, for a recording with these options.
     pub fn new(options: &Options) -> Self {
         let protects =
             abi::table().iter().filter(|row| mapping_use(&row.spec) == Some(MappingUse::Protect));
         let may_be_writable = !protects.map(|row| row.number).all(|n| options.calls.contains(n));
-        let look = Look::new(options.data.of_writes());
-        Self { files: HashMap::new(), may_be_writable, look }
+        let comparer = Comparer::new(options.data.of_writes());
+        Self { files: HashMap::new(), may_be_writable, comparer }
     }
 
-    /// Returns how many bytes a look at the files of a process compares at most.
+    /// Returns how many bytes are compared at most if all files of a process are.
     pub fn compared_bytes(&self, pid: i32) -> u64 {
-        self.files.values().filter(|file| file.is_of(pid)).map(MappedFile::mapped_bytes).sum()
+        self.files
+            .values()
+            .filter(|file| file.is_mapped_by(pid))
+            .map(MappedFile::compared_bytes)
+            .sum()
     }
 
     /// Returns whether no file is mapped.
@@ -149,11 +154,16 @@ impl MappedFiles {
         self.files.is_empty()
     }
 
-    /// Adds a mapping of `file`, which is open for reading. `is_held` is asked when it was read:
-    /// whether the program cannot have stored anything yet. Does nothing if the file is too long or
-    /// not mapped any more: a trace with a mapping that does not end is incomplete. Nor does it read
-    /// files that the kernel generates, which may be devices.
-    pub fn add(&mut self, mut mapping: NewMapping, file: File, is_held: impl FnOnce() -> bool) {
+    /// Adds a mapping of `file`, which is open for reading. `is_unchanged` is called after the file
+    /// was read, and returns whether the program cannot have stored anything until then. Does
+    /// nothing if the file is too long or not mapped any more: a trace with a mapping that does not
+    /// end is incomplete. Nor does it read files that the kernel generates, which may be devices.
+    pub fn add(
+        &mut self,
+        mut mapping: NewMapping,
+        file: File,
+        is_unchanged: impl FnOnce() -> bool,
+    ) {
         let mut mappings = shared_mappings(mapping.tid).into_iter().flatten();
         let found = mappings.find(|m| m.addresses.contains(&mapping.address));
         let Some(SharedMapping { file: key, .. }) = found else { return };
@@ -166,13 +176,13 @@ impl MappedFiles {
         mapping.writable |= self.may_be_writable;
         if let Some(known) = self.files.get_mut(&key) {
             known.add(&mapping);
-        } else if bytes <= LONGEST {
+        } else if bytes <= MAX_COMPARED_BYTES {
             let mut file = MappedFile::new(file);
             file.add(&mapping);
-            if mapping.writable && bytes <= READ_FIRST {
-                self.look.read(&mut file);
-                if !is_held() {
-                    file.forget();
+            if mapping.writable && bytes <= MAX_INITIAL_READ_BYTES {
+                self.comparer.read_initial(&mut file);
+                if !is_unchanged() {
+                    file.forget_content();
                 }
             }
             self.files.insert(key, file);
@@ -180,12 +190,12 @@ impl MappedFiles {
     }
 
     /// Notes that a call has changed the file with this inode number; 0: some file. What was stored
-    /// before may be stored again, so all that the file holds counts as changed at the next look.
+    /// before may be stored again, so all that the file holds counts as changed next time.
     pub fn forget_content(&mut self, inode: u64) {
         let changed = |((_, (_, ino)), _): &(&(FileKey, FileKey), &mut MappedFile)| {
             inode == 0 || *ino == inode
         };
-        self.files.iter_mut().filter(changed).for_each(|(_, file)| file.forget());
+        self.files.iter_mut().filter(changed).for_each(|(_, file)| file.forget_content());
     }
 
     /// Notes that process `child` has copies of the mappings of process `parent`.
@@ -194,61 +204,61 @@ impl MappedFiles {
     }
 
     /// Writes rows of what was stored to the files that process `pid` has mapped. They belong to
-    /// thread `tid`. If `addresses` are given, only what is mapped there is compared where that can
-    /// be told.
-    pub fn look(
+    /// thread `tid`. If `addresses` are given, only what is mapped there is compared, as far as
+    /// that is known.
+    pub fn write_changes(
         &mut self,
         pid: i32,
         tid: i32,
         addresses: Option<&Range<u64>>,
         out: &mut RecordWriter,
     ) {
-        for file in self.files.values_mut().filter(|file| file.is_of(pid)) {
-            let part = addresses.and_then(|addresses| file.part_at(addresses));
-            self.look.write_changed(file, part, pid, tid, out);
+        for file in self.files.values_mut().filter(|file| file.is_mapped_by(pid)) {
+            let range = addresses.and_then(|addresses| file.range_at(addresses));
+            self.comparer.write_changed(file, range, pid, tid, out);
         }
     }
 
-    /// Notes a call of the process that may have ended mappings or made some writable. Files that no
-    /// process has mapped any more are looked at for the last time.
-    pub fn look_after_change(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
-        // Of a process that is about to end, or that may not be looked at, nothing is known.
+    /// Updates the list after a call of the process that may have ended mappings or made some
+    /// writable. Files that no process has mapped any more are compared for the last time.
+    pub fn update_mappings(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
+        // They cannot be read if the process is about to end, or may not be traced.
         let Some(mappings) = shared_mappings(tid) else { return };
-        let files = self.files.iter_mut().filter(|(_, file)| file.is_of(pid));
+        let files = self.files.iter_mut().filter(|(_, file)| file.is_mapped_by(pid));
         for ((key, _), file) in files {
             let of_file = mappings.iter().filter(|mapping| mapping.file == *key);
-            of_file.for_each(|mapping| file.extend(&mapping.part(), mapping.writable));
+            of_file.for_each(|mapping| file.extend(&mapping.range(), mapping.writable));
         }
         let mapped: HashSet<FileKey> = mappings.iter().map(|mapping| mapping.file).collect();
-        self.end(pid, tid, |key| mapped.contains(key), out);
+        self.end_unmapped(pid, tid, |key| mapped.contains(key), out);
     }
 
-    /// Notes the end of a process, or that it has begun another program.
+    /// Notes that a process has ended or executed another program, and has no mappings any more.
     pub fn end_process(&mut self, pid: i32, tid: i32, out: &mut RecordWriter) {
-        self.end(pid, tid, |_| false, out);
+        self.end_unmapped(pid, tid, |_| false, out);
     }
 
-    /// Notes the end of the recording.
+    /// Compares all files for the last time, at the end of the recording.
     pub fn finish(&mut self, out: &mut RecordWriter) {
         while let Some(pid) = self.files.values().find_map(MappedFile::any_process) {
             self.end_process(pid, pid, out);
         }
     }
 
-    /// Files of a process that are not `mapped` by it any more are not its files from now on. Those
-    /// that are no process's are looked at for the last time, and forgotten.
-    fn end(
+    /// Notes which files a process still has mapped: those for whose key `is_mapped` returns true.
+    /// The files that no process has mapped any more are compared for the last time, and removed.
+    fn end_unmapped(
         &mut self,
         pid: i32,
         tid: i32,
-        mapped: impl Fn(&FileKey) -> bool,
+        is_mapped: impl Fn(&FileKey) -> bool,
         out: &mut RecordWriter,
     ) {
         self.files.retain(|(key, _), file| {
-            if !file.is_of(pid) || mapped(key) || file.remove(pid) {
+            if !file.is_mapped_by(pid) || is_mapped(key) || file.remove(pid) {
                 return true;
             }
-            self.look.write_changed(file, None, pid, tid, out);
+            self.comparer.write_changed(file, None, pid, tid, out);
             file.write_ends(pid, tid, out);
             false
         });

@@ -114,6 +114,7 @@ fn is_input(kind: Kind) -> bool {
 
 /// The plans of one system call number.
 struct NumberEntry {
+    /// Whether calls with this number are recorded.
     wanted: bool,
     /// The argument that selects among `variants`.
     selector: u8,
@@ -152,10 +153,10 @@ pub(crate) struct Plans {
 pub(crate) const REGISTERS_ONLY: u32 = 0;
 
 impl Plans {
-    /// Makes the plans of the calls that `options` asks to record.
+    /// Derives the plans of the calls that `options` asks to record.
     pub fn new(options: &Options) -> Self {
         let mut plans = vec![CapturePlan::default()];
-        let mut add = |spec: &CallSpec| {
+        let mut add_plan = |spec: &CallSpec| {
             plans.push(CapturePlan::from_shape(spec, options.data));
             (plans.len() - 1) as u32
         };
@@ -170,7 +171,7 @@ impl Plans {
                     variants: Box::default(),
                 },
                 Some(row) => {
-                    let default = add(&row.spec);
+                    let default = add_plan(&row.spec);
                     NumberEntry {
                         wanted,
                         selector: row.selector,
@@ -179,7 +180,7 @@ impl Plans {
                         variants: row
                             .variants
                             .iter()
-                            .map(|(value, spec)| (*value, add(spec)))
+                            .map(|(value, spec)| (*value, add_plan(spec)))
                             .collect(),
                     }
                 }

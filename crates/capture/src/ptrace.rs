@@ -88,7 +88,8 @@ impl JournalProgress for SingleJournal {
     }
 }
 
-/// Calls `watch` on a new thread, and seals the journal meanwhile.
+/// Calls `watch` on a new thread and returns its result. Another thread seals the journal
+/// meanwhile.
 fn while_sealing_ahead(
     recording: &Recording,
     options: &Options,
@@ -131,9 +132,9 @@ fn launch_and_trace(
         return Err(Error::Interrupted { signal });
     }
     let mut child = launch::fork(command, options, None)?;
-    let requests =
+    let trace_options =
         if options.seccomp { stopped::TRACE_OPTIONS_SECCOMP } else { stopped::TRACE_OPTIONS };
-    let seized = stopped::seize(child.pid, requests)
+    let seized = stopped::seize(child.pid, trace_options)
         .and_then(|()| stopped::interrupt(child.pid).map_err(|_| io::ErrorKind::NotFound.into()));
     if let Err(source) = seized {
         // The child's pipe is closed, and the child exits.
@@ -141,9 +142,12 @@ fn launch_and_trace(
     }
     // If this process has a seccomp filter, the child has inherited it, and a call that it denies
     // never reaches the filter of the recorder.
-    let filtered = options.seccomp && procfs::read_status_number(child.pid, "Seccomp:") != Some(0);
-    tracer.any_filtered = filtered;
-    tracer.threads.insert(child.pid, Thread { filtered, ..Thread::new(child.pid, child.pid) });
+    let has_program_filter =
+        options.seccomp && procfs::read_status_number(child.pid, "Seccomp:") != Some(0);
+    tracer.any_program_filter = has_program_filter;
+    tracer
+        .threads
+        .insert(child.pid, Thread { has_program_filter, ..Thread::new(child.pid, child.pid) });
     tracer.main = Some(child.pid);
     tracer.main_is_child = true;
     tracer.launching = true;

@@ -83,33 +83,33 @@ pub(crate) struct RecordWriter {
     header: Header,
     size: RecordSize,
     /// Bytes of payloads in the current `Part` record.
-    in_part: usize,
+    part_bytes: usize,
 }
 
 impl RecordWriter {
-    /// Makes a writer for this journal.
+    /// Creates a writer for this journal.
     pub fn new(journal: Journal) -> Self {
         Self {
             journal,
             failed: None,
             header: Header::default(),
             size: RecordSize::Small,
-            in_part: 0,
+            part_bytes: 0,
         }
     }
     /// Returns whether writing to the journal has failed.
     pub fn has_failed(&self) -> bool {
         self.failed.is_some()
     }
-    /// Begins a record with this header.
+    /// Begins a record with this header, to which payloads can be added until it is ended.
     pub fn begin(&mut self, header: Header, size: RecordSize) {
         self.header = header;
         self.size = size;
-        self.in_part = 0;
-        self.open(size);
+        self.part_bytes = 0;
+        self.begin_in_journal(size);
     }
-    /// Begins a record in the journal: a `Part` record, or the record itself.
-    fn open(&mut self, size: RecordSize) {
+    /// Begins a record in the journal: a `Part` record if `size` is large, else the record itself.
+    fn begin_in_journal(&mut self, size: RecordSize) {
         let kind = match size {
             RecordSize::Small => self.header.kind,
             RecordSize::Large => RecordKind::Part as u8,
@@ -120,7 +120,7 @@ impl RecordWriter {
     pub fn end(&mut self) {
         if self.size == RecordSize::Large {
             self.commit();
-            self.open(RecordSize::Small);
+            self.begin_in_journal(RecordSize::Small);
         }
         self.commit();
     }
@@ -190,12 +190,12 @@ impl RecordWriter {
             },
             bytes,
         );
-        self.in_part += bytes.len();
+        self.part_bytes += bytes.len();
     }
     /// Adds a payload with a header that is already complete.
-    pub fn put_payload(&mut self, head: PayloadHeader, bytes: &[u8]) {
-        self.journal.add_payload(head, bytes);
-        self.in_part += bytes.len();
+    pub fn put_payload(&mut self, header: PayloadHeader, bytes: &[u8]) {
+        self.journal.add_payload(header, bytes);
+        self.part_bytes += bytes.len();
     }
 }
 
@@ -215,26 +215,26 @@ impl PayloadSink for RecordWriter {
 
     fn put_with(&mut self, spec: PayloadSpec, fill: &mut dyn FnMut(u64, &mut [u8]) -> usize) {
         let len = spec.wanted.min(spec.limit);
-        let large = self.size == RecordSize::Large;
+        let is_large = self.size == RecordSize::Large;
         let mut done = 0;
         loop {
-            if large && self.in_part >= PART_BYTES {
+            if is_large && self.part_bytes >= PART_BYTES {
                 self.commit();
-                self.open(RecordSize::Large);
-                self.in_part = 0;
+                self.begin_in_journal(RecordSize::Large);
+                self.part_bytes = 0;
             }
-            let room = if large { PART_BYTES - self.in_part } else { PART_BYTES };
+            let room = if is_large { PART_BYTES - self.part_bytes } else { PART_BYTES };
             let chunk = (len - done).min(room as u64) as usize;
             let last = done + chunk as u64 == len;
             // The last payload says how many bytes were cut off.
             let head = spec.header(if last { spec.wanted - done } else { chunk as u64 });
-            let got = fill(done, self.journal.reserve_payload(head, chunk)).min(chunk);
-            let short = if got < chunk { UNREADABLE } else { 0 };
+            let filled = fill(done, self.journal.reserve_payload(head, chunk)).min(chunk);
+            let unreadable = if filled < chunk { UNREADABLE } else { 0 };
             let cut = if last && len < spec.wanted { CUT } else { 0 };
-            self.journal.keep_reserved(got, short | cut);
-            self.in_part += got;
-            done += got as u64;
-            if last || short != 0 {
+            self.journal.keep_reserved(filled, unreadable | cut);
+            self.part_bytes += filled;
+            done += filled as u64;
+            if last || unreadable != 0 {
                 return;
             }
         }
@@ -243,8 +243,8 @@ impl PayloadSink for RecordWriter {
 
 /// Returns the time of `CLOCK_MONOTONIC`, in nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `t` is a valid place for the time.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the time.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

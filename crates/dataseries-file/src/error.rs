@@ -16,12 +16,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The file is not what it should be.
+    /// A part of the file contradicts the format or its own checksum.
     #[error("{} is damaged at byte {at}: {what}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where.
+        /// The offset in bytes.
         at: u64,
         /// What is wrong.
         what: String,
@@ -31,7 +31,7 @@ pub enum Error {
     Alien {
         /// The file.
         path: PathBuf,
-        /// What is missing.
+        /// Why it is not: the rest of the message.
         what: String,
     },
 }

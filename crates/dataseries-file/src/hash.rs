@@ -1,12 +1,13 @@
 //! Bob Jenkins's hash of 1996 ("lookup2"), by which DataSeries checks extents and files.
 
-/// The initial value of an extent's content hash.
-pub const CONTENT: u32 = 1972;
-/// That of the tail's.
-pub const TAIL: u32 = 1776;
-const GOLDEN: u32 = 0x9e37_79b9;
+/// The initial value of the hash of an extent's content. The chained checksum uses it, too.
+pub const CONTENT_SEED: u32 = 1972;
+/// The initial value of the hash of a file's tail.
+pub const TAIL_SEED: u32 = 1776;
+/// The golden ratio in 32 bits: an arbitrary initial value of the hash function.
+const GOLDEN_RATIO: u32 = 0x9e37_79b9;
 
-/// Mixes three numbers, as Bob Jenkins's hash function does.
+/// Mixes three numbers reversibly: the step `mix` of lookup2.
 const fn mix(mut a: u32, mut b: u32, mut c: u32) -> (u32, u32, u32) {
     a = a.wrapping_sub(b).wrapping_sub(c) ^ (c >> 13);
     b = b.wrapping_sub(c).wrapping_sub(a) ^ (a << 8);
@@ -20,14 +21,16 @@ const fn mix(mut a: u32, mut b: u32, mut c: u32) -> (u32, u32, u32) {
     (a, b, c)
 }
 
-/// Mixes three numbers and returns the third.
-pub const fn mix_to_one(a: u32, b: u32, c: u32) -> u32 {
-    mix(a, b, c).2
+/// Returns the chained checksum of a file's extents after one more extent: `chained` is that of the
+/// extents before it, `extent` is the extent's content hash XOR its Adler-32 checksum.
+pub const fn chain_checksum(chained: u32, extent: u32) -> u32 {
+    mix(extent, chained, CONTENT_SEED).2
 }
 
-/// Returns the hash of `bytes`, continued from the hash `before`.
+/// Returns the hash of what was hashed so far and of `bytes`. `before` is the hash so far, at first
+/// one of the seeds.
 pub fn continue_hash(before: u32, bytes: &[u8]) -> u32 {
-    let (mut a, mut b, mut c) = (GOLDEN, GOLDEN, before);
+    let (mut a, mut b, mut c) = (GOLDEN_RATIO, GOLDEN_RATIO, before);
     let word = |bytes: &[u8], at: usize| {
         (0..4).fold(0u32, |w, i| w | u32::from(bytes.get(at + i).copied().unwrap_or(0)) << (8 * i))
     };

@@ -16,9 +16,9 @@ mod writer;
 
 pub use error::Error;
 pub use extent::{Extent, Value};
-pub use reader::{Place, Reader, is_dataseries};
+pub use reader::{ExtentPlace, Reader, is_dataseries};
 pub use types::{FieldType, Type, Types};
-pub use writer::{Field, Writer};
+pub use writer::{FieldValue, Writer};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

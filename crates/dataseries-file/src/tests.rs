@@ -37,9 +37,17 @@ fn all_compressions() {
 fn packing_is_undone() {
     let xml = r#"<ExtentType name="a" pack_null_compact="non_bool"><field type="int32" name="i" opt_nullable="yes" pack_relative="i"/>
         <field type="int64" name="base"/><field type="int64" name="l" pack_relative="base"/><field type="double" name="d" pack_scale="0.5"/></ExtentType>"#;
-    let t = Type::parse(xml).unwrap();
+    let record_type = Type::parse(xml).unwrap();
     // A byte of bits, padding, the 32-bit field, three of 64 bits.
-    assert_eq!((t.bool_bytes, t.record_bytes, t.fields[0].at, t.fields[1].at), (1, 32, 4, 8));
+    assert_eq!(
+        (
+            record_type.bool_bytes,
+            record_type.record_bytes,
+            record_type.fields[0].offset,
+            record_type.fields[1].offset
+        ),
+        (1, 32, 4, 8)
+    );
     let long = |v: i64| v.to_le_bytes().to_vec();
     let record = |null: u8, i: Option<i32>, at: usize| {
         let mut bytes = vec![null];
@@ -58,12 +66,12 @@ fn packing_is_undone() {
         let next = record(null, i, packed.len());
         packed.extend(next);
     }
-    let mut fixed = restore_nulls(&t, 3, &packed).unwrap();
+    let mut fixed = restore_nulls(&record_type, 3, &packed).unwrap();
     assert!(
-        restore_nulls(&t, 3, &packed[..packed.len() - 1]).is_err()
-            && restore_nulls(&t, 2, &packed).is_err()
+        restore_nulls(&record_type, 3, &packed[..packed.len() - 1]).is_err()
+            && restore_nulls(&record_type, 2, &packed).is_err()
     );
-    undo_packing(&t, &mut fixed);
+    undo_packing(&record_type, &mut fixed);
     let int = |r: usize| i32::from_le_bytes(fixed[r * 32 + 4..][..4].try_into().unwrap());
     let word =
         |r: usize, at: usize| i64::from_le_bytes(fixed[r * 32 + at..][..8].try_into().unwrap());
@@ -73,7 +81,7 @@ fn packing_is_undone() {
         (100, 105, 3.0)
     );
     let mut swapped = fixed.clone();
-    to_little_endian(&t, &mut swapped, Order { swapped: true });
+    to_little_endian(&record_type, &mut swapped, Order { swapped: true });
     assert_eq!(swapped[4..8], 10i32.to_be_bytes());
     assert_eq!(swapped[8..16], 100i64.to_be_bytes());
 }

@@ -9,19 +9,20 @@ use ahash::HashMap;
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
-    /// A bit.
+    /// A bit (`bool`).
     Bool,
-    /// A byte.
+    /// A byte (`byte`).
     Byte,
-    /// A signed number.
+    /// A signed number of 32 bits (`int32`).
     Int32,
-    /// A signed number.
+    /// A signed number of 64 bits (`int64`).
     Int64,
-    /// A floating-point number.
+    /// A floating-point number of 64 bits (`double`).
     Double,
-    /// Bytes, kept apart.
+    /// Bytes of any number (`variable32`): the record has their offset in the extent's variable
+    /// part.
     Variable,
-    /// So many bytes.
+    /// This many bytes (`fixedwidth`).
     Fixed(usize),
 }
 
@@ -34,60 +35,79 @@ impl FieldType {
             Self::Byte => 1,
             Self::Int32 | Self::Variable => 4,
             Self::Int64 | Self::Double => 8,
-            Self::Fixed(n) => n,
+            Self::Fixed(len) => len,
         }
     }
 }
 
-/// Which earlier value a field was stored relative to.
+/// The earlier value that was subtracted from a field's value before it was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relative {
-    /// The same field of the record before.
+    /// That of the same field in the record before.
     Itself,
-    /// The field of this index, of the same record.
+    /// That of the field with this index in the same record.
     Field(usize),
 }
 
-/// A field.
+/// A bit in a record, which is set if a field is null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NullBit {
+    /// The offset of its byte in the record.
+    pub offset: usize,
+    /// Its number in that byte; 0 is the lowest.
+    pub bit: u8,
+}
+
+/// A field of a record type, and where its values are in the fixed part of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
     /// Its name.
     pub name: String,
     /// What it holds.
-    pub kind: FieldType,
-    /// Its byte in a record.
-    pub at: usize,
-    /// Its bit in that byte, for bits.
+    pub field_type: FieldType,
+    /// The offset of its first byte in a record.
+    pub offset: usize,
+    /// The number of its bit in that byte, if it is a [`FieldType::Bool`]; else 0.
     pub bit: u8,
-    /// The byte and bit that are set if it is null; none if it cannot be null.
-    pub null: Option<(usize, u8)>,
-    /// Stored as a multiple of this.
+    /// The bit that says whether it is null; `None` if it cannot be null.
+    pub null: Option<NullBit>,
+    /// Its values were divided by this number before they were stored; `None` if they were not.
     pub scale: Option<f64>,
-    /// Stored as a difference.
+    /// An earlier value was subtracted from its values before they were stored; `None` if not.
     pub relative: Option<Relative>,
 }
 
-/// A type.
+impl Field {
+    /// Returns whether the field is null in this record.
+    pub(crate) fn is_null(&self, record: &[u8]) -> bool {
+        self.null.is_some_and(|null| record[null.offset] >> null.bit & 1 != 0)
+    }
+}
+
+/// A type of records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Type {
     /// Its name.
     pub name: String,
     /// Its fields, in the order of their declaration.
     pub fields: Vec<Field>,
-    /// Bytes of a record.
+    /// The size in bytes of the fixed part of a record.
     pub record_bytes: usize,
-    /// Bytes of bits at its start.
+    /// How many bytes at the start of a record hold the booleans and null bits; 0 if these are
+    /// at its end.
     pub bool_bytes: usize,
-    /// Null fields are left out of what is stored.
+    /// Whether null fields are left out of what is stored.
     pub compact: bool,
+    /// The indices of the fields, by name.
     index: HashMap<String, usize>,
 }
 
-/// The most bytes that a record may have: more are damage.
-const RECORD_BYTES: usize = 1 << 20;
+/// The most bytes that a record may have: a type with more is refused.
+const MAX_RECORD_BYTES: usize = 1 << 20;
 
 impl Type {
-    /// Parses the XML description of a record type.
+    /// Parses the XML description of a record type. Fails if it is no XML, or has an option that is
+    /// unknown.
     pub fn parse(xml: &str) -> Result<Self, String> {
         let document =
             roxmltree::Document::parse(xml).map_err(|e| format!("a type is not XML: {e}"))?;
@@ -97,13 +117,13 @@ impl Type {
         if root.tag_name().name() != "ExtentType" || name.is_empty() {
             return Err("a type without a name".to_owned());
         }
-        for a in root
+        for option in root
             .attributes()
-            .map(|a| a.name())
-            .filter(|a| a.starts_with("pack_") || a.starts_with("opt_"))
+            .map(|attribute| attribute.name())
+            .filter(|name| name.starts_with("pack_") || name.starts_with("opt_"))
         {
-            if !["pack_null_compact", "pack_pad_record", "pack_field_ordering"].contains(&a) {
-                return Err(format!("type {name} has the unknown option {a}"));
+            if !["pack_null_compact", "pack_pad_record", "pack_field_ordering"].contains(&option) {
+                return Err(format!("type {name} has the unknown option {option}"));
             }
         }
         let compact = match attribute("pack_null_compact") {
@@ -111,12 +131,12 @@ impl Type {
             "non_bool" => true,
             other => return Err(format!("type {name}: pack_null_compact={other} is unknown")),
         };
-        let tight = match attribute("pack_pad_record") {
+        let minimal_padding = match attribute("pack_pad_record") {
             "" | "original" => false,
             "max_column_size" => true,
             other => return Err(format!("type {name}: pack_pad_record={other} is unknown")),
         };
-        let reverse = match attribute("pack_field_ordering") {
+        let largest_first = match attribute("pack_field_ordering") {
             "" | "small_to_big_sep_var32" => false,
             "big_to_small_sep_var32" => true,
             other => return Err(format!("type {name}: pack_field_ordering={other} is unknown")),
@@ -135,17 +155,17 @@ impl Type {
             }
             this.add_field(&node)?;
         }
-        this.lay_out(reverse, tight)?;
+        this.lay_out(largest_first, minimal_padding)?;
         Ok(this)
     }
 
-    /// Adds the field that an XML node describes. Fails if an attribute is unknown or contradicts
-    /// another.
+    /// Adds the field that an XML node describes, without its offset, which [`Self::lay_out`] sets.
+    /// Fails if the name is missing or appears twice, or if the type or an option of it is invalid.
     fn add_field(&mut self, node: &roxmltree::Node<'_, '_>) -> Result<(), String> {
         let attribute = |name: &str| node.attribute(name).unwrap_or_default();
         let name = attribute("name");
-        let trouble = |what: &str| Err(format!("field {name} of {} {what}", self.name));
-        let kind = match attribute("type") {
+        let invalid = |what: &str| Err(format!("field {name} of {} {what}", self.name));
+        let field_type = match attribute("type") {
             "bool" => FieldType::Bool,
             "byte" => FieldType::Byte,
             "int32" => FieldType::Int32,
@@ -153,39 +173,41 @@ impl Type {
             "double" => FieldType::Double,
             "variable32" => FieldType::Variable,
             "fixedwidth" => match attribute("size").parse() {
-                Ok(size) if size > 0 && size < RECORD_BYTES => FieldType::Fixed(size),
-                _ => return trouble("has no size"),
+                Ok(size) if size > 0 && size < MAX_RECORD_BYTES => FieldType::Fixed(size),
+                _ => return invalid("has no size"),
             },
-            other => return trouble(&format!("has the unknown type {other}")),
+            other => return invalid(&format!("has the unknown type {other}")),
         };
         if name.is_empty() || self.index.contains_key(name) {
-            return trouble("appears twice, or has no name");
+            return invalid("appears twice, or has no name");
         }
         let scale = match attribute("pack_scale") {
             "" => None,
             text => match text.parse::<f64>() {
-                Ok(scale) if scale != 0.0 && kind == FieldType::Double => Some(scale),
-                _ => return trouble("has an invalid scale"),
+                Ok(scale) if scale != 0.0 && field_type == FieldType::Double => Some(scale),
+                _ => return invalid("has an invalid scale"),
             },
         };
         let relative = match attribute("pack_relative") {
             "" => None,
-            _ if !matches!(kind, FieldType::Int32 | FieldType::Int64 | FieldType::Double) => {
-                return trouble("cannot be relative");
+            _ if !matches!(field_type, FieldType::Int32 | FieldType::Int64 | FieldType::Double) => {
+                return invalid("cannot be relative");
             }
             "self" => Some(Relative::Itself),
             other if other == name => Some(Relative::Itself),
             other => match self.index.get(other) {
-                Some(&i) if self.fields[i].kind == kind => Some(Relative::Field(i)),
-                _ => return trouble("is relative to a field that is not there"),
+                Some(&index) if self.fields[index].field_type == field_type => {
+                    Some(Relative::Field(index))
+                }
+                _ => return invalid("is relative to a field that is not there"),
             },
         };
-        let null = (attribute("opt_nullable") == "yes").then_some((0, 0));
+        let null = (attribute("opt_nullable") == "yes").then_some(NullBit { offset: 0, bit: 0 });
         self.index.insert(name.to_owned(), self.fields.len());
         self.fields.push(Field {
             name: name.to_owned(),
-            kind,
-            at: 0,
+            field_type,
+            offset: 0,
             bit: 0,
             null,
             scale,
@@ -194,88 +216,95 @@ impl Type {
         Ok(())
     }
 
-    /// Assigns each field its position in the fixed part of a record: bits first, then by size, as
-    /// the original library does.
-    fn lay_out(&mut self, reverse: bool, tight: bool) -> Result<(), String> {
-        let mut at = 0;
+    /// Assigns each field its offset in the fixed part of a record, and sets the record's size.
+    /// Booleans and null bits come first, then the other fields by size, as in the original
+    /// library; with `largest_first` in the reverse order. With `minimal_padding` there is none
+    /// that the sizes of the fields do not require. Fails if the record would be empty or too
+    /// large, or if fields of a compact type cannot be left out.
+    fn lay_out(&mut self, largest_first: bool, minimal_padding: bool) -> Result<(), String> {
+        let mut offset = 0;
         let fields = &mut self.fields;
-        let bits = |fields: &mut Vec<Field>, at: &mut usize| {
-            let mut n = 0;
-            let start = *at;
-            let mut next = || {
-                n += 1;
-                (start + (n - 1) / 8, ((n - 1) % 8) as u8)
+        let place_bits = |fields: &mut Vec<Field>, offset: &mut usize| {
+            let mut bits = 0;
+            let start = *offset;
+            let mut next_bit = || {
+                bits += 1;
+                (start + (bits - 1) / 8, ((bits - 1) % 8) as u8)
             };
-            for f in fields.iter_mut() {
-                if f.kind == FieldType::Bool {
-                    (f.at, f.bit) = next();
+            for field in fields.iter_mut() {
+                if field.field_type == FieldType::Bool {
+                    (field.offset, field.bit) = next_bit();
                 }
-                if f.null.is_some() {
-                    f.null = Some(next());
+                if field.null.is_some() {
+                    let (offset, bit) = next_bit();
+                    field.null = Some(NullBit { offset, bit });
                 }
             }
-            *at += n.div_ceil(8);
+            *offset += bits.div_ceil(8);
         };
-        let place = |fields: &mut Vec<Field>, at: &mut usize, of: &dyn Fn(FieldType) -> bool| {
-            for f in fields.iter_mut().filter(|f| of(f.kind)) {
-                f.at = *at;
-                *at += f.kind.size();
-            }
+        let place =
+            |fields: &mut Vec<Field>, offset: &mut usize, is_wanted: &dyn Fn(FieldType) -> bool| {
+                for field in fields.iter_mut().filter(|field| is_wanted(field.field_type)) {
+                    field.offset = *offset;
+                    *offset += field.field_type.size();
+                }
+            };
+        let has_any = |fields: &Vec<Field>, is_wanted: &dyn Fn(FieldType) -> bool| {
+            fields.iter().any(|field| is_wanted(field.field_type))
         };
-        let has =
-            |fields: &Vec<Field>, of: &dyn Fn(FieldType) -> bool| fields.iter().any(|f| of(f.kind));
-        let byte = |k| matches!(k, FieldType::Byte | FieldType::Fixed(_));
-        let four = |k| k == FieldType::Int32;
-        let variable = |k| k == FieldType::Variable;
-        let eight = |k| matches!(k, FieldType::Int64 | FieldType::Double);
-        if reverse {
-            place(fields, &mut at, &eight);
-            place(fields, &mut at, &four);
-            place(fields, &mut at, &variable);
-            place(fields, &mut at, &byte);
-            bits(fields, &mut at);
-            let align = if has(fields, &eight) || !tight {
+        let is_bytes = |t| matches!(t, FieldType::Byte | FieldType::Fixed(_));
+        let is_int32 = |t| t == FieldType::Int32;
+        let is_variable = |t| t == FieldType::Variable;
+        let is_64_bits = |t| matches!(t, FieldType::Int64 | FieldType::Double);
+        if largest_first {
+            place(fields, &mut offset, &is_64_bits);
+            place(fields, &mut offset, &is_int32);
+            place(fields, &mut offset, &is_variable);
+            place(fields, &mut offset, &is_bytes);
+            place_bits(fields, &mut offset);
+            let align = if has_any(fields, &is_64_bits) || !minimal_padding {
                 8
-            } else if has(fields, &four) || has(fields, &variable) {
+            } else if has_any(fields, &is_int32) || has_any(fields, &is_variable) {
                 4
             } else {
                 1
             };
-            at = at.next_multiple_of(align);
+            offset = offset.next_multiple_of(align);
         } else {
-            bits(fields, &mut at);
-            self.bool_bytes = at;
-            place(fields, &mut at, &byte);
-            if !tight || has(fields, &four) || has(fields, &variable) {
-                at = at.next_multiple_of(4);
+            place_bits(fields, &mut offset);
+            self.bool_bytes = offset;
+            place(fields, &mut offset, &is_bytes);
+            if !minimal_padding || has_any(fields, &is_int32) || has_any(fields, &is_variable) {
+                offset = offset.next_multiple_of(4);
             }
-            place(fields, &mut at, &four);
-            place(fields, &mut at, &variable);
-            if !tight || has(fields, &eight) {
-                at = at.next_multiple_of(8);
+            place(fields, &mut offset, &is_int32);
+            place(fields, &mut offset, &is_variable);
+            if !minimal_padding || has_any(fields, &is_64_bits) {
+                offset = offset.next_multiple_of(8);
             }
-            place(fields, &mut at, &eight);
+            place(fields, &mut offset, &is_64_bits);
         }
-        if at == 0 || at > RECORD_BYTES || (self.compact && (reverse || self.bool_bytes == 0)) {
+        let cannot_compact = self.compact && (largest_first || self.bool_bytes == 0);
+        if offset == 0 || offset > MAX_RECORD_BYTES || cannot_compact {
             return Err(format!("records of type {} cannot be laid out", self.name));
         }
-        self.record_bytes = at;
+        self.record_bytes = offset;
         Ok(())
     }
 
-    /// Returns the index of the field of this name.
+    /// Returns the index of the field of this name, or `None` if the type has no such field.
     pub fn field_index(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
     }
 }
 
-/// The types of a file.
+/// The record types of a file, by name.
 #[derive(Clone, Debug)]
 pub struct Types(HashMap<String, std::sync::Arc<Type>>);
 
-/// The name of the type that holds types.
+/// The name of the type whose records are descriptions of types.
 pub const XML_TYPE: &str = "DataSeries: XmlType";
-/// The name of the type of the index.
+/// The name of the type whose records are the index: the offset and type of each extent.
 pub const INDEX_TYPE: &str = "DataSeries: ExtentIndex";
 const BUILT_IN: [&str; 2] = [
     concat!(
@@ -289,23 +318,25 @@ const BUILT_IN: [&str; 2] = [
 ];
 
 impl Default for Types {
-    /// The two that every file has.
+    /// Returns the two types that every file has.
     fn default() -> Self {
         let built_in = BUILT_IN.iter().filter_map(|xml| Type::parse(xml).ok());
-        Self(built_in.map(|t| (t.name.clone(), std::sync::Arc::new(t))).collect())
+        let by_name = |t: Type| (t.name.clone(), std::sync::Arc::new(t));
+        Self(built_in.map(by_name).collect())
     }
 }
 
 impl Types {
-    /// Adds the type with this XML description.
+    /// Adds the type with this XML description. Fails if it is invalid, or if there is a type of
+    /// the same name.
     pub fn add_type(&mut self, xml: &str) -> Result<(), String> {
-        let t = Type::parse(xml)?;
-        match self.0.insert(t.name.clone(), std::sync::Arc::new(t)) {
-            Some(double) => Err(format!("type {} appears twice", double.name)),
+        let added = Type::parse(xml)?;
+        match self.0.insert(added.name.clone(), std::sync::Arc::new(added)) {
+            Some(replaced) => Err(format!("type {} appears twice", replaced.name)),
             None => Ok(()),
         }
     }
-    /// Returns the type of this name.
+    /// Returns the type of this name, or `None` if the file has no such type.
     pub fn get(&self, name: &str) -> Option<&std::sync::Arc<Type>> {
         self.0.get(name)
     }

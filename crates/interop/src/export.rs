@@ -123,7 +123,7 @@ impl ResolvedCall<'_> {
     }
 }
 
-/// Whether a format could hold a call.
+/// Whether a call was written.
 #[derive(Clone, Copy, Debug)]
 enum Written {
     /// It was written.
@@ -140,7 +140,7 @@ trait Writer {
     fn event(&mut self, _event: &Event, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
-    /// Ends the file.
+    /// Writes what ends the file.
     fn end(&mut self, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
@@ -172,7 +172,7 @@ fn write_calls(
     let mut out = BufWriter::with_capacity(1 << 18, Sink::new(to)?);
     let written = |e| Error::io("write", to)(e);
     let mut exported = Exported::default();
-    let (all, mut done) = (trace.summary().calls, 0u64);
+    let (all_calls, mut done) = (trace.summary().calls, 0u64);
     let mut processes = Processes::<()>::new();
     let mut open: HashMap<usize, Operands<()>> = HashMap::default();
     for item in Timeline::new(trace.read(ReadOptions { data })) {
@@ -203,7 +203,7 @@ fn write_calls(
         }
         done += 1;
         if done.is_multiple_of(4096) {
-            progress(done, all);
+            progress(done, all_calls);
         }
     }
     writer.end(&mut out).map_err(written)?;

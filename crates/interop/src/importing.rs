@@ -1,5 +1,5 @@
-//! What the importers of all formats do alike: they begin a trace, pair entries with returns, and
-//! end it.
+//! What the importers of all formats have in common: they begin a trace, pair entries of calls with
+//! returns, and end the trace.
 
 pub(crate) mod forks;
 mod unrecorded;
@@ -13,7 +13,7 @@ use ahash::HashMap;
 use std::path::Path;
 use trace::RecordingInfo;
 
-/// Begins the trace `to`. `directory` is the working directory of the first program, if it is
+/// Creates the trace `to`. `directory` is the working directory of the first program, if it is
 /// known. `forks` are the starts of threads, by thread id.
 pub(crate) fn begin(
     to: &Path,
@@ -35,14 +35,15 @@ pub(crate) fn ends_thread(row: &Row) -> bool {
     matches!(row.spec.effect, Effect::Exit | Effect::ExitGroup)
 }
 
-/// Adds a call whose thread entered another one before a return came.
+/// Adds a call whose return the input lacks, as its thread has entered another call, and counts
+/// that.
 pub(crate) fn add_unreturned(import: &mut Import, call: ImportedCall) -> Result<(), Error> {
     import.count_left_out("returns of calls, which are missing", 1);
     Ok(import.add_call(call)?)
 }
 
-/// Counts a return without an entry. If the thread was `known`, the entry is missing; else it may
-/// have been before the recording began.
+/// Counts a return whose entry the input lacks. If the thread was `known` before, the entry is
+/// missing; else it may have been before the recording began.
 pub(crate) fn count_unentered(import: &mut Import, known: bool) {
     if known {
         import.count_left_out("calls whose entry is missing", 1);
@@ -51,7 +52,8 @@ pub(crate) fn count_unentered(import: &mut Import, known: bool) {
     }
 }
 
-/// Ends the trace. `damage` is the reason why the input was not read to its end, if it was not.
+/// Ends the trace, and returns what was imported. `damage` is the reason why the input was not read
+/// to its end, if it was not.
 pub(crate) fn finish(
     import: Import,
     damage: Option<String>,

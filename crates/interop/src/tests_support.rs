@@ -8,12 +8,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use trace::{Call, Item, ReadOptions, Trace};
 
-/// In memory, where there is such a place: what is sealed is made durable each time.
+/// Returns a new directory, in /dev/shm if there is one: importers write traces to stable storage,
+/// which takes long on a disk.
 pub(crate) fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
+/// Returns the decompressed content of a fixture.
 pub(crate) fn gunzip(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name);
     let mut bytes = Vec::new();
@@ -21,36 +23,37 @@ pub(crate) fn gunzip(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// A file of a tar of plain files.
+/// Unpacks a tar archive of directories and regular files into a directory.
 pub(crate) fn untar(tar: &[u8], into: &Path) {
-    let mut at = 0;
-    while tar.get(at).is_some_and(|b| *b != 0) {
+    let mut header = 0;
+    while tar.get(header).is_some_and(|b| *b != 0) {
         let text = |from: usize, len: usize| {
-            String::from_utf8_lossy(&tar[at + from..at + from + len])
+            String::from_utf8_lossy(&tar[header + from..header + from + len])
                 .trim_end_matches('\0')
                 .to_owned()
         };
         let size = usize::from_str_radix(text(124, 12).trim(), 8).unwrap();
         let path = into.join(text(0, 100));
-        match tar[at + 156] {
+        match tar[header + 156] {
             b'5' => fs::create_dir_all(&path).unwrap(),
-            _ => fs::write(&path, &tar[at + 512..at + 512 + size]).unwrap(),
+            _ => fs::write(&path, &tar[header + 512..header + 512 + size]).unwrap(),
         }
-        at += 512 + size.next_multiple_of(512);
+        header += 512 + size.next_multiple_of(512);
     }
 }
 
-fn written(dir: &Path, input: &[u8]) -> (PathBuf, PathBuf) {
+/// Writes the input of an importer. Returns its path, and that for the trace, where nothing is.
+fn write_input(dir: &Path, input: &[u8]) -> (PathBuf, PathBuf) {
     let (from, to) = (dir.join("input"), dir.join("out.ra"));
     fs::write(&from, input).unwrap();
     let _old = fs::remove_dir_all(&to);
     (from, to)
 }
 
-/// What becomes of a text: its calls, and all that happened.
+/// Imports a text. Returns the outcome, the calls of the trace, and all its items.
 pub(crate) fn imported(text: &str, import: Importer) -> (Outcome, Vec<Call>, Vec<Item>) {
     let dir = scratch();
-    let (from, to) = written(dir.path(), text.as_bytes());
+    let (from, to) = write_input(dir.path(), text.as_bytes());
     let outcome = import(&from, &to, None, &mut |_, _| {}).unwrap();
     let items: Vec<Item> =
         Trace::open(&to).unwrap().read(ReadOptions { data: true }).map(Result::unwrap).collect();
@@ -61,11 +64,12 @@ pub(crate) fn imported(text: &str, import: Importer) -> (Outcome, Vec<Call>, Vec
     (outcome, calls, items)
 }
 
-/// Runs an importer on inputs that end early: at `parts` places, and one byte before the end.
-fn cut(bytes: &[u8], parts: usize, import: Importer) {
+/// Checks that an importer reads inputs that end early, or refuses them: at `parts` places, and one
+/// byte before the end.
+fn check_truncated(bytes: &[u8], parts: usize, import: Importer) {
     let dir = scratch();
     for end in (0..parts).map(|part| bytes.len() * part / parts).chain([bytes.len() - 1]) {
-        let (from, to) = written(dir.path(), &bytes[..end]);
+        let (from, to) = write_input(dir.path(), &bytes[..end]);
         if let Ok(outcome) = import(&from, &to, None, &mut |_, _| {}) {
             let trace = Trace::open(&to).unwrap();
             let read: Vec<Item> =
@@ -78,19 +82,19 @@ fn cut(bytes: &[u8], parts: usize, import: Importer) {
 
 #[test]
 fn texts_that_end_early() {
-    cut(strace::LOG.as_bytes(), 60, strace::import);
+    check_truncated(strace::LOG.as_bytes(), 60, strace::import);
     for log in [perf::SCRIPT, perf::TRACE] {
-        cut(log.as_bytes(), 60, perf::import);
+        check_truncated(log.as_bytes(), 60, perf::import);
     }
-    cut(kdump::LOG.as_bytes(), 60, kdump::import);
+    check_truncated(kdump::LOG.as_bytes(), 60, kdump::import);
     for log in [blktrace::LOG, blktrace::CLASSIC] {
-        cut(log.as_bytes(), 60, blktrace::import);
+        check_truncated(log.as_bytes(), 60, blktrace::import);
     }
 }
 
 #[test]
 fn dataseries_files_that_end_early() {
-    cut(&gunzip("dataseries/dd.ds.gz"), 40, dataseries::import);
+    check_truncated(&gunzip("dataseries/dd.ds.gz"), 40, dataseries::import);
 }
 
 #[test]

@@ -47,35 +47,36 @@ impl Child {
     pub fn read_error(&mut self, command: &Command) -> Error {
         self.read_error_from(command, &[])
     }
-    /// Reads the rest of a report whose first bytes are `begun`, and makes an error of it.
-    fn read_error_from(&mut self, command: &Command, begun: &[u8]) -> Error {
+    /// Reads the rest of the child's report, whose first bytes are `first`, and returns the error
+    /// that it describes.
+    fn read_error_from(&mut self, command: &Command, first: &[u8]) -> Error {
         let mut bytes = [0; 8];
-        bytes[..begun.len()].copy_from_slice(begun);
-        let (failed, number) = match self.error_pipe.read_exact(&mut bytes[begun.len()..]) {
+        bytes[..first.len()].copy_from_slice(first);
+        let (failed_step, errno) = match self.error_pipe.read_exact(&mut bytes[first.len()..]) {
             Ok(()) => {
                 let [a, b, c, d, e, f, g, h] = bytes;
                 (i32::from_le_bytes([a, b, c, d]), i32::from_le_bytes([e, f, g, h]))
             }
             Err(_) => (FAILED_EXEC, libc::ECHILD),
         };
-        let source = io::Error::from_raw_os_error(number);
-        match failed {
+        let source = io::Error::from_raw_os_error(errno);
+        match failed_step {
             FAILED_CREDENTIALS => Error::Refused { doing: "change to the command's user", source },
             FAILED_FILTER => Error::Refused { doing: "install a seccomp filter", source },
-            _ if number == libc::ENOENT => Error::NotFound(command.program.display().to_string()),
+            _ if errno == libc::ENOENT => Error::NotFound(command.program.display().to_string()),
             _ => Error::NotExecutable { program: command.program.clone(), source },
         }
     }
 }
 
-/// What failed in the child: the execution itself,
+/// The step that failed in the child: the execution of the command.
 const FAILED_EXEC: i32 = 0;
-/// the change to another user,
+/// The step that failed in the child: the change to another user.
 const FAILED_CREDENTIALS: i32 = 1;
-/// or the installation of the seccomp filter.
+/// The step that failed in the child: the installation of the seccomp filter.
 const FAILED_FILTER: i32 = 2;
 
-/// Makes a pipe whose ends are close-on-exec. Returns the end to read and the end to write.
+/// Creates a pipe whose ends are close-on-exec. Returns the end to read and the end to write.
 fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
     pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::refused("create a pipe")(e.into()))
 }
@@ -91,8 +92,9 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
-/// Forks the child, in this cgroup if the kernel can do that (moving it there later takes some
-/// milliseconds). Fails if no process can be made or an argument contains a NUL.
+/// Forks the child, which waits until [`Child::start`] is called. It begins in this cgroup if the
+/// kernel can do that (moving it there later takes some milliseconds). Fails if no process can be
+/// made or an argument contains a NUL.
 pub(crate) fn fork(
     command: &Command,
     options: &Options,
@@ -110,8 +112,8 @@ pub(crate) fn fork(
         .collect::<Result<Vec<_>, _>>()?;
     let (argv, environment) = (pointers(&argv), pointers(&environment));
     let filter = if options.seccomp { seccomp::build_filter(&options.calls) } else { Vec::new() };
-    let (wait_start, start) = pipe()?;
-    let (error, report) = pipe()?;
+    let (start_reader, start_writer) = pipe()?;
+    let (error_reader, error_writer) = pipe()?;
     // SAFETY: the child does nothing but system calls on memory that was made ready above, as it
     // must after a fork of a process with threads.
     let (pid, in_cgroup) = unsafe {
@@ -127,21 +129,26 @@ pub(crate) fn fork(
         // SAFETY: see above; pointers are to NUL-terminated strings and arrays that end in NULL.
         unsafe {
             let mut byte = 0u8;
-            libc::close(start.as_raw_fd());
-            if libc::read(wait_start.as_raw_fd(), (&raw mut byte).cast(), 1) != 1 {
+            libc::close(start_writer.as_raw_fd());
+            if libc::read(start_reader.as_raw_fd(), (&raw mut byte).cast(), 1) != 1 {
                 libc::_exit(127);
             }
             inherited::restore_inherited();
-            let failed = become_command(command, &filter, &program, &argv, &environment);
-            let number = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+            let failed_step = become_command(command, &filter, &program, &argv, &environment);
+            let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
             let mut bytes = [0; 8];
-            bytes[..4].copy_from_slice(&failed.to_le_bytes());
-            bytes[4..].copy_from_slice(&number.to_le_bytes());
-            libc::write(report.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
+            bytes[..4].copy_from_slice(&failed_step.to_le_bytes());
+            bytes[4..].copy_from_slice(&errno.to_le_bytes());
+            libc::write(error_writer.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
             libc::_exit(127);
         }
     }
-    Ok(Child { pid, in_cgroup, start_pipe: Some(start), error_pipe: File::from(error) })
+    Ok(Child {
+        pid,
+        in_cgroup,
+        start_pipe: Some(start_writer),
+        error_pipe: File::from(error_reader),
+    })
 }
 
 /// Forks like fork(2), with the child in a cgroup (Linux 5.7 and later). Returns a number below 0
@@ -162,14 +169,14 @@ unsafe fn fork_into_cgroup(cgroup: &File) -> i32 {
     unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<clone_args>()) as i32 }
 }
 
-/// Executes the command in the calling process. Returns only if something failed: what it was, with
-/// errno set.
+/// Installs the seccomp filter, changes the user, and executes the command, in the calling process.
+/// Returns only if a step failed: which one (`FAILED_*`), with errno set.
 ///
 /// # Safety
 ///
 /// Runs between fork and exec. `argv` and `environment` are NULL-terminated arrays of strings.
 unsafe fn become_command(
-    c: &Command,
+    command: &Command,
     filter: &[libc::sock_filter],
     program: &CString,
     argv: &[*const i8],
@@ -180,7 +187,7 @@ unsafe fn become_command(
     if !filter.is_empty() && seccomp::install(filter).is_err() {
         return FAILED_FILTER;
     }
-    if let Some(user) = &c.credentials {
+    if let Some(user) = &command.credentials {
         // SAFETY: takes numbers, and an array with its length. These are raw calls, since the C
         // library would wait for threads that the child does not have.
         let changed = unsafe {

@@ -1,5 +1,6 @@
-//! The second stage of back-pressure (the first one is in `bpf/ring.h`): when a ring is nearly full
-//! although calls are delayed, all recorded processes are stopped until it is nearly empty.
+//! The second stage of back-pressure (the first one is in `bpf/back_pressure.h`): when a ring is
+//! nearly full although calls are delayed, all recorded processes are stopped until it is nearly
+//! empty.
 //!
 //! They are stopped by the freezer of a cgroup: the one made for the command, or the one that is
 //! recorded. If there is none, and for processes that were attached to, they are stopped with
@@ -47,8 +48,8 @@ pub(super) type SharedStopMethod = Arc<Mutex<StopMethod>>;
 
 impl StopMethod {
     /// Returns the method for the processes in the probe's scope: the freezer if they are in
-    /// `cgroup`, else ptrace.
-    pub fn of(probe: &Probe<'_>, cgroup: Option<Cgroup>) -> Result<Self, Error> {
+    /// `cgroup`, else ptrace. Fails if the probe cannot list them.
+    pub fn choose(probe: &Probe<'_>, cgroup: Option<Cgroup>) -> Result<Self, Error> {
         match cgroup {
             Some(cgroup) => Ok(Self::Freezer(cgroup)),
             None => probe
@@ -93,7 +94,9 @@ impl Drop for AllStopped<'_> {
 
 /// The thread that stops and resumes the recorded processes.
 pub(super) struct Throttle {
+    /// An eventfd, written to end the thread.
     stop: OwnedFd,
+    /// Returns for how long processes were stopped.
     thread: JoinHandle<Duration>,
 }
 
@@ -149,7 +152,7 @@ impl Watcher {
     /// were stopped.
     fn run(mut self, stop: &OwnedFd) -> Duration {
         use_realtime_policy();
-        let mut all = Duration::ZERO;
+        let mut stopped_for = Duration::ZERO;
         loop {
             for cpu in 0..self.written.rings.len() {
                 self.cpus
@@ -162,11 +165,11 @@ impl Watcher {
             ];
             let woken = poll(&mut fds, None);
             if woken.is_ok() && fds[0].revents().contains(PollFlags::IN) {
-                return all;
+                return stopped_for;
             }
             self.forget_alarms();
-            if self.written.fullest() >= self.ring_bytes / 8 * 5 {
-                all += self.stop_until_drained(stop);
+            if self.written.fullest_ring_bytes() >= self.ring_bytes / 8 * 5 {
+                stopped_for += self.stop_until_drained(stop);
             }
         }
     }
@@ -191,14 +194,16 @@ impl Watcher {
         let mut method = method.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(_stopped) = method.stop_all() else { return Duration::ZERO };
         let consumed = || written.rings.iter().map(Ring::consumed).sum::<u64>();
-        let mut last = (consumed(), begin);
-        while written.fullest() > self.ring_bytes / 8 && last.1.elapsed() < STALLED {
+        let (mut last_consumed, mut last_progress) = (consumed(), begin);
+        while written.fullest_ring_bytes() > self.ring_bytes / 8
+            && last_progress.elapsed() < STALLED
+        {
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
             if poll(&mut fds, Some(&CHECK_EVERY)).is_ok_and(|n| n > 0) {
                 break;
             }
-            if consumed() != last.0 {
-                last = (consumed(), Instant::now());
+            if consumed() != last_consumed {
+                (last_consumed, last_progress) = (consumed(), Instant::now());
             }
         }
         begin.elapsed()

@@ -36,8 +36,9 @@ use trace::record::{AT_EXIT, FROM_FILE, Header, PayloadKind, RecordKind};
 
 /// A bit of a request's `how` (bpf/record.h): read up to the end of the file.
 const TO_THE_END: u32 = 1;
-/// A bit of a request's `how`: the descriptor is the destination, and may be open for writing only.
-const WRITTEN_THERE: u32 = 2;
+/// A bit of a request's `how`: the data were moved into the file of the descriptor, which may be
+/// open for writing only.
+const IS_DESTINATION: u32 = 2;
 
 /// For how many nanoseconds a call waits if the threads have the normal policy: after this time a
 /// thread that waits for a CPU is scheduled before one that has run all the time.
@@ -126,7 +127,7 @@ impl FileReaders {
             let requests = MapHandle::try_from(&probe.skel.maps.requests)
                 .map_err(refused("duplicate a descriptor"))?;
             let shared = Arc::clone(&shared);
-            let serve = move || {
+            let run = move || {
                 stay_on(&half);
                 if use_realtime_policy() {
                     shared
@@ -135,13 +136,13 @@ impl FileReaders {
                         .fetch_min(REALTIME_WAIT_NS, Ordering::Release);
                 }
                 let mut out = RecordWriter::new(journal);
-                serve(&requests, &shared, index, &mut out);
+                serve_requests(&requests, &shared, index, &mut out);
                 out.finish()
             };
             threads.push(
                 std::thread::Builder::new()
                     .name("files".to_owned())
-                    .spawn(serve)
+                    .spawn(run)
                     .map_err(Error::refused("start a thread"))?,
             );
         }
@@ -152,18 +153,18 @@ impl FileReaders {
     pub fn finish(self) -> Option<trace::Error> {
         self.shared.stop.store(true, Ordering::Release);
         let _ = rustix::io::write(&self.shared.stopped, &1u64.to_ne_bytes());
-        let ends = self
+        let errors = self
             .threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        ends.collect::<Vec<_>>().into_iter().flatten().next()
+        errors.collect::<Vec<_>>().into_iter().flatten().next()
     }
 }
 
 /// Runs a thread's loop: takes requests, reads their data, and writes its journal. It neither
 /// writes while it takes requests, nor while the other thread writes: the disk may block it or need
 /// a CPU that a waiting call keeps, and one of the two can serve requests meanwhile.
-fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWriter) {
+fn serve_requests(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWriter) {
     let order = || shared.order.lock().unwrap_or_else(PoisonError::into_inner);
     let (out, answered) = (RefCell::new(out), Cell::new(0));
     let read = |bytes: &[u8]| {
@@ -188,17 +189,17 @@ fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWr
     }
     let Ok(ring) = rings.build() else { return };
     loop {
-        let last = shared.stop.load(Ordering::Acquire);
+        let is_last = shared.stop.load(Ordering::Acquire);
         {
             let mut order = order();
             let _ = ring.consume();
-            if last {
+            if is_last {
                 let mut files = shared.mapped.lock().unwrap_or_else(PoisonError::into_inner);
                 files.files.finish(&mut out.borrow_mut());
             }
             order.note_taken(index, answered.take());
         }
-        let disk = if last {
+        let disk = if is_last {
             Some(shared.disk.lock().unwrap_or_else(PoisonError::into_inner))
         } else {
             shared.disk.try_lock().ok()
@@ -211,21 +212,21 @@ fn serve(requests: &MapHandle, shared: &Shared, index: usize, out: &mut RecordWr
                 .word(offset_of!(common_state, kept))
                 .store(order.note_written(index), Ordering::Release);
         }
-        let waits = disk.is_none();
+        let must_retry = disk.is_none();
         drop(disk);
-        if last {
+        if is_last {
             return;
         }
         let mut fds = [
             PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN),
             PollFd::new(&shared.stopped, PollFlags::IN),
         ];
-        let _ = poll(&mut fds, waits.then_some(&RETRY_AFTER));
+        let _ = poll(&mut fds, must_retry.then_some(&RETRY_AFTER));
     }
 }
 
-/// Reads the data of one request and writes them as `Part` records. Data that cannot be read are
-/// marked as unreadable.
+/// Reads the data of one request from the file, and writes them as `Part` records. Data that cannot
+/// be read are marked as unreadable. `name` is the path that the file had when the call was made.
 fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
     let (pid, tid) = (r.pid as i32, r.tid as i32);
     let header = Header {
@@ -238,7 +239,7 @@ fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
         ..Header::default()
     };
     let source =
-        FileRange::open_by_inode(tid, pid, r.fd, r.from, r.ino, r.how & WRITTEN_THERE != 0, name);
+        FileRange::open_by_inode(tid, pid, r.fd, r.from, r.ino, r.how & IS_DESTINATION != 0, name);
     let wanted = match &source {
         Some(source) if r.how & TO_THE_END != 0 => source.remaining(),
         Some(source) => r.wanted.min(source.remaining()),
@@ -247,8 +248,8 @@ fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
     if wanted == 0 {
         return;
     }
-    let long = wanted.min(r.limit) > LONG_READ;
-    if long {
+    let is_long = wanted.min(r.limit) > LONG_READ;
+    if is_long {
         use_normal_policy();
     }
     let spec = PayloadSpec {
@@ -264,7 +265,7 @@ fn serve_request(r: &request, name: &Path, out: &mut RecordWriter) {
         None => out.put_with(spec, &mut |_, _| 0),
     }
     out.end_parts();
-    if long {
+    if is_long {
         use_realtime_policy();
     }
 }

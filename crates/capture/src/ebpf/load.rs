@@ -20,9 +20,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// A state of the probe (`enum watching` of `ring.h`): it records calls.
+/// A state of the probe (`enum watching` of `bpf/ring.h`): it records calls.
 const WATCHING: u32 = 1;
-/// A state of the probe: it begins to record no more calls.
+/// A state of the probe: it records the exits of calls under way, and no new calls.
 const LEAVING: u32 = 2;
 
 /// How the probe copies data into a ring.
@@ -48,9 +48,9 @@ impl fmt::Display for CopyMethod {
 const DYNPTR: &str = "bpf_probe_read_user_dynptr";
 /// The most bytes per copy. The kernel's limit for a dynptr is 16 MiB; but while a copy runs,
 /// nothing else runs on its CPU.
-const CHUNK: u32 = 1 << 20;
+const MAX_DYNPTR_COPY: u32 = 1 << 20;
 /// The most bytes per copy with [`CopyMethod::Chunked`], as in `bpf/ring.h`.
-const FIXED_CHUNK: u32 = 64 << 10;
+const MAX_FIXED_COPY: u32 = 64 << 10;
 
 /// What `/proc/self/ns/pid` is in the first pid namespace (`PROC_PID_INIT_INO`,
 /// include/linux/proc_ns.h).
@@ -58,7 +58,7 @@ const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// Fails unless this process is in the first pid namespace: the probe sees process IDs as they are
 /// there.
-fn is_first_pid_namespace() -> Result<(), Error> {
+fn check_first_pid_namespace() -> Result<(), Error> {
     let own_namespace = std::fs::read_link("/proc/self/ns/pid").map_err(|source| {
         Error::EbpfUnavailable { doing: "read this process's pid namespace", source, hint: None }
     })?;
@@ -72,9 +72,9 @@ fn is_first_pid_namespace() -> Result<(), Error> {
 
 /// Returns the copy method for this kernel. `REANIMATOR_BPF=chunked` in the environment selects
 /// [`CopyMethod::Chunked`] in any case.
-fn path(kernel: &KernelTypes) -> CopyMethod {
+fn choose_copy_method(kernel: &KernelTypes) -> CopyMethod {
     let chunked = std::env::var_os("REANIMATOR_BPF").is_some_and(|v| v == "chunked");
-    if !chunked && kernel.have_name(DYNPTR) { CopyMethod::Dynptr } else { CopyMethod::Chunked }
+    if !chunked && kernel.has_name(DYNPTR) { CopyMethod::Dynptr } else { CopyMethod::Chunked }
 }
 
 /// The probe, loaded.
@@ -85,10 +85,11 @@ pub(super) struct Probe<'o> {
     /// How many bytes should be in a ring at most: above half of it calls are delayed, above three
     /// quarters all processes are stopped.
     pub ring_bytes: usize,
-    /// The size of a ring in bytes.
+    /// The size of a ring in bytes: more than `ring_bytes`, so that the rest of calls under way has
+    /// room.
     pub room_bytes: usize,
     /// How it copies data.
-    pub path: CopyMethod,
+    pub copy_method: CopyMethod,
     /// The programs that were loaded by separate threads.
     parallel: Loaded,
     /// The links of the programs for entries, exits and ends of threads, in the order in which they
@@ -119,30 +120,30 @@ pub(super) fn load<'o>(
 ) -> Result<Probe<'o>, Error> {
     // Without this, libbpf prints to stderr what the error says.
     libbpf_rs::set_print(None);
-    is_first_pid_namespace()?;
+    check_first_pid_namespace()?;
     let kernel = KernelTypes::open()?;
-    let path = path(&kernel);
+    let copy_method = choose_copy_method(&kernel);
     let cpus = libbpf_rs::num_possible_cpus().map_err(refused("count CPUs"))?;
     let plans = plan_maps::Tables::new(options);
     let for_libbpf = TypesFile::new()?;
     let mut open = EngineSkelBuilder::default()
         .open_opts(for_libbpf.open_options(), object)
         .map_err(refused("open the eBPF program"))?;
-    let numbers = for_libbpf.fill(&kernel, open.open_object())?;
+    let type_ids = for_libbpf.fill(&kernel, open.open_object())?;
     // A kernel can be built without io_uring.
-    let has_rings = kernel.have_name("btf_trace_io_uring_create");
+    let has_rings = kernel.has_name("btf_trace_io_uring_create");
     open.progs.on_ring_created.set_autoload(has_rings);
     drop(kernel);
-    let cast_to = numbers.cast_to();
-    configure(&mut open, options, &plans, &Settings { path, cpus, scope, cast_to })?;
+    let cast_structs = type_ids.cast_structs();
+    configure(&mut open, options, &plans, &Settings { copy_method, cpus, scope, cast_structs })?;
     // Only the type of this map matters.
-    let template = ring(rustix::param::page_size())?;
+    let template = create_ring(rustix::param::page_size())?;
     open.maps.rings.set_inner_map_fd(template.as_fd()).map_err(refused("set up ring buffers"))?;
-    let parallel = ParallelLoad::start(&mut open, &numbers)?;
+    let parallel = ParallelLoad::start(&mut open, &type_ids)?;
     let loaded = open.load().map_err(refused("load the eBPF program"));
     let filled = loaded.and_then(|mut skel| {
-        let rings = fill(&mut skel, options, &plans, path, cpus)?;
-        let shared = (path, options.drops, scope);
+        let rings = fill_maps(&mut skel, options, &plans, copy_method, cpus)?;
+        let shared = (copy_method, options.drops, scope);
         let uring = UringLoader::new(&skel, plans.opcodes, shared)?;
         let aio = AioLoader::new(&skel, plans.aio_opcodes, shared)?;
         Ok((skel, rings, (uring, aio)))
@@ -155,7 +156,7 @@ pub(super) fn load<'o>(
         rings,
         ring_bytes,
         room_bytes,
-        path,
+        copy_method,
         parallel: parallel?,
         calls: None,
         cpus,
@@ -170,23 +171,27 @@ struct Rings {
     room_bytes: usize,
 }
 
-/// Creates the rings and fills the maps of the probe.
-fn fill(
+/// Creates the rings, and fills those maps and variables of the probe that are set after loading
+/// it.
+fn fill_maps(
     skel: &mut EngineSkel<'_>,
     options: &Options,
     plans: &plan_maps::Tables,
-    path: CopyMethod,
+    copy_method: CopyMethod,
     cpus: usize,
 ) -> Result<Rings, Error> {
-    let ring_bytes = options.ring_bytes.unwrap_or_else(|| ring_bytes(cpus));
+    let ring_bytes = options.ring_bytes.unwrap_or_else(|| default_ring_bytes(cpus));
     let room_bytes = if options.drops { ring_bytes } else { ring_bytes.max(min_ring_room(cpus)) };
     let data = skel.maps.data_data.as_deref_mut().expect("the program has variables");
     data.ring_bytes = ring_bytes as u64;
     data.room_bytes = room_bytes as u64;
-    data.chunk_bytes =
-        if path == CopyMethod::Dynptr { CHUNK.min(room_bytes as u32 / 8) } else { FIXED_CHUNK };
-    let rings = (0..cpus).map(|_| ring(room_bytes)).collect::<Result<Vec<_>, _>>()?;
-    place(&skel.maps.rings, &rings)?;
+    data.chunk_bytes = if copy_method == CopyMethod::Dynptr {
+        MAX_DYNPTR_COPY.min(room_bytes as u32 / 8)
+    } else {
+        MAX_FIXED_COPY
+    };
+    let rings = (0..cpus).map(|_| create_ring(room_bytes)).collect::<Result<Vec<_>, _>>()?;
+    store_rings(&skel.maps.rings, &rings)?;
     plans.store(skel).map_err(refused("load the table of system calls"))?;
     Ok(Rings { rings, ring_bytes, room_bytes })
 }
@@ -194,14 +199,14 @@ fn fill(
 /// Puts each CPU's ring into the map of rings: all with one call if the kernel can do that (Linux
 /// 5.19 and later), since after each call the kernel waits until no program uses the previous
 /// entries.
-fn place(places: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
-    let number = |ring: &MapHandle| (ring.as_fd().as_raw_fd() as u32).to_ne_bytes();
-    let pairs = || plan_maps::numbered().zip(rings.iter().map(number));
-    if plan_maps::fill(places, pairs()).is_ok() {
+fn store_rings(map: &impl MapCore, rings: &[MapHandle]) -> Result<(), Error> {
+    let descriptor = |ring: &MapHandle| (ring.as_fd().as_raw_fd() as u32).to_ne_bytes();
+    let pairs = || plan_maps::numbered().zip(rings.iter().map(descriptor));
+    if plan_maps::fill(map, pairs()).is_ok() {
         return Ok(());
     }
     pairs().try_for_each(|(cpu, ring)| {
-        places.update(&cpu, &ring, MapFlags::ANY).map_err(refused("set up a ring buffer"))
+        map.update(&cpu, &ring, MapFlags::ANY).map_err(refused("set up a ring buffer"))
     })
 }
 
@@ -210,14 +215,14 @@ impl Probe<'_> {
     pub fn take_loaders(&mut self) -> (UringLoader, AioLoader) {
         self.on_demand.take().expect("it is taken once")
     }
-    /// Attaches the probe: from now on it records.
+    /// Attaches the probe to the kernel's tracepoints: from now on it records.
     pub fn attach(&mut self) -> Result<(), Error> {
         let doing = "attach the eBPF program to tracepoints";
         self.skel.attach().map_err(refused(doing))?;
         let ends = parallel::attach(&self.parallel.end)?;
         let entries = parallel::attach(&self.parallel.enter)?;
         self.calls = Some([entries, parallel::attach(&self.parallel.exit)?, ends]);
-        self.now(WATCHING);
+        self.set_state(WATCHING);
         Ok(())
     }
     /// Detaches the probe: it records nothing any more.
@@ -225,14 +230,15 @@ impl Probe<'_> {
         self.calls = None;
         drop(std::mem::take(&mut self.skel.links));
     }
-    /// Makes the probe record no new calls. When this returns, none begins to be recorded any more.
-    pub fn leave(&mut self) {
-        self.now(LEAVING);
+    /// Makes the probe record no new calls. When this returns, none begins to be recorded any more;
+    /// calls that are under way still are.
+    pub fn stop_new_calls(&mut self) {
+        self.set_state(LEAVING);
         // The probe runs under RCU. This waits for its running calls.
         let _best = membarrier(MembarrierCommand::Global);
     }
     /// Sets the state of the probe.
-    fn now(&mut self, state: u32) {
+    fn set_state(&mut self, state: u32) {
         let data = self.skel.maps.bss_data.as_deref_mut();
         data.expect("the program has variables").watching = state;
     }
@@ -240,10 +246,11 @@ impl Probe<'_> {
 
 /// What the probe's constants depend on.
 struct Settings {
-    path: CopyMethod,
+    copy_method: CopyMethod,
     cpus: usize,
     scope: Scope,
-    cast_to: [u32; 5],
+    /// The BTF type ids of the structs to which the probe casts pointers.
+    cast_structs: [u32; 5],
 }
 
 /// Sets the constants of the probe and the sizes of its maps.
@@ -254,7 +261,7 @@ fn configure(
     set: &Settings,
 ) -> Result<(), Error> {
     let data = open.maps.rodata_data.as_deref_mut().expect("the program has constants");
-    data.dynptrs = set.path == CopyMethod::Dynptr;
+    data.dynptrs = set.copy_method == CopyMethod::Dynptr;
     data.drops = options.drops;
     data.recorder = std::process::id();
     data.scope = set.scope as u32;
@@ -268,7 +275,7 @@ fn configure(
         data.type_file,
         data.type_inode,
         data.type_super_block,
-    ] = set.cast_to;
+    ] = set.cast_structs;
     let resize = |map: &mut libbpf_rs::OpenMapMut<'_>, n: usize| {
         map.set_max_entries(n as u32).map_err(refused("set the size of a map"))
     };
@@ -280,7 +287,7 @@ fn configure(
 }
 
 /// Creates a ring buffer of this many bytes, a power of two.
-fn ring(bytes: usize) -> Result<MapHandle, Error> {
+fn create_ring(bytes: usize) -> Result<MapHandle, Error> {
     let options = libbpf_rs::libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as u64,
         ..Default::default()
@@ -292,35 +299,37 @@ fn ring(bytes: usize) -> Result<MapHandle, Error> {
 /// The least size of a ring in bytes, however little should be in it: room for the rest of calls
 /// that are being recorded.
 const MIN_RING_ROOM: usize = 8 << 20;
-/// All rings together take at most this fraction (1/16) of the memory for that.
-const SHARE: usize = 16;
+/// For that, all rings together take at most one part in this many of the machine's memory.
+const MEMORY_PARTS: usize = 16;
 
 /// Returns the least size of a ring in bytes, if calls are delayed and records not dropped. A call
 /// that waits for room keeps its CPU; if all CPUs make long calls at once, none is left to empty a
 /// ring.
 fn min_ring_room(cpus: usize) -> usize {
-    power_of_two((memory() / SHARE / cpus.max(1)).clamp(1 << 20, MIN_RING_ROOM))
+    round_down_to_power_of_two(
+        (memory_bytes() / MEMORY_PARTS / cpus.max(1)).clamp(1 << 20, MIN_RING_ROOM),
+    )
 }
 
 /// Returns how many bytes should be in a ring at most: as many as remain in the cache on their way
 /// from the program to the recorder, if the machine has the memory. A ring should hold a long call
 /// if perhaps no thread can empty it meanwhile: if recorder and program share the only CPU, or if
 /// there is another recorder, whose calls may keep the other CPUs.
-fn ring_bytes(cpus: usize) -> usize {
-    let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
-    let large = alone || another_recorder_runs();
-    let most = if large { 256 << 20 } else { MIN_RING_ROOM };
-    power_of_two((memory() / 64 / cpus.max(1)).clamp(min_ring_room(cpus), most))
+fn default_ring_bytes(cpus: usize) -> usize {
+    let has_one_cpu = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
+    let must_hold_long_calls = has_one_cpu || another_recorder_runs();
+    let max = if must_hold_long_calls { 256 << 20 } else { MIN_RING_ROOM };
+    round_down_to_power_of_two((memory_bytes() / 64 / cpus.max(1)).clamp(min_ring_room(cpus), max))
 }
 
 /// Returns the size of the machine's memory in bytes.
-fn memory() -> usize {
-    let memory = rustix::system::sysinfo();
-    memory.totalram as usize * memory.mem_unit as usize
+fn memory_bytes() -> usize {
+    let info = rustix::system::sysinfo();
+    info.totalram as usize * info.mem_unit as usize
 }
 
 /// Rounds down to a power of two.
-fn power_of_two(bytes: usize) -> usize {
+fn round_down_to_power_of_two(bytes: usize) -> usize {
     1 << bytes.ilog2()
 }
 
@@ -340,5 +349,5 @@ pub fn check_ebpf() -> Result<CopyMethod, Error> {
         Scope::ProcessTree,
     )?;
     probe.attach()?;
-    Ok(probe.path)
+    Ok(probe.copy_method)
 }

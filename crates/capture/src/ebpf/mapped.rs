@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// A mapping of shared memory.
 pub(super) struct Mapped {
-    at: *mut u8,
+    address: *mut u8,
     len: usize,
 }
 
@@ -24,9 +24,10 @@ impl Mapped {
     pub fn new(map: impl AsFd, offset: usize, len: usize, writable: bool) -> Result<Self, Error> {
         let access = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice.
-        let at =
+        let address =
             unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, map, offset as u64) };
-        at.map(|at| Self { at: at.cast(), len })
+        address
+            .map(|address| Self { address: address.cast(), len })
             .map_err(|e| Error::refused("map a ring buffer")(io::Error::from(e)))
     }
     /// Returns the 64-bit word at this byte offset. Panics if it is not aligned or not in the
@@ -34,14 +35,14 @@ impl Mapped {
     pub fn word(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.len, "a word lies in its mapping");
         // SAFETY: within the mapping, aligned, and shared through atomics only.
-        unsafe { &*self.at.add(offset).cast::<AtomicU64>() }
+        unsafe { &*self.address.add(offset).cast::<AtomicU64>() }
     }
     /// Returns the 32-bit word at this byte offset. Panics if it is not aligned or not in the
     /// mapping.
     pub fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.len, "a word lies in its mapping");
         // SAFETY: within the mapping, aligned, and shared through atomics only.
-        unsafe { &*self.at.add(offset).cast::<AtomicU32>() }
+        unsafe { &*self.address.add(offset).cast::<AtomicU32>() }
     }
     /// Returns `len` bytes from `offset` on. Panics if they are not in the mapping.
     ///
@@ -51,13 +52,13 @@ impl Mapped {
     pub unsafe fn bytes(&self, offset: usize, len: usize) -> &[u8] {
         assert!(offset + len <= self.len, "the bytes lie in their mapping");
         // SAFETY: within the mapping; the rest is the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.at.add(offset), len) }
+        unsafe { std::slice::from_raw_parts(self.address.add(offset), len) }
     }
 }
 
 impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: what `new` mapped; nothing borrows from it any more.
-        let _ = unsafe { munmap(self.at.cast(), self.len) };
+        let _ = unsafe { munmap(self.address.cast(), self.len) };
     }
 }

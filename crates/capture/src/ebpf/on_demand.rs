@@ -36,7 +36,7 @@ pub(super) struct OnDemand {
     name: &'static str,
     /// The offset of the word that says whether what they record was used too early, and what that
     /// is.
-    late: (usize, &'static str),
+    used_early: (usize, &'static str),
 }
 
 impl OnDemand {
@@ -75,7 +75,7 @@ impl OnDemand {
         while shared.method.is_none() && !is_decided() && !threads[0].is_finished() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(Self { stop, threads, common: Arc::clone(common), name, late: (L::LATE, L::USED) })
+        Ok(Self { stop, threads, common: Arc::clone(common), name, used_early: (L::LATE, L::USED) })
     }
 
     /// Detaches the programs, and writes a record of each operation that has not completed. Returns
@@ -87,8 +87,8 @@ impl OnDemand {
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         let ended = ended.collect::<Result<Vec<_>, _>>();
-        let (late, used) = self.late;
-        let is_lacking = self.common.word(late).load(Ordering::Acquire) != 0;
+        let (flag_offset, used) = self.used_early;
+        let is_lacking = self.common.word(flag_offset).load(Ordering::Acquire) != 0;
         match ended {
             Ok(records) => {
                 for header in records.into_iter().flatten() {
@@ -123,11 +123,12 @@ struct Shared<L> {
 }
 
 impl<L: Loader> Shared<L> {
-    /// The work of a thread. Returns the records of the operations that are under way at the end.
+    /// Does the work of a thread: loads the programs when they are needed, and keeps them until the
+    /// recording ends. Returns the records of the operations that are under way at the end.
     fn run(&self, half: &CpuSet) -> Result<Vec<Header>, Error> {
         let mut method = None;
         if let Some(shared_method) = &self.method {
-            if !self.is_woken(half) {
+            if !self.wait_until_needed(half) {
                 return Ok(Vec::new());
             }
             method = Some(shared_method.lock().unwrap_or_else(PoisonError::into_inner));
@@ -135,17 +136,17 @@ impl<L: Loader> Shared<L> {
         let is_needed = method.is_some();
         let all_stopped = method.as_mut().and_then(|method| method.stop_all());
         if all_stopped.is_some() {
-            self.decide(LOADING);
+            self.set_state(LOADING);
         }
         use_normal_policy();
         let mut object = MaybeUninit::uninit();
         let probe = self.loader.load(&mut object).inspect_err(|_| {
-            self.decide(IMPOSSIBLE);
+            self.set_state(IMPOSSIBLE);
             if is_needed {
                 self.common.word(L::LATE).store(1, Ordering::SeqCst);
             }
         })?;
-        self.decide(ATTACHED);
+        self.set_state(ATTACHED);
         drop(all_stopped);
         drop(method);
         let mut stopped = [PollFd::new(&self.stop, PollFlags::IN)];
@@ -155,26 +156,28 @@ impl<L: Loader> Shared<L> {
 
     /// Waits until the programs are needed. Returns whether this thread is to load them: not at the
     /// end of the recording, nor if the other one does.
-    fn is_woken(&self, half: &CpuSet) -> bool {
-        let everywhere = sched_getaffinity(None);
+    fn wait_until_needed(&self, half: &CpuSet) -> bool {
+        let all_cpus = sched_getaffinity(None);
         stay_on(half);
         use_realtime_policy();
         let alarms = self.loader.shared().alarms.as_fd();
-        let mut wake = [
+        let mut events = [
             PollFd::new(&self.stop, PollFlags::IN),
             PollFd::from_borrowed_fd(alarms, PollFlags::IN),
         ];
-        while poll(&mut wake, None).is_err() {}
-        if wake[0].revents().contains(PollFlags::IN) || self.is_begun.swap(true, Ordering::SeqCst) {
+        while poll(&mut events, None).is_err() {}
+        if events[0].revents().contains(PollFlags::IN) || self.is_begun.swap(true, Ordering::SeqCst)
+        {
             return false;
         }
-        if let Ok(everywhere) = everywhere {
-            stay_on(&everywhere);
+        if let Ok(all_cpus) = all_cpus {
+            stay_on(&all_cpus);
         }
         true
     }
 
-    fn decide(&self, state: u64) {
+    /// Sets the state of the programs, which the probe reads.
+    fn set_state(&self, state: u64) {
         self.common.word(L::STATE).store(state, Ordering::SeqCst);
     }
 }

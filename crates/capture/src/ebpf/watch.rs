@@ -33,9 +33,9 @@ use system::{cpus_online, exists, members, process_descriptor, processes, wait};
 use trace::Recording;
 use trace::record::RecordKind;
 
-/// A value of the map `joined`: the process is recorded from now on.
+/// A value of the probe's map `joined`: the process is recorded from now on.
 const NOW: u32 = 1;
-/// A value of the map `joined`: the process is recorded from its next exec on.
+/// A value of the probe's map `joined`: the process is recorded from its next exec on.
 const FROM_EXEC: u32 = 2;
 
 /// A recording: the probe and all threads of the recorder.
@@ -61,7 +61,7 @@ struct Watch<'o> {
     end: ProgramEnd,
     end_requests: EndRequests,
     /// When the terminal last stopped the recorder's process group.
-    stop_asked: Option<Instant>,
+    stop_requested: Option<Instant>,
 }
 
 /// Runs a command and records it.
@@ -73,30 +73,30 @@ pub(super) fn command(
     let mut object = MaybeUninit::uninit();
     let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
     if let Some(signal) = watch.handlers.take_end_signal() {
-        watch.stop();
+        watch.abort();
         return Err(Error::Interrupted { signal });
     }
-    let cgroup = if options.drops { None } else { Cgroup::make() };
+    let cgroup = if options.drops { None } else { Cgroup::create() };
     let directory = cgroup.as_ref().and_then(Cgroup::directory);
     let settings = Options { seccomp: false, ..options.clone() };
     let mut child = launch::fork(command, &settings, directory.as_ref())?;
     let pid = child.pid;
-    let cgroup = cgroup.filter(|cgroup| child.in_cgroup || cgroup.take(pid));
+    let cgroup = cgroup.filter(|cgroup| child.in_cgroup || cgroup.add_process(pid));
     (watch.main, watch.runs_command) = (Some(pid), true);
     watch.out.write_event(RecordKind::Start, monotonic_ns(), pid, pid, [0, 0, 0, 1, 0, 0]);
     at_start::write_child_before_exec(&mut watch.out, monotonic_ns(), pid, command);
     watch.out.flush();
-    watch.join(pid, FROM_EXEC)?;
-    let method = watch.throttle(options, cgroup)?;
-    watch.record_operations(Some(method))?;
+    watch.add_process(pid, FROM_EXEC)?;
+    let method = watch.start_throttle(options, cgroup)?;
+    watch.start_on_demand(Some(method))?;
     child.start();
-    if let Some(trouble) = child.wait_for_exec(command) {
-        watch.stop();
-        return Err(trouble);
+    if let Some(error) = child.wait_for_exec(command) {
+        watch.abort();
+        return Err(error);
     }
     // Descendants are recorded from their start.
     watch.common.word(offset_of!(common_state, joining)).store(0, Ordering::Release);
-    watch.seal_ahead(options, recording);
+    watch.start_sealing(options, recording);
     watch.run();
     Ok(watch.finish(recording))
 }
@@ -109,17 +109,17 @@ pub(super) fn attach(
 ) -> Result<Outcome, Error> {
     let mut object = MaybeUninit::uninit();
     let mut watch = Watch::start(&mut object, options, recording, Scope::ProcessTree, None)?;
-    // What the processes have already is recorded from the start.
-    let at_once = pids.iter().any(|pid| procfs::uses_async_io(*pid));
-    if at_once {
-        watch.record_operations(None)?;
+    // Operations on rings and contexts that the processes have already are recorded from the start.
+    let uses_async_io = pids.iter().any(|pid| procfs::uses_async_io(*pid));
+    if uses_async_io {
+        watch.start_on_demand(None)?;
     }
     watch.main = if let [one] = pids { Some(*one) } else { None };
     let mut files = OpenFiles::default();
     for pid in pids {
         let (process, held) = stop_process(*pid)?;
         let time = monotonic_ns();
-        watch.join(process, NOW)?;
+        watch.add_process(process, NOW)?;
         at_start::write_process(
             &mut watch.out,
             &mut files,
@@ -129,11 +129,11 @@ pub(super) fn attach(
         );
     }
     watch.out.flush();
-    let method = watch.throttle(options, None)?;
-    if !at_once {
-        watch.record_operations(Some(method))?;
+    let method = watch.start_throttle(options, None)?;
+    if !uses_async_io {
+        watch.start_on_demand(Some(method))?;
     }
-    watch.seal_ahead(options, recording);
+    watch.start_sealing(options, recording);
     options.on_start.call();
     watch.run();
     Ok(watch.finish(recording))
@@ -158,13 +158,13 @@ pub(super) fn system_wide(
         at_start::write_process(&mut watch.out, &mut files, begun, pid, threads.collect());
     }
     watch.out.flush();
-    watch.record_operations(None)?;
+    watch.start_on_demand(None)?;
     if let Some(cgroup) = cgroup {
-        watch.throttle(options, Cgroup::at(cgroup))?;
+        watch.start_throttle(options, Cgroup::open(cgroup))?;
     }
-    watch.seal_ahead(options, recording);
+    watch.start_sealing(options, recording);
     options.on_start.call();
-    while !watch.handlers.has_received() || !watch.is_to_end() {
+    while !watch.handlers.has_received() || !watch.handle_signals() {
         if watch.consumers.written.has_failed() {
             break;
         }
@@ -229,18 +229,18 @@ impl<'o> Watch<'o> {
             runs_command: false,
             end: ProgramEnd::Running,
             end_requests: EndRequests::default(),
-            stop_asked: None,
+            stop_requested: None,
         })
     }
 
     /// Starts the second stage of back-pressure, unless records are dropped. Returns how the
     /// recorded processes are stopped.
-    fn throttle(
+    fn start_throttle(
         &mut self,
         options: &Options,
         cgroup: Option<Cgroup>,
     ) -> Result<SharedStopMethod, Error> {
-        let method = Arc::new(Mutex::new(StopMethod::of(&self.probe, cgroup)?));
+        let method = Arc::new(Mutex::new(StopMethod::choose(&self.probe, cgroup)?));
         if !options.drops {
             let throttle = Throttle::start(&self.probe, &self.consumers, Arc::clone(&method))?;
             self.throttle = Some(throttle);
@@ -250,7 +250,7 @@ impl<'o> Watch<'o> {
 
     /// Starts the threads that have operations of io_uring and libaio recorded: from the first ring
     /// or context on, for which they stop the processes by `method`, or at once.
-    fn record_operations(&mut self, method: Option<SharedStopMethod>) -> Result<(), Error> {
+    fn start_on_demand(&mut self, method: Option<SharedStopMethod>) -> Result<(), Error> {
         let (uring, aio) = self.probe.take_loaders();
         let uring = OnDemand::start(uring, &self.common, method.clone())?;
         self.on_demand.push(uring);
@@ -258,29 +258,30 @@ impl<'o> Watch<'o> {
         Ok(())
     }
 
-    /// Starts to seal ahead. The state at the start must have been written.
-    fn seal_ahead(&mut self, options: &Options, recording: &Recording) {
-        let waters = LowWaterMark::new(
+    /// Starts the thread that seals while recording. The state at the start must have been written.
+    fn start_sealing(&mut self, options: &Options, recording: &Recording) {
+        let progress = LowWaterMark::new(
             Arc::clone(&self.consumers.written),
             Arc::clone(&self.common),
             self.probe.ring_bytes,
         );
-        self.sealing = SealAheadThread::start(recording, waters, options.seal_ahead_bytes);
+        self.sealing = SealAheadThread::start(recording, progress, options.seal_ahead_bytes);
     }
 
-    /// Has the probe record a process, as `how` says ([`NOW`] or [`FROM_EXEC`]).
-    fn join(&mut self, pid: i32, how: u32) -> Result<(), Error> {
+    /// Has the probe record a process and its descendants, from `when` on ([`NOW`] or
+    /// [`FROM_EXEC`]).
+    fn add_process(&mut self, pid: i32, when: u32) -> Result<(), Error> {
         self.common.word(offset_of!(common_state, joining)).store(1, Ordering::Release);
         let joined = self.probe.skel.maps.joined.update(
             &(pid as u32).to_ne_bytes(),
-            &how.to_ne_bytes(),
+            &when.to_ne_bytes(),
             MapFlags::ANY,
         );
         joined.map_err(refused("attach to a process"))
     }
 
     /// Returns how many recorded threads there are.
-    fn alive(&self) -> i64 {
+    fn alive_threads(&self) -> i64 {
         self.common.word(offset_of!(common_state, alive)).load(Ordering::Acquire) as i64
     }
 
@@ -288,41 +289,41 @@ impl<'o> Watch<'o> {
     fn run(&mut self) {
         let process = self.main.and_then(process_descriptor);
         loop {
-            if self.handlers.has_received() && self.is_to_end() {
+            if self.handlers.has_received() && self.handle_signals() {
                 return;
             }
             if self.runs_command && matches!(self.end, ProgramEnd::Running) {
                 self.reap_child();
             }
             // A process that was attached to is counted when it makes its first call.
-            let gone = if self.runs_command {
+            let main_ended = if self.runs_command {
                 !matches!(self.end, ProgramEnd::Running)
             } else {
                 self.main.is_none_or(|pid| !exists(pid))
             };
-            if gone && self.alive() <= 0 {
+            if main_ended && self.alive_threads() <= 0 {
                 return;
             }
             if self.consumers.written.has_failed()
-                && (!self.runs_command || gone || self.end_requests.times() > 1)
+                && (!self.runs_command || main_ended || self.end_requests.times() > 1)
             {
                 return;
             }
             wait(
-                if gone { None } else { process.as_ref() },
-                Duration::from_millis(if gone { 2 } else { 50 }),
+                if main_ended { None } else { process.as_ref() },
+                Duration::from_millis(if main_ended { 2 } else { 50 }),
             );
         }
     }
 
     /// Handles signals. Returns whether the recording is to end.
-    fn is_to_end(&mut self) -> bool {
-        let arrived = self.handlers.take_received();
-        if arrived.stop {
-            self.stop_asked = Some(Instant::now());
+    fn handle_signals(&mut self) -> bool {
+        let received = self.handlers.take_received();
+        if received.stop {
+            self.stop_requested = Some(Instant::now());
         }
         self.end_requests.count(
-            arrived,
+            received,
             self.main.filter(|_| self.runs_command && matches!(self.end, ProgramEnd::Running)),
         )
     }
@@ -339,7 +340,7 @@ impl<'o> Watch<'o> {
         if libc::WIFSTOPPED(status) {
             // The shell must see the recorder stopped, but only after the command has stopped,
             // which may ignore the signal.
-            if self.stop_asked.take().is_some_and(|t| t.elapsed() < Duration::from_secs(1)) {
+            if self.stop_requested.take().is_some_and(|t| t.elapsed() < Duration::from_secs(1)) {
                 stop_recorder();
             }
         } else if libc::WIFEXITED(status) {
@@ -350,7 +351,7 @@ impl<'o> Watch<'o> {
     }
 
     /// Ends the recording after a failed start.
-    fn stop(self) {
+    fn abort(self) {
         self.throttle.map(Throttle::finish);
         drop(self.probe);
         let mut out = self.out;
@@ -365,11 +366,11 @@ impl<'o> Watch<'o> {
         let sealing = self.sealing.take();
         // Records that are written from now on are of calls that began earlier.
         sealing.iter().for_each(SealAheadThread::stop);
-        let detached = self.alive() > 0;
+        let detached = self.alive_threads() > 0;
         if detached {
             // While the probe is attached, a call is either recorded here, or the probe sees it
             // end.
-            self.probe.leave();
+            self.probe.stop_new_calls();
             calls_under_way::write_records(&self.probe, &mut self.out);
         }
         self.probe.detach();
@@ -412,7 +413,7 @@ impl<'o> Watch<'o> {
         Outcome {
             end: self.end,
             notes: Vec::new(),
-            delay: Duration::from_nanos(consumed.held) + stopped,
+            delay: Duration::from_nanos(consumed.delay_ns) + stopped,
             detached,
             journal_error,
             missing: missing.into_iter().flatten().collect(),

@@ -15,18 +15,18 @@ pub(crate) fn path_by_walking_up(link: &CStr) -> Option<Vec<u8>> {
         openat(dir, name, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut at = openat(rustix::fs::CWD, link, flags, Mode::empty()).ok()?;
-    let mut current = fstat(&at).ok()?;
+    let mut directory = openat(rustix::fs::CWD, link, flags, Mode::empty()).ok()?;
+    let mut current = fstat(&directory).ok()?;
     let mut names: Vec<Vec<u8>> = Vec::new();
     for _ in 0..MAX_LEVELS {
-        let parent = open(&at, c"..", OFlags::RDONLY)?;
+        let parent = open(&directory, c"..", OFlags::RDONLY)?;
         let stat = fstat(&parent).ok()?;
         if is_same_file(&stat, &current) {
             let path = names.iter().rev().fold(Vec::new(), |p, name| [&p[..], b"/", name].concat());
             return Some(if path.is_empty() { b"/".to_vec() } else { path });
         }
         names.push(find_name(&parent, &current)?);
-        (at, current) = (parent, stat);
+        (directory, current) = (parent, stat);
     }
     None
 }

@@ -36,15 +36,15 @@ pub(crate) fn read_identity(link: std::fmt::Arguments<'_>, path: &mut Vec<u8>) -
     if let Ok(fs) = statfs(name) {
         identity.fs_type = fs.f_type as u32;
     }
-    let at = path.len();
+    let start = path.len();
     path.reserve(PATH_MAX as usize);
     let shown = readlinkat_raw(CWD, name, spare_capacity(path));
     if shown.is_err() && identity.mode & S_IFMT == S_IFDIR {
         path.extend(path_by_walking_up(name).unwrap_or_default());
     }
-    if path[at..].ends_with(DELETED_SUFFIX)
+    if path[start..].ends_with(DELETED_SUFFIX)
         && identity.mode != 0
-        && !path_leads_to(&path[at..], &identity)
+        && !path_leads_to(&path[start..], &identity)
     {
         identity.created |= NAME_REMOVED;
     }

@@ -3,7 +3,7 @@
 /// A range of memory, of another process or of this one: address and length in bytes.
 pub(crate) type Span = libc::iovec;
 
-/// Makes the range of `len` bytes at `address` in another process.
+/// Returns the range of `len` bytes at `address` in another process.
 pub(crate) fn span(address: u64, len: usize) -> Span {
     Span { iov_base: address as *mut libc::c_void, iov_len: len }
 }
@@ -14,10 +14,10 @@ pub(crate) fn read_spans(tid: i32, spans: &[Span], local: &mut [u8]) -> usize {
     let local_span = Span { iov_base: local.as_mut_ptr().cast(), iov_len: local.len() };
     // SAFETY: the kernel writes at most `local.len()` bytes into `local`; the remote addresses are
     // checked by the kernel.
-    let n = unsafe {
+    let read_bytes = unsafe {
         libc::process_vm_readv(tid, &local_span, 1, spans.as_ptr(), spans.len() as libc::c_ulong, 0)
     };
-    usize::try_from(n).unwrap_or(0)
+    usize::try_from(read_bytes).unwrap_or(0)
 }
 
 /// Reads from `address` in the memory of thread `tid` into `local`. Returns how many bytes could be
@@ -48,7 +48,7 @@ const MAX_STRING: usize = 256 << 10;
 /// strings often lie side by side; [`Strings::forget`] must be called when the process has run.
 pub(crate) struct Strings {
     /// The address of the cached page; `u64::MAX`: none is cached.
-    page: u64,
+    page_address: u64,
     /// The range of the page that is cached.
     start: usize,
     end: usize,
@@ -58,25 +58,25 @@ pub(crate) struct Strings {
 impl Strings {
     /// Starts with an empty cache.
     pub fn new() -> Self {
-        Self { page: u64::MAX, start: 0, end: 0, bytes: Box::new([0; PAGE]) }
+        Self { page_address: u64::MAX, start: 0, end: 0, bytes: Box::new([0; PAGE]) }
     }
     /// Empties the cache.
     pub fn forget(&mut self) {
-        self.page = u64::MAX;
+        self.page_address = u64::MAX;
     }
     /// Returns what can be read from `address` to the end of its page. A read never crosses a page
     /// boundary, since the next page may not be mapped.
     fn rest_of_page(&mut self, tid: i32, address: u64) -> &[u8] {
-        let at = (address % PAGE as u64) as usize;
-        let page = address - at as u64;
-        if page != self.page || at < self.start {
-            let n = read(tid, address, &mut self.bytes[at..]);
-            (self.page, self.start, self.end) = (page, at, at + n);
+        let offset = (address % PAGE as u64) as usize;
+        let page_address = address - offset as u64;
+        if page_address != self.page_address || offset < self.start {
+            let read_bytes = read(tid, address, &mut self.bytes[offset..]);
+            (self.page_address, self.start, self.end) = (page_address, offset, offset + read_bytes);
         }
-        &self.bytes[at.min(self.end)..self.end]
+        &self.bytes[offset.min(self.end)..self.end]
     }
-    /// Appends the string at `address`, without its NUL, to `to`. Returns false if a part of it
-    /// could not be read or it is longer than [`MAX_STRING`].
+    /// Appends the string at `address` in the memory of thread `tid`, without its NUL, to `to`.
+    /// Returns false if a part of it could not be read or it is longer than [`MAX_STRING`].
     pub fn append(&mut self, tid: i32, mut address: u64, to: &mut Vec<u8>) -> bool {
         let begin = to.len();
         while to.len() - begin < MAX_STRING {

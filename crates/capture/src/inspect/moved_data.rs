@@ -22,14 +22,14 @@ pub(crate) struct FileRange {
     end: u64,
 }
 
-/// How the first byte that was moved is found.
+/// Where the data that a call moved begin in the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RangeStart {
-    /// It is the first byte of the file.
+    /// At the beginning of the file.
     FileStart,
-    /// It is `moved` bytes before the present offset of the descriptor.
+    /// `moved` bytes before the present offset of the descriptor.
     FdOffset,
-    /// It is `moved` bytes before the offset that the program has at this address.
+    /// `moved` bytes before the offset that the program has in its memory at this address.
     At(u64),
 }
 
@@ -59,20 +59,21 @@ impl FileRange {
         Self::open_source(tid, pid, fd, RangeStart::FileStart, 0)
             .map(|source| Self { from, ..source })
     }
-    /// Makes a range of a file that was opened; see [`RangeStart`].
+    /// Returns the range of an opened file that begins where `start` says. Returns `None` if it is
+    /// no regular file, or the offset cannot be read.
     fn locate(file: File, tid: i32, fd: i32, start: RangeStart, moved: u64) -> Option<Self> {
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() {
             return None;
         }
-        let after = match start {
+        let end_offset = match start {
             RangeStart::FileStart => moved,
             // The offset is that of the program's descriptor, since a file that was opened again
             // has its own.
             RangeStart::FdOffset => fd_offset(tid, fd)?,
             RangeStart::At(pointer) => read_u64(tid, pointer)?,
         };
-        Some(Self { file, from: after.saturating_sub(moved), end: metadata.size() })
+        Some(Self { file, from: end_offset.saturating_sub(moved), end: metadata.size() })
     }
     /// Opens the regular file with this inode number from the offset `from` on: the file of
     /// descriptor `fd` or, if the program has closed that meanwhile, the file with this name.
@@ -116,17 +117,17 @@ impl FileRange {
     pub fn remaining(&self) -> u64 {
         self.end.saturating_sub(self.from)
     }
-    /// Reads from `at` bytes behind the start of the range on. Returns how many bytes could be
-    /// read.
-    pub fn read(&mut self, at: u64, into: &mut [u8]) -> usize {
-        let mut got = 0;
-        while got < into.len() {
-            match self.file.read_at(&mut into[got..], self.from + at + got as u64) {
-                Ok(n) if n > 0 => got += n,
+    /// Reads into `into`, from `position` bytes after the start of the range on. Returns how many
+    /// bytes could be read.
+    pub fn read(&mut self, position: u64, into: &mut [u8]) -> usize {
+        let mut done = 0;
+        while done < into.len() {
+            match self.file.read_at(&mut into[done..], self.from + position + done as u64) {
+                Ok(read) if read > 0 => done += read,
                 _ => break,
             }
         }
-        got
+        done
     }
 }
 
@@ -137,8 +138,8 @@ pub(crate) fn has_regular_file(tid: i32, fd: i32, bytes: u64) -> bool {
         .is_ok_and(|m| m.is_file() && m.size() >= bytes)
 }
 
-/// Duplicates a descriptor of another process. This needs no permission to open the file, and works
-/// for a file without a name.
+/// Duplicates a descriptor of another process with pidfd_getfd(2). This needs no permission to open
+/// the file, and works for a file without a name.
 fn duplicate(pid: i32, fd: i32) -> Option<OwnedFd> {
     let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
     pidfd_getfd(process, fd, PidfdGetfdFlags::empty()).ok()
@@ -154,7 +155,7 @@ pub(crate) fn reopen(tid: i32, fd: i32) -> Option<OwnedFd> {
     File::open(path).ok().map(OwnedFd::from)
 }
 
-/// Returns the file offset of a descriptor of another process.
+/// Returns the file offset of a descriptor of another process, or `None` if it cannot be read.
 fn fd_offset(tid: i32, fd: i32) -> Option<u64> {
     super::procfs::read_fdinfo(tid, fd).map(|i| i.offset)
 }

@@ -3,8 +3,8 @@
 use rustix::fs::makedev;
 use std::ops::Range;
 
-/// A file's device and inode as `/proc/PID/maps` tells them. stat(2) tells others of files of
-/// overlayfs and btrfs.
+/// A file's device and inode number as `/proc/PID/maps` shows them. For files of overlayfs and
+/// btrfs, stat(2) returns others.
 pub(super) type FileKey = (u64, u64);
 
 /// A shared mapping.
@@ -18,8 +18,8 @@ pub(super) struct SharedMapping {
 }
 
 impl SharedMapping {
-    /// Returns the part of the file that is mapped.
-    pub fn part(&self) -> Range<u64> {
+    /// Returns the range of the file, in bytes, that is mapped.
+    pub fn range(&self) -> Range<u64> {
         self.offset..self.offset.saturating_add(self.addresses.end - self.addresses.start)
     }
 }
@@ -55,7 +55,7 @@ mod tests {
         let line = "7f00-9f00 rw-s 00001000 fe:01 77                   /a b (deleted)";
         let mapping = parse(line).expect("it is a shared mapping");
         assert_eq!((mapping.addresses.clone(), mapping.writable), (0x7f00..0x9f00, true));
-        assert_eq!((mapping.part(), mapping.file), (0x1000..0x3000, (makedev(0xfe, 1), 77)));
+        assert_eq!((mapping.range(), mapping.file), (0x1000..0x3000, (makedev(0xfe, 1), 77)));
         assert_eq!(parse("7f00-9f00 rw-p 00001000 fe:01 77 /a"), None);
         assert_eq!(parse("7f00-9f00"), None);
         assert_eq!(parse(""), None);

@@ -34,8 +34,8 @@ const UPDATE_EVERY: Duration = Duration::from_millis(20);
 const SIGNAL_EVERY: Duration = Duration::from_millis(50);
 /// The period over which idle CPUs are counted.
 const MEASURE_EVERY: Duration = Duration::from_millis(100);
-/// For how long the tracer polls for the next stop.
-const POLL: Duration = Duration::from_micros(60);
+/// For how long the tracer polls for the next stop before it sleeps.
+const POLL_TIME: Duration = Duration::from_micros(60);
 /// With this many stops per [`UPDATE_EVERY`] the program stops often.
 const MANY_STOPS: u64 = 40;
 
@@ -46,20 +46,20 @@ struct Shared {
     stop_count: AtomicU64,
     /// The thread that stopped last.
     last_stopped: AtomicI32,
-    /// Whether the tracer is to poll before it sleeps.
-    polls: AtomicBool,
+    /// Whether the tracer is to poll for the next stop before it sleeps.
+    should_poll: AtomicBool,
     /// Whether the tracer may be moved.
     may_move: AtomicBool,
     /// Whether the second thread is to end.
     done: AtomicBool,
     /// The CPU that the tracer is bound to, or [`NOT_BOUND`].
-    cpu: AtomicUsize,
-    /// The CPUs that the tracer may run on.
-    allowed: OnceLock<CpuSet>,
+    bound_cpu: AtomicUsize,
+    /// The CPUs that the tracer was allowed to run on before it was bound.
+    allowed_cpus: OnceLock<CpuSet>,
     sealer: BackgroundSealer,
 }
 
-/// The thread that seals ahead, which runs on CPUs that are idle otherwise.
+/// The thread that seals while the program is recorded, which runs on CPUs that are idle otherwise.
 #[derive(Default)]
 pub(super) struct BackgroundSealer {
     /// Its thread ID. A CPU that it runs on counts as idle.
@@ -70,16 +70,16 @@ pub(super) struct BackgroundSealer {
 }
 
 impl Shared {
-    /// Returns whether the tracer may run on this CPU.
+    /// Returns whether the tracer may run on this CPU; false while that is not known.
     fn is_allowed(&self, cpu: usize) -> bool {
-        self.allowed.get().is_some_and(|set| set.is_set(cpu))
+        self.allowed_cpus.get().is_some_and(|set| set.is_set(cpu))
     }
 }
 
-/// The tracer is bound to no CPU.
+/// A value of [`Shared::bound_cpu`]: the tracer is bound to no CPU.
 const NOT_BOUND: usize = usize::MAX;
 
-/// The second thread, as the tracer uses it.
+/// The tracer's handle of the second thread. Dropping it ends that thread.
 pub(super) struct CpuAffinity {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -97,8 +97,11 @@ impl CpuAffinity {
     /// once, so the handlers must be installed.
     pub fn start(sealer: BackgroundSealer, _: &Handlers) -> Self {
         inherited::unblock(WAKE_SIGNAL);
-        let shared =
-            Arc::new(Shared { cpu: AtomicUsize::new(NOT_BOUND), sealer, ..Shared::default() });
+        let shared = Arc::new(Shared {
+            bound_cpu: AtomicUsize::new(NOT_BOUND),
+            sealer,
+            ..Shared::default()
+        });
         let tracer = rustix::thread::gettid().as_raw_nonzero().get();
         let shared_with_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -107,12 +110,12 @@ impl CpuAffinity {
             .ok();
         Self { shared, thread, misses: 0, miss_limit: MIN_MISS_LIMIT }
     }
-    /// Allows the tracer to be moved. Must not be called before the command has been forked, which
-    /// would inherit affinity and policy.
+    /// Allows the second thread to change affinity and policy of the tracer. Must not be called
+    /// before the command has been forked, which would inherit affinity and policy.
     pub fn begin(&self) {
         self.shared.may_move.store(true, Ordering::Release);
-        if let Some(t) = &self.thread {
-            t.thread().unpark();
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
         }
     }
     /// Counts a stop of thread `tid`.
@@ -126,7 +129,7 @@ impl CpuAffinity {
     /// Returns whether the tracer is bound to the tracee's CPU, so that the next stop should be
     /// pending before the tracer asks for it.
     pub fn is_bound(&self) -> bool {
-        self.shared.cpu.load(Ordering::Relaxed) != NOT_BOUND
+        self.shared.bound_cpu.load(Ordering::Relaxed) != NOT_BOUND
     }
     /// Notes that the next stop was pending when the tracer asked for it.
     pub fn note_hit(&mut self) {
@@ -142,12 +145,12 @@ impl CpuAffinity {
             return;
         }
         self.misses = 0;
-        let current = self.shared.cpu.load(Ordering::Relaxed);
+        let current = self.shared.bound_cpu.load(Ordering::Relaxed);
         match last_cpu_of(self.shared.last_stopped.load(Ordering::Relaxed)) {
             Some(cpu) if cpu != current && self.shared.is_allowed(cpu) && bind_to(0, cpu) => {
                 self.miss_limit = MIN_MISS_LIMIT;
                 // If the second thread has released the tracer meanwhile, it does so again.
-                self.shared.cpu.store(cpu, Ordering::Relaxed);
+                self.shared.bound_cpu.store(cpu, Ordering::Relaxed);
             }
             // The tracee is on the tracer's CPU, and waits.
             _ => self.miss_limit = (2 * self.miss_limit).min(1 << 10),
@@ -155,13 +158,13 @@ impl CpuAffinity {
     }
     /// Returns whether the tracer is to poll before it sleeps.
     pub fn polls_first(&self) -> bool {
-        self.shared.polls.load(Ordering::Relaxed)
+        self.shared.should_poll.load(Ordering::Relaxed)
     }
     /// Calls `poll` until it returns something other than [`WaitResult::Nothing`], for at most
-    /// [`POLL`].
+    /// [`POLL_TIME`].
     pub fn poll(&self, mut poll: impl FnMut() -> WaitResult) -> WaitResult {
         let begin = Instant::now();
-        while begin.elapsed() < POLL {
+        while begin.elapsed() < POLL_TIME {
             for _ in 0..4 {
                 match poll() {
                     WaitResult::Nothing => std::hint::spin_loop(),
@@ -176,10 +179,10 @@ impl CpuAffinity {
 impl Drop for CpuAffinity {
     fn drop(&mut self) {
         self.shared.done.store(true, Ordering::Release);
-        if let Some(t) = self.thread.take() {
-            t.thread().unpark();
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             // The thread ends only after `done` was set.
-            let _ = t.join();
+            let _ = thread.join();
         }
     }
 }
@@ -210,97 +213,103 @@ fn watch(shared: &Shared, tracer: i32) {
 /// Affinity and policy of the tracer, and the measurements that they depend on.
 struct Placement {
     tracer: i32,
-    /// Whether the tracer may run on several CPUs and has the normal policy.
-    is_possible: bool,
+    /// Whether anything may be changed: the tracer may run on several CPUs and has the normal
+    /// policy.
+    may_change: bool,
     /// Whether the tracer may return from SCHED_IDLE to the normal policy.
     can_return: bool,
-    /// Whether the tracer has SCHED_IDLE, or polls.
-    is_near_tracee: bool,
+    /// Whether the tracer has SCHED_IDLE, or polls if it could not return from that.
+    follows_tracee: bool,
     /// The number of stops at the last check.
-    stops_seen: u64,
+    last_stops: u64,
     /// For how many nanoseconds the tracer had waited for a CPU at the last check.
-    delay: u64,
+    last_wait_ns: u64,
     /// The tracer's schedstat file.
     schedstat: Option<File>,
     /// `/proc/uptime`
     uptime: Option<File>,
-    /// The schedstat file of the thread that seals ahead, whose CPU time counts as idle time.
-    idle_thread: Option<File>,
+    /// The schedstat file of the thread that seals while recording, whose CPU time counts as idle
+    /// time.
+    sealer_schedstat: Option<File>,
     /// When idle CPUs were last counted.
-    counted: Instant,
+    counted_at: Instant,
     /// The idle time then; see [`Placement::idle_time`].
-    idle: u64,
+    last_idle_time: u64,
     /// How many CPUs were idle on average when last counted.
     idle_cpus: f64,
-    /// The tracer is not moved before this time.
-    rest_until: Instant,
+    /// The tracer does not follow the tracee before this time.
+    not_before: Instant,
 }
 
 impl Placement {
     /// Starts measuring for the thread `tracer`.
     fn new(tracer: i32, shared: &Shared) -> Self {
-        let allowed = sched_getaffinity(Pid::from_raw(tracer)).ok();
+        let allowed_cpus = sched_getaffinity(Pid::from_raw(tracer)).ok();
         // SAFETY: takes a number.
         let policy = unsafe { libc::sched_getscheduler(tracer) };
-        let choice = allowed.as_ref().is_some_and(|set| set.count() > 1);
-        if let Some(set) = allowed {
-            let _ = shared.allowed.set(set);
+        let has_choice = allowed_cpus.as_ref().is_some_and(|set| set.count() > 1);
+        if let Some(set) = allowed_cpus {
+            let _ = shared.allowed_cpus.set(set);
         }
-        let is_possible = choice && policy == libc::SCHED_OTHER;
+        let may_change = has_choice && policy == libc::SCHED_OTHER;
         let mut placement = Self {
             tracer,
-            is_possible,
-            can_return: is_possible
+            may_change,
+            can_return: may_change
                 && std::thread::spawn(|| {
                     set_policy(0, libc::SCHED_IDLE) && set_policy(0, libc::SCHED_OTHER)
                 })
                 .join()
                 .unwrap_or(false),
-            is_near_tracee: false,
-            stops_seen: 0,
-            delay: 0,
+            follows_tracee: false,
+            last_stops: 0,
+            last_wait_ns: 0,
             schedstat: open_schedstat(tracer),
-            idle_thread: shared.sealer.tid.and_then(open_schedstat),
+            sealer_schedstat: shared.sealer.tid.and_then(open_schedstat),
             uptime: File::open("/proc/uptime").ok(),
-            counted: Instant::now(),
-            idle: 0,
+            counted_at: Instant::now(),
+            last_idle_time: 0,
             idle_cpus: 0.0,
-            rest_until: Instant::now(),
+            not_before: Instant::now(),
         };
-        placement.idle = placement.idle_time();
-        // Before the first count: nothing runs but the tracer, the program, and this thread.
+        placement.last_idle_time = placement.idle_time();
+        // Until CPUs are counted: if only the tracer, the program and this thread run, one is idle.
         if count_runnable_threads() <= 3 {
             placement.idle_cpus = 1.0;
         }
         placement
     }
 
-    /// Binds or releases the tracer as the measurements say.
+    /// Measures, and has the tracer follow the tracee or gives it its policy and affinity back, as
+    /// the measurements say. Also tells the thread that seals whether the program stops often.
     fn update(&mut self, shared: &Shared) {
-        if !self.is_possible {
+        if !self.may_change {
             return;
         }
         let stops = shared.stop_count.load(Ordering::Relaxed);
-        let new = stops - std::mem::replace(&mut self.stops_seen, stops);
-        let delay = read_number(self.schedstat.as_ref(), 1).map_or(0, |d| d as u64);
-        let waited = delay.saturating_sub(std::mem::replace(&mut self.delay, delay));
-        let passed = self.counted.elapsed();
-        if passed >= MEASURE_EVERY {
+        let new_stops = stops - std::mem::replace(&mut self.last_stops, stops);
+        let wait_ns = read_number(self.schedstat.as_ref(), 1).map_or(0, |ns| ns as u64);
+        let waited = wait_ns.saturating_sub(std::mem::replace(&mut self.last_wait_ns, wait_ns));
+        let elapsed = self.counted_at.elapsed();
+        if elapsed >= MEASURE_EVERY {
             let idle = self.idle_time();
-            let more = idle.saturating_sub(std::mem::replace(&mut self.idle, idle));
-            self.idle_cpus = more as f64 / 100.0 / passed.as_secs_f64();
-            self.counted = Instant::now();
+            let new_idle = idle.saturating_sub(std::mem::replace(&mut self.last_idle_time, idle));
+            self.idle_cpus = new_idle as f64 / 100.0 / elapsed.as_secs_f64();
+            self.counted_at = Instant::now();
         }
-        shared.sealer.busy.store(new >= MANY_STOPS / 4, Ordering::Relaxed);
-        let starved = self.is_near_tracee
-            && new < MANY_STOPS / 4
+        shared.sealer.busy.store(new_stops >= MANY_STOPS / 4, Ordering::Relaxed);
+        let starved = self.follows_tracee
+            && new_stops < MANY_STOPS / 4
             && waited > UPDATE_EVERY.as_nanos() as u64 / 2;
         if starved {
-            self.rest_until = Instant::now() + 2 * MEASURE_EVERY;
+            self.not_before = Instant::now() + 2 * MEASURE_EVERY;
         }
         if starved || self.idle_cpus < 0.3 {
             self.restore(shared);
-        } else if new >= MANY_STOPS && self.idle_cpus > 0.5 && Instant::now() >= self.rest_until {
+        } else if new_stops >= MANY_STOPS
+            && self.idle_cpus > 0.5
+            && Instant::now() >= self.not_before
+        {
             self.follow_tracee(shared);
         }
     }
@@ -309,38 +318,40 @@ impl Placement {
     /// return from that policy.
     fn follow_tracee(&mut self, shared: &Shared) {
         if !self.can_return {
-            shared.polls.store(true, Ordering::Relaxed);
-            self.is_near_tracee = true;
+            shared.should_poll.store(true, Ordering::Relaxed);
+            self.follows_tracee = true;
             return;
         }
         let cpu = last_cpu_of(shared.last_stopped.load(Ordering::Relaxed));
         let Some(cpu) = cpu.filter(|cpu| shared.is_allowed(*cpu)) else { return };
-        if shared.cpu.load(Ordering::Relaxed) != cpu && bind_to(self.tracer, cpu) {
-            shared.cpu.store(cpu, Ordering::Relaxed);
+        if shared.bound_cpu.load(Ordering::Relaxed) != cpu && bind_to(self.tracer, cpu) {
+            shared.bound_cpu.store(cpu, Ordering::Relaxed);
         }
-        if !self.is_near_tracee {
-            self.is_near_tracee = set_policy(self.tracer, libc::SCHED_IDLE);
+        if !self.follows_tracee {
+            self.follows_tracee = set_policy(self.tracer, libc::SCHED_IDLE);
         }
     }
 
-    /// Gives the tracer its normal policy and affinity back.
+    /// Ends what [`Self::follow_tracee`] began: gives the tracer the normal policy and the affinity
+    /// that it had before, or makes it stop polling. What was not changed is left as it is.
     fn restore(&mut self, shared: &Shared) {
-        shared.polls.store(false, Ordering::Relaxed);
-        if std::mem::replace(&mut self.is_near_tracee, false) && self.can_return {
+        shared.should_poll.store(false, Ordering::Relaxed);
+        if std::mem::replace(&mut self.follows_tracee, false) && self.can_return {
             set_policy(self.tracer, libc::SCHED_OTHER);
         }
-        if shared.cpu.swap(NOT_BOUND, Ordering::Relaxed) != NOT_BOUND
-            && let Some(allowed) = shared.allowed.get()
+        if shared.bound_cpu.swap(NOT_BOUND, Ordering::Relaxed) != NOT_BOUND
+            && let Some(allowed_cpus) = shared.allowed_cpus.get()
         {
-            bind(self.tracer, allowed);
+            set_affinity(self.tracer, allowed_cpus);
         }
     }
 
-    /// Returns the idle time of all CPUs together, in hundredths of a second.
+    /// Returns the idle time of all CPUs together since the start of the machine, in hundredths of
+    /// a second. The CPU time of the thread that seals counts as idle time.
     fn idle_time(&self) -> u64 {
-        let thread = read_number(self.idle_thread.as_ref(), 0).map_or(0.0, |ns| ns / 1e9);
+        let sealer = read_number(self.sealer_schedstat.as_ref(), 0).map_or(0.0, |ns| ns / 1e9);
         read_number(self.uptime.as_ref(), 1)
-            .map_or(0, |seconds| ((seconds + thread) * 100.0) as u64)
+            .map_or(0, |seconds| ((seconds + sealer) * 100.0) as u64)
     }
 }
 
@@ -351,8 +362,8 @@ fn open_schedstat(tid: i32) -> Option<File> {
 }
 
 /// Sets the affinity of a thread (0: the calling thread). Returns whether that succeeded.
-fn bind(tid: i32, set: &CpuSet) -> bool {
-    sched_setaffinity(Pid::from_raw(tid), set).is_ok()
+fn set_affinity(tid: i32, cpus: &CpuSet) -> bool {
+    sched_setaffinity(Pid::from_raw(tid), cpus).is_ok()
 }
 
 /// Binds a thread (0: the calling thread) to a CPU below [`CpuSet::MAX_CPU`]. Returns whether that
@@ -360,7 +371,7 @@ fn bind(tid: i32, set: &CpuSet) -> bool {
 fn bind_to(tid: i32, cpu: usize) -> bool {
     let mut one = CpuSet::new();
     one.set(cpu);
-    bind(tid, &one)
+    set_affinity(tid, &one)
 }
 
 /// Returns how many threads of the machine are running or runnable, or `u32::MAX` if that cannot be
@@ -369,7 +380,7 @@ fn count_runnable_threads() -> u32 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace()
         .nth(3)
-        .and_then(|f| f.split('/').next()?.parse().ok())
+        .and_then(|field| field.split('/').next()?.parse().ok())
         .unwrap_or(u32::MAX)
 }
 

@@ -17,11 +17,11 @@ pub(super) struct Missing {
     pub children: u64,
     /// Threads of which it is not known how they were made, and so what they share with other
     /// threads.
-    pub births: u64,
+    pub unknown_origins: u64,
     /// Threads whose end was not seen.
     pub ends: u64,
     /// Seccomp filters that were installed in other threads while those ran (`--seccomp`).
-    pub filters: u64,
+    pub filters_in_running_threads: u64,
 }
 
 impl Missing {
@@ -35,10 +35,10 @@ impl Missing {
                 self.children,
                 "threads or processes that the kernel did not report were not followed",
             ),
-            (self.births, "threads or processes started in an unknown way"),
+            (self.unknown_origins, "threads or processes started in an unknown way"),
             (self.ends, "threads have no end"),
             (
-                self.filters,
+                self.filters_in_running_threads,
                 "seccomp filters were installed in other threads, and may have answered calls \
                  that were not recorded: record without --seccomp",
             ),
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn each_kind_is_a_reason() {
         assert_eq!(Missing::default().reasons(), Vec::<String>::new());
-        let some = Missing { exits: 2, births: 1, ..Missing::default() };
+        let some = Missing { exits: 2, unknown_origins: 1, ..Missing::default() };
         let reasons = some.reasons();
         assert_eq!(reasons.len(), 2);
         assert!(reasons[0].starts_with("2 calls have no return"));

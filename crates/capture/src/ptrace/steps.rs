@@ -62,16 +62,16 @@ impl CallAtStop<'_> {
     fn failed(&self) -> bool {
         self.result.and_then(abi::errno_of).is_some()
     }
-    /// Returns argument `n`, or 0 if there is none.
-    fn arg(&self, n: u8) -> u64 {
-        self.args.get(n as usize).copied().unwrap_or(0)
+    /// Returns the argument with this index, or 0 if there is none.
+    fn arg(&self, index: u8) -> u64 {
+        self.args.get(index as usize).copied().unwrap_or(0)
     }
     /// Returns how many bytes the call transferred: its result, 0 after an error, and `u64::MAX` at
-    /// the entry.
+    /// the entry, where that is not known.
     fn moved(&self) -> u64 {
         self.result.map_or(u64::MAX, |r| u64::try_from(r).unwrap_or(0))
     }
-    /// Returns the payload flags of this end of the call.
+    /// Returns the flags of payloads that are captured now: [`AT_EXIT`] at the exit of the call.
     fn flags(&self) -> u8 {
         if self.result.is_some() { AT_EXIT } else { 0 }
     }
@@ -81,16 +81,16 @@ impl CallAtStop<'_> {
         let len = match step.from {
             LengthSource::Fixed => unit,
             LengthSource::Arg => {
-                let most = if step.flags & DATA != 0 { MAX_DATA } else { MAX_INPUT };
-                self.arg(step.len_arg).saturating_mul(unit).min(most)
+                let max = if step.flags & DATA != 0 { MAX_DATA } else { MAX_INPUT };
+                self.arg(step.len_arg).saturating_mul(unit).min(max)
             }
             LengthSource::Ret => {
-                let most = if step.len_arg == NONE {
+                let max = if step.len_arg == NONE {
                     MAX_DATA
                 } else {
                     self.arg(step.len_arg).saturating_mul(unit).min(MAX_DATA)
                 };
-                self.moved().saturating_mul(unit).min(most)
+                self.moved().saturating_mul(unit).min(max)
             }
             LengthSource::Deref => read_u32(self.tid, self.arg(step.len_arg))
                 .map_or(0, |n| (u64::from(n) * unit).min(MAX_RETURNED)),
@@ -107,9 +107,9 @@ impl CallAtStop<'_> {
         };
         if step.flags & CLAMP != 0 { len.min(self.moved()) } else { len }
     }
-    /// Returns how the record of this exit must be begun, for these steps.
+    /// Returns whether the payloads that these steps capture may be too long for one record.
     pub fn record_size(&self, steps: &[LimitedStep]) -> RecordSize {
-        let most = PART_BYTES as u64;
+        let max_small = PART_BYTES as u64;
         let large = steps.iter().any(|limited| match limited.step.kind {
             StepKind::Bytes
                 if matches!(
@@ -117,11 +117,11 @@ impl CallAtStop<'_> {
                     LengthSource::Arg | LengthSource::Ret | LengthSource::Fixed
                 ) =>
             {
-                self.byte_count(&limited.step).min(limited.limit) > most
+                self.byte_count(&limited.step).min(limited.limit) > max_small
             }
-            StepKind::Iov | StepKind::Msg => self.moved().min(limited.limit) > most,
+            StepKind::Iov | StepKind::Msg => self.moved().min(limited.limit) > max_small,
             StepKind::SourceFile | StepKind::DestinationFile | StepKind::SourceRange => {
-                !self.failed() && (is_whole_file(&limited.step) || self.moved() > most)
+                !self.failed() && (is_whole_file(&limited.step) || self.moved() > max_small)
             }
             // How many bytes each message has is in the program's memory.
             StepKind::Msgs => self.moved() != 0,
@@ -129,7 +129,8 @@ impl CallAtStop<'_> {
         });
         if large { RecordSize::Large } else { RecordSize::Small }
     }
-    /// Carries out the steps. Steps at the exit are left out if the call failed.
+    /// Carries out the steps: gives the payloads that they capture to `sink`. Steps at the exit are
+    /// left out if the call failed.
     pub fn capture(
         &self,
         steps: &[LimitedStep],
@@ -181,9 +182,12 @@ impl CallAtStop<'_> {
             }
             StepKind::String => {
                 scratch.bytes.clear();
-                let all = scratch.strings.append(self.tid, address, &mut scratch.bytes);
+                let is_whole = scratch.strings.append(self.tid, address, &mut scratch.bytes);
                 sink.put_bytes(
-                    unlimited(PayloadKind::String, scratch.bytes.len() as u64 + u64::from(!all)),
+                    unlimited(
+                        PayloadKind::String,
+                        scratch.bytes.len() as u64 + u64::from(!is_whole),
+                    ),
                     &scratch.bytes,
                 );
             }
@@ -194,14 +198,20 @@ impl CallAtStop<'_> {
                     StepKind::Msg => 1,
                     _ => self.byte_count(step).min(vectors::MAX_VECTORS),
                 };
-                let size =
-                    if step.kind == StepKind::Msg { vectors::MSGHDR } else { vectors::MMSGHDR };
+                let size = if step.kind == StepKind::Msg {
+                    vectors::MSGHDR_SIZE
+                } else {
+                    vectors::MMSGHDR_SIZE
+                };
                 let moved = (step.kind == StepKind::Msg).then(|| self.moved());
                 let Scratch { bytes, buffers, .. } = scratch;
                 bytes.resize(count as usize * size, 0);
-                let n = read(self.tid, address, bytes);
-                sink.put_bytes(unlimited(PayloadKind::Msg, bytes.len() as u64), &bytes[..n]);
-                buffers.set_messages(self.tid, &bytes[..n], size, moved);
+                let read_bytes = read(self.tid, address, bytes);
+                sink.put_bytes(
+                    unlimited(PayloadKind::Msg, bytes.len() as u64),
+                    &bytes[..read_bytes],
+                );
+                buffers.set_messages(self.tid, &bytes[..read_bytes], size, moved);
                 buffers.put_into(self.tid, *limit, &spec, sink);
                 if step.flags & RECEIVED != 0 {
                     self.capture_received(step.arg, scratch, sink);
@@ -210,8 +220,11 @@ impl CallAtStop<'_> {
             StepKind::Iocbs => {
                 let bytes = &mut scratch.bytes;
                 let count = self.arg(step.len_arg).min(vectors::MAX_VECTORS);
-                vectors::read_control_blocks(self.tid, address, count as usize, bytes);
-                sink.put_bytes(unlimited(PayloadKind::Iocbs, count * vectors::IOCB as u64), bytes);
+                vectors::read_iocbs(self.tid, address, count as usize, bytes);
+                sink.put_bytes(
+                    unlimited(PayloadKind::Iocbs, count * vectors::IOCB_SIZE as u64),
+                    bytes,
+                );
             }
         }
     }
@@ -230,9 +243,13 @@ impl CallAtStop<'_> {
         vectors::read_iovecs(self.tid, self.arg(step.arg), count, &mut scratch.bytes);
         sink.put_bytes(spec(PayloadKind::Iovecs, count as u64 * 16, u64::MAX), &scratch.bytes);
         vectors::iovecs_to_spans(&scratch.bytes, &mut scratch.spans);
-        let all: u64 = scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
-        let wanted =
-            if step.flags & CLAMP != 0 { all.min(self.moved()) } else { all.min(MAX_DATA) };
+        let buffer_bytes: u64 =
+            scratch.spans.iter().map(|s| s.iov_len as u64).fold(0, u64::saturating_add);
+        let wanted = if step.flags & CLAMP != 0 {
+            buffer_bytes.min(self.moved())
+        } else {
+            buffer_bytes.min(MAX_DATA)
+        };
         if wanted > 0 {
             sink.put_memory(self.tid, spec(kind, wanted, *limit), &scratch.spans);
         }
@@ -243,15 +260,19 @@ impl CallAtStop<'_> {
         let start = match step.arg2 {
             NONE => RangeStart::FileStart,
             OWN_OFFSET => RangeStart::FdOffset,
-            n if self.arg(n) == 0 => RangeStart::FdOffset,
-            n => RangeStart::At(self.arg(n)),
+            index if self.arg(index) == 0 => RangeStart::FdOffset,
+            index => RangeStart::At(self.arg(index)),
         };
         let moved = self.moved();
-        let (fd, landed) = (self.arg(step.arg) as i32, step.kind == StepKind::DestinationFile);
-        if landed && (moved == 0 || has_regular_file(self.tid, self.arg(step.arg3) as i32, moved)) {
+        let (fd, is_destination) =
+            (self.arg(step.arg) as i32, step.kind == StepKind::DestinationFile);
+        if is_destination
+            && (moved == 0 || has_regular_file(self.tid, self.arg(step.arg3) as i32, moved))
+        {
             return;
         }
-        let open = if landed { FileRange::open_destination } else { FileRange::open_source };
+        let open =
+            if is_destination { FileRange::open_destination } else { FileRange::open_source };
         let Some(source) = open(self.tid, self.pid, fd, start, moved) else { return };
         let wanted = if is_whole_file(step) { source.remaining() } else { self.byte_count(step) };
         self.put_file(self.file_spec(step, wanted, limit), source, sink);
@@ -294,25 +315,25 @@ impl CallAtStop<'_> {
         sink: &mut impl PayloadSink,
     ) {
         scratch.bytes.clear();
-        let mut all = true;
+        let mut is_whole = true;
         // The kernel accepts a quarter of the stack for strings and pointers together (2 MiB by
         // default), so there cannot be more strings than that.
         while scratch.bytes.len() < MAX_RETURNED as usize * 8 {
             match read_u64(self.tid, address) {
                 Some(0) => break,
                 Some(string) => {
-                    all = scratch.strings.append(self.tid, string, &mut scratch.bytes);
+                    is_whole = scratch.strings.append(self.tid, string, &mut scratch.bytes);
                     scratch.bytes.push(0);
                 }
-                None => all = false,
+                None => is_whole = false,
             }
-            if !all {
+            if !is_whole {
                 break;
             }
             address = address.wrapping_add(8);
         }
         sink.put_bytes(
-            unlimited(PayloadKind::StrVec, scratch.bytes.len() as u64 + u64::from(!all)),
+            unlimited(PayloadKind::StrVec, scratch.bytes.len() as u64 + u64::from(!is_whole)),
             &scratch.bytes,
         );
     }

@@ -171,7 +171,7 @@ pub(crate) fn wait_for_tracee(mode: WaitMode) -> WaitResult {
     let mut status = 0;
     let flags =
         libc::__WALL | libc::__WNOTHREAD | if mode == WaitMode::Block { 0 } else { libc::WNOHANG };
-    // SAFETY: `status` is a valid place for the status; no usage is wanted for.
+    // SAFETY: `status` is a valid place for the status; no resource usage is asked for.
     let tid = unsafe { libc::wait4(-1, &mut status, flags, std::ptr::null_mut()) };
     match tid {
         0 => WaitResult::Nothing,
@@ -185,7 +185,7 @@ pub(crate) fn wait_for_tracee(mode: WaitMode) -> WaitResult {
         tid if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) => {
             WaitResult::Ended(tid, status)
         }
-        // Continued: only reported if wanted for.
+        // Continued: only reported if asked for (WCONTINUED).
         _ => WaitResult::Nothing,
     }
 }
@@ -267,22 +267,28 @@ impl Stopped {
     pub fn ends_in_seccomp_sigsys(&self, number: u32) -> bool {
         /// `SYS_SECCOMP` (`asm-generic/siginfo.h`).
         const SYS_SECCOMP: i32 = 1;
-        for at in 0.. {
-            let from = libc::ptrace_peeksiginfo_args { off: at, flags: 0, nr: 1 };
+        for index in 0.. {
+            let request_args = libc::ptrace_peeksiginfo_args { off: index, flags: 0, nr: 1 };
             // SAFETY: all zeros is a value of the struct.
             let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-            let (wanted, found_at) = (std::ptr::from_ref(&from), std::ptr::from_mut(&mut info));
-            let count =
-                request(libc::PTRACE_PEEKSIGINFO as _, self.0, wanted as usize, found_at as usize);
+            let (args_pointer, info_pointer) =
+                (std::ptr::from_ref(&request_args), std::ptr::from_mut(&mut info));
+            let count = request(
+                libc::PTRACE_PEEKSIGINFO as _,
+                self.0,
+                args_pointer as usize,
+                info_pointer as usize,
+            );
             if !matches!(count, Ok(1)) {
                 return false;
             }
             if (info.si_signo, info.si_code) == (libc::SIGSYS, SYS_SECCOMP) {
-                // Behind the address of the call in the struct (`_sigsys`): its number.
-                const NUMBER: usize = 24;
+                // The offset of `_sigsys._syscall`, the number of the call, in the struct.
+                const SYSCALL_OFFSET: usize = 24;
                 // SAFETY: the struct has 128 bytes.
-                let of = unsafe { found_at.cast::<u8>().add(NUMBER).cast::<u32>().read() };
-                return of == number;
+                let signal_number =
+                    unsafe { info_pointer.cast::<u8>().add(SYSCALL_OFFSET).cast::<u32>().read() };
+                return signal_number == number;
             }
         }
         false
@@ -290,8 +296,8 @@ impl Stopped {
     /// Returns number and arguments of the call that the thread is in, from its registers.
     #[cfg(target_arch = "x86_64")]
     pub fn registers(&self) -> Result<(u64, [u64; 6]), Gone> {
-        let r = self.all_registers()?;
-        Ok((r.orig_rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
+        let regs = self.all_registers()?;
+        Ok((regs.orig_rax, [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9]))
     }
     /// Returns all general registers of the thread.
     fn all_registers(&self) -> Result<libc::user_regs_struct, Gone> {

@@ -46,16 +46,16 @@ pub(super) struct Thread {
     /// The pending call, if that makes a thread or a process.
     pub clone_call: Option<CloneCall>,
     /// Clone flags to restore at its first stop.
-    pub to_restore: Option<(PatchedFlags, u64)>,
+    pub flags_to_restore: Option<(PatchedFlags, u64)>,
     /// Whether it has a seccomp filter of the program, and therefore stops at every call: a call
     /// that such a filter denies does not reach the recorder's filter.
-    pub filtered: bool,
+    pub has_program_filter: bool,
     /// Whether its memory is another process's, too (vfork).
     pub shares_memory: bool,
 }
 
 impl Thread {
-    /// Makes a thread that is new.
+    /// Returns the state of a thread that is new.
     pub fn new(pid: i32, tid: i32) -> Self {
         Self {
             tid,
@@ -64,13 +64,13 @@ impl Thread {
             entry_payloads: EntryPayloads::default(),
             stopped: false,
             clone_call: None,
-            to_restore: None,
-            filtered: false,
+            flags_to_restore: None,
+            has_program_filter: false,
             shares_memory: false,
         }
     }
     /// Returns whether the thread may yet report a child that existed at `time`.
     pub fn may_report_child(&self, time: u64) -> bool {
-        self.clone_call.is_some_and(|m| !m.reported && m.entered <= time)
+        self.clone_call.is_some_and(|call| !call.reported && call.entered <= time)
     }
 }

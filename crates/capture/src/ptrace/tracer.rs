@@ -7,7 +7,7 @@ mod mappings;
 
 use super::affinity::{BackgroundSealer, CpuAffinity};
 use super::aio::AioTracker;
-use super::births::Births;
+use super::births::NewThreads;
 use super::missing::Missing;
 use super::steps::Scratch;
 use super::stopped::{CallInfo, ResumeUntil, Stop, Stopped, WaitMode, WaitResult, wait_for_tracee};
@@ -29,40 +29,45 @@ pub(super) struct Tracer {
     /// All traced threads, by thread ID.
     pub threads: HashMap<i32, Thread>,
     /// New threads that stopped or ended before their creators' stops were reported.
-    pub births: Births<(Stopped, Stop)>,
+    pub new_threads: NewThreads<(Stopped, Stop)>,
     /// Counts of what was not observed.
     pub missing: Missing,
-    /// Stops that report a new thread are handled this many ticks later, which tests use to
-    /// simulate a loaded machine.
+    /// After how many wake-ups by [`WAKE_SIGNAL`](crate::signals::WAKE_SIGNAL) stops that report a
+    /// new thread are handled; 0: at once. Tests use it to simulate a loaded machine.
     fork_report_delay: u32,
-    /// Such stops, with the ticks that are left.
+    /// Stops that are delayed so, with the number of wake-ups that are left.
     pub delayed_forks: Vec<(u32, Stopped)>,
     /// Whether some thread may have a seccomp filter of the program.
-    pub any_filtered: bool,
+    pub any_program_filter: bool,
     /// Processes of which not all threads have stopped for the first time, by process ID.
     pub attaching: HashMap<i32, Attaching>,
     /// The journal.
     pub out: RecordWriter,
+    /// The capture plan of each system call.
     pub plans: Plans,
+    /// Memory that is reused for each call.
     pub scratch: Scratch,
     /// The call of the thread that stopped last.
     pub info: CallInfo,
     /// Open files that were seen at the start.
     pub files: OpenFiles,
+    /// Binds this thread to the tracee's CPU while that is faster.
     pub affinity: CpuAffinity,
+    /// The installed signal handlers.
     pub handlers: Handlers,
     /// Operations of libaio that are under way.
     pub aio: AioTracker,
-    /// Files that are mapped shared, and how many mappings of files were created.
-    pub mapped: MappedFiles,
-    pub mappings: u32,
+    /// Files that are mapped shared.
+    pub mapped_files: MappedFiles,
+    /// How many shared mappings of files were created; each gets this count as its number.
+    pub mapping_count: u32,
     /// How a thread is resumed that is in no call to be recorded.
     pub default_resume: ResumeUntil,
-    /// The command's process, or the only one that was attached to.
+    /// The process ID of the command, or of the only process that was attached to.
     pub main: Option<i32>,
     /// Whether that is the recorder's child. Signals to the recorder are meant for it then.
     pub main_is_child: bool,
-    /// The command has not been executed yet.
+    /// Whether the recorder's child has not executed the command yet.
     pub launching: bool,
     /// How the main program ended.
     pub end: ProgramEnd,
@@ -83,20 +88,21 @@ pub(super) struct Tracer {
 const DETACH_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Tracer {
-    /// Makes a tracer without threads, and installs the signal handlers.
+    /// Creates a tracer without threads. Installs the signal handlers, and starts the thread that
+    /// changes the affinity of this one, which wakes it regularly.
     pub fn new(options: &Options, journal: Journal, sealer: BackgroundSealer) -> Self {
         let handlers = Handlers::install();
         Self {
             threads: HashMap::new(),
-            births: Births::new(),
+            new_threads: NewThreads::new(),
             missing: Missing::default(),
             fork_report_delay: options.fork_report_delay,
             delayed_forks: Vec::new(),
-            any_filtered: false,
+            any_program_filter: false,
             attaching: HashMap::new(),
             out: RecordWriter::new(journal),
-            mapped: MappedFiles::new(options),
-            mappings: 0,
+            mapped_files: MappedFiles::new(options),
+            mapping_count: 0,
             plans: Plans::new(options),
             scratch: Scratch::new(),
             info: CallInfo::default(),
@@ -130,11 +136,11 @@ impl Tracer {
                 self.detached |= !self.threads.is_empty();
                 // If the journal has failed there is nothing to record, but the shell still waits
                 // for the recorder to exit with the command's status.
-                let awaited = self.out.has_failed()
+                let shell_waits = self.out.has_failed()
                     && self.main_is_child
                     && matches!(self.end, ProgramEnd::Running)
                     && self.end_requests.times() < 2;
-                if !awaited {
+                if !shell_waits {
                     return;
                 }
             }
@@ -180,14 +186,14 @@ impl Tracer {
             return if self.detach_deadline.is_some() {
                 stopped.detach(0);
             } else {
-                self.births.stopped(stopped.tid(), (stopped, stop), monotonic_ns());
+                self.new_threads.stopped(stopped.tid(), (stopped, stop), monotonic_ns());
             };
         };
         if self.attaching.contains_key(&thread.pid) {
             let pid = thread.pid;
             return self.keep_stopped(pid, stopped, stop);
         }
-        if let Some((changed, flags)) = thread.to_restore.take() {
+        if let Some((changed, flags)) = thread.flags_to_restore.take() {
             let _ = changed.store(&stopped, flags);
         }
         let was_stopped = std::mem::replace(&mut thread.stopped, matches!(stop, Stop::Group(_)));
@@ -204,9 +210,9 @@ impl Tracer {
             Stop::Exec => self.handle_exec(stopped),
             Stop::Ending => self.handle_exit_stop(stopped),
             Stop::Group(_) => {
-                let main = self.main == Some(thread.pid);
+                let is_main = self.main == Some(thread.pid);
                 stopped.listen();
-                if main && !was_stopped {
+                if is_main && !was_stopped {
                     self.stop_with_command();
                 }
             }
@@ -235,7 +241,9 @@ impl Tracer {
     pub fn resume_mode(&self, tid: i32) -> ResumeUntil {
         match self.threads.get(&tid) {
             Some(t)
-                if t.clone_call.is_some() || t.filtered || matches!(t.phase, Phase::InCall(_)) =>
+                if t.clone_call.is_some()
+                    || t.has_program_filter
+                    || matches!(t.phase, Phase::InCall(_)) =>
             {
                 ResumeUntil::Call
             }
@@ -298,7 +306,7 @@ impl Tracer {
         for (_, stopped) in std::mem::take(&mut self.delayed_forks) {
             self.detach_one(stopped, Stop::Fork);
         }
-        for (stopped, _) in self.births.drain() {
+        for (stopped, _) in self.new_threads.drain() {
             stopped.detach(0);
         }
         for attaching in std::mem::take(&mut self.attaching).into_values() {
@@ -318,8 +326,8 @@ impl Tracer {
                 (stopped.event_message(), self.threads.get(&stopped.tid()))
         {
             // The child is traced already, and stops by itself.
-            let to_restore = parent.clone_call.and_then(|m| m.patched_in_child());
-            let child = Thread { to_restore, ..Thread::new(parent.pid, child) };
+            let flags_to_restore = parent.clone_call.and_then(|call| call.patched_in_child());
+            let child = Thread { flags_to_restore, ..Thread::new(parent.pid, child) };
             self.threads.insert(child.tid, child);
         }
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
@@ -344,7 +352,7 @@ impl Tracer {
             self.write_unfinished_call(&mut thread);
         }
         self.aio.finish(&mut self.out);
-        self.mapped.finish(&mut self.out);
+        self.mapped_files.finish(&mut self.out);
         drop(self.affinity);
         drop(self.handlers);
         let journal_error = self.out.finish();

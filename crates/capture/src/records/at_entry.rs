@@ -37,11 +37,11 @@ impl EntryPayloads {
     }
     /// Adds the payloads to the record that is being written.
     pub fn put_into(&self, out: &mut RecordWriter) {
-        let mut at = 0;
+        let mut start = 0;
         for header in &self.headers {
-            let end = at + header.len as usize;
-            out.put_payload(*header, &self.bytes[at..end]);
-            at = end;
+            let end = start + header.len as usize;
+            out.put_payload(*header, &self.bytes[start..end]);
+            start = end;
         }
     }
 }
@@ -72,13 +72,13 @@ impl PayloadSink for EntrySink<'_> {
             return self.out.end_parts();
         }
         let len = spec.wanted.min(spec.limit) as usize;
-        let at = self.kept.bytes.len();
-        self.kept.bytes.resize(at + len, 0);
-        let got = fill(0, &mut self.kept.bytes[at..]).min(len);
-        self.kept.bytes.truncate(at + got);
+        let start = self.kept.bytes.len();
+        self.kept.bytes.resize(start + len, 0);
+        let filled = fill(0, &mut self.kept.bytes[start..]).min(len);
+        self.kept.bytes.truncate(start + filled);
         let mut header = spec.header(spec.wanted);
-        header.len = got as u32;
-        if got < len {
+        header.len = filled as u32;
+        if filled < len {
             header.flags |= UNREADABLE;
         } else if (len as u64) < spec.wanted {
             header.flags |= CUT;

@@ -22,29 +22,33 @@ impl<'a> SpanReader<'a> {
     /// Fills `local` from the current position on, from the memory of thread `tid`. Returns how
     /// many bytes could be read: fewer than asked for if memory is unreadable or the ranges end.
     pub fn read(&mut self, tid: i32, local: &mut [u8]) -> usize {
-        let mut got = 0;
-        while got < local.len() {
+        let mut filled = 0;
+        while filled < local.len() {
             let mut batch = [span(0, 0); BATCH_SPANS];
-            let (n, bytes) = self.next_batch(&mut batch, local.len() - got);
-            let read =
-                if n == 0 { 0 } else { read_spans(tid, &batch[..n], &mut local[got..got + bytes]) };
-            got += read;
-            if n == 0 || read < bytes {
+            let (count, bytes) = self.next_batch(&mut batch, local.len() - filled);
+            let read = if count == 0 {
+                0
+            } else {
+                read_spans(tid, &batch[..count], &mut local[filled..filled + bytes])
+            };
+            filled += read;
+            if count == 0 || read < bytes {
                 break;
             }
         }
-        got
+        filled
     }
     /// Puts the next ranges, of at most `max` bytes together, into `into`. Returns their number and
     /// their length in bytes.
     fn next_batch(&mut self, into: &mut [Span; BATCH_SPANS], max: usize) -> (usize, usize) {
-        let (mut n, mut bytes) = (0, 0);
-        while n < BATCH_SPANS && bytes < max && self.index < self.spans.len() {
+        let (mut count, mut bytes) = (0, 0);
+        while count < BATCH_SPANS && bytes < max && self.index < self.spans.len() {
             let Span { iov_base, iov_len } = self.spans[self.index];
             let len = (iov_len - self.offset).min(max - bytes);
             if len > 0 {
-                into[n] = Span { iov_base: iov_base.wrapping_byte_add(self.offset), iov_len: len };
-                n += 1;
+                into[count] =
+                    Span { iov_base: iov_base.wrapping_byte_add(self.offset), iov_len: len };
+                count += 1;
                 bytes += len;
             }
             self.offset += len;
@@ -52,6 +56,6 @@ impl<'a> SpanReader<'a> {
                 (self.index, self.offset) = (self.index + 1, 0);
             }
         }
-        (n, bytes)
+        (count, bytes)
     }
 }

@@ -1,9 +1,10 @@
-//! Sealing while the program is recorded, by a thread that runs on idle CPUs (SCHED_IDLE).
+//! Sealing while the program is recorded: a thread converts what the journals hold into finished
+//! Parquet segments, so that less is left to do at the end. It runs on idle CPUs (SCHED_IDLE).
 //!
-//! The thread waits until enough of the journals is unsealed, and works only while a CPU is idle
-//! and the recording does not need the CPUs. At the end it gets the normal policy, if that is
-//! permitted. If it takes too long even then, it is abandoned, its files are removed, and
-//! everything is sealed afterwards.
+//! The thread waits until the journals have enough bytes that are not sealed, and works only while
+//! a CPU is idle and the recording does not need the CPUs. At the end of the recording it gets the
+//! normal policy, if that is permitted, and is waited for. If it takes too long even then, it is
+//! abandoned, its files are removed, and everything is sealed afterwards.
 
 use super::scheduling::set_policy;
 use super::spare_cpu::SpareCpu;
@@ -23,34 +24,36 @@ pub(crate) trait JournalProgress: Send + 'static {
     fn is_busy(&self) -> bool;
 }
 
-/// How often the thread checks whether there is something to seal.
+/// How long the thread sleeps between two checks whether there is something to seal.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 /// How long the end of a recording waits for the thread.
 const WAIT_AT_END: Duration = Duration::from_secs(5);
 
-/// The thread that seals ahead.
+/// The thread that seals while the program is recorded.
 pub(crate) struct SealAheadThread {
+    /// Whether the thread is to end.
     stop: Arc<AtomicBool>,
     tid: i32,
     thread: JoinHandle<()>,
+    /// Receives what the thread has sealed when it ends; `None` after an error.
     result: Receiver<Option<SealAhead>>,
 }
 
 impl SealAheadThread {
-    /// Starts the thread, which seals whenever `bytes` of journal are unsealed. All journals must
-    /// have been created. Returns `None` if `bytes` is 0 or the thread cannot be started;
-    /// everything is sealed after the recording then.
+    /// Starts the thread, which seals whenever the journals have at least `min_bytes` that are not
+    /// sealed. All journals must have been created. Returns `None` if `min_bytes` is 0 or the
+    /// thread cannot be started; everything is sealed after the recording then.
     pub fn start(
         recording: &Recording,
         journals: impl JournalProgress,
-        bytes: u64,
+        min_bytes: u64,
     ) -> Option<Self> {
-        if bytes == 0 {
+        if min_bytes == 0 {
             return None;
         }
-        let sealer = recording.seal_ahead(2 * bytes).ok()?;
+        let sealer = recording.seal_ahead(2 * min_bytes).ok()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
+        let stop_copy = Arc::clone(&stop);
         let (send_tid, tid) = sync_channel(1);
         let (send_result, result) = sync_channel(1);
         let run = move || {
@@ -58,7 +61,7 @@ impl SealAheadThread {
             block_signals();
             let _sent = send_tid.send(rustix::thread::gettid().as_raw_nonzero().get());
             let sealer = if set_policy(0, libc::SCHED_IDLE) {
-                seal_while_recording(&asked, sealer, journals, bytes)
+                seal_while_recording(&stop_copy, sealer, journals, min_bytes)
             } else {
                 None
             };
@@ -107,22 +110,26 @@ fn block_signals() {
     }
 }
 
-/// Runs the thread's loop: seals until `stop` is set. Returns what was sealed, or `None` after an
-/// error.
+/// Runs the thread's loop until `stop` is set. Whenever the journals have at least `min_bytes` that
+/// are not sealed, it converts them into finished Parquet segments, as long as a CPU is idle and
+/// the threads that write the journals do not need the CPUs. Returns `sealer`, which has the
+/// segments, or `None` after an error.
 fn seal_while_recording(
     stop: &AtomicBool,
     mut sealer: SealAhead,
     mut journals: impl JournalProgress,
-    bytes: u64,
+    min_bytes: u64,
 ) -> Option<SealAhead> {
-    let stop = || stop.load(Ordering::Acquire);
-    let mut cpu = SpareCpu::new();
-    while !stop() {
-        let free = cpu.is_available() && !journals.is_busy();
-        if free && sealer.bytes_behind().ok()? >= bytes {
-            let until = journals.written_until();
+    let is_stopped = || stop.load(Ordering::Acquire);
+    let mut spare_cpu = SpareCpu::new();
+    while !is_stopped() {
+        let may_work = spare_cpu.is_available() && !journals.is_busy();
+        if may_work && sealer.bytes_behind().ok()? >= min_bytes {
+            let end_time = journals.written_until();
             sealer
-                .seal_until(until, || !stop() && cpu.is_available() && !journals.is_busy())
+                .seal_until(end_time, || {
+                    !is_stopped() && spare_cpu.is_available() && !journals.is_busy()
+                })
                 .ok()?;
         }
         std::thread::park_timeout(CHECK_EVERY);

@@ -17,16 +17,17 @@ const EMPTY_VALUES: u64 = 256;
 /// A reader of a packet's bits.
 pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
-    /// The next bit.
-    pub at: u64,
-    /// The end.
+    /// The offset of the next bit.
+    pub position: u64,
+    /// The offset in bits at which the packet's content ends.
     pub end: u64,
-    /// The clock as read last.
+    /// The last reading of the stream's clock.
     pub clock: u64,
+    /// How many values are around the current one.
     depth: usize,
-    /// Values that the event may still have.
+    /// How many values the event may still have.
     elements_left: u64,
-    /// Values that the packet has had.
+    /// How many values of the packet were read.
     values: u64,
 }
 
@@ -35,7 +36,7 @@ impl<'a> Bits<'a> {
     /// clock.
     pub fn new(bytes: &'a [u8], clock: u64) -> Self {
         let end = bytes.len() as u64 * 8;
-        Self { bytes, at: 0, end, clock, depth: 0, elements_left: MAX_ELEMENTS, values: 0 }
+        Self { bytes, position: 0, end, clock, depth: 0, elements_left: MAX_ELEMENTS, values: 0 }
     }
 
     /// Prepares for another event: resets the limits on nesting and on elements, which each event
@@ -48,7 +49,7 @@ impl<'a> Bits<'a> {
     fn align(&mut self, align: u32) {
         // The metadata's reader takes powers of two only.
         let mask = u64::from(align) - 1;
-        self.at = (self.at + mask) & !mask;
+        self.position = (self.position + mask) & !mask;
     }
 
     /// Reads an integer of any size, alignment and byte order. Updates the clock if the integer is
@@ -56,23 +57,24 @@ impl<'a> Bits<'a> {
     fn read_int(&mut self, int: &Int) -> Result<u64, String> {
         self.align(int.align);
         let size = u64::from(int.size);
-        if self.at + size > self.end {
+        if self.position + size > self.end {
             return Err("an event reaches beyond its packet".to_owned());
         }
-        let (first, last) = ((self.at / 8) as usize, ((self.at + size - 1) / 8) as usize);
+        let (first, last) =
+            ((self.position / 8) as usize, ((self.position + size - 1) / 8) as usize);
         if let Some(value) = self.read_aligned_int(int, first) {
             return Ok(value);
         }
         let part = &self.bytes[first..=last];
         let wide = if int.big_endian {
-            let shift = 7 - (self.at + size - 1) % 8;
+            let shift = 7 - (self.position + size - 1) % 8;
             part.iter().fold(0u128, |w, b| w << 8 | u128::from(*b)) >> shift
         } else {
-            part.iter().rev().fold(0u128, |w, b| w << 8 | u128::from(*b)) >> (self.at % 8)
+            part.iter().rev().fold(0u128, |w, b| w << 8 | u128::from(*b)) >> (self.position % 8)
         };
-        self.at += size;
+        self.position += size;
         let value = wide as u64 & (u64::MAX >> (64 - int.size));
-        if int.clock {
+        if int.is_clock {
             self.update_clock(value, int.size);
         }
         Ok(value)
@@ -81,7 +83,7 @@ impl<'a> Bits<'a> {
     /// Reads an integer that is little-endian and consists of whole bytes, as nearly all do.
     /// Returns `None` if it has another form.
     fn read_aligned_int(&mut self, int: &Int, first: usize) -> Option<u64> {
-        if int.big_endian || !self.at.is_multiple_of(8) {
+        if int.big_endian || !self.position.is_multiple_of(8) {
             return None;
         }
         let rest = self.bytes.get(first..)?;
@@ -92,8 +94,8 @@ impl<'a> Bits<'a> {
             64 => u64::from_le_bytes(*rest.first_chunk()?),
             _ => return None,
         };
-        self.at += u64::from(int.size);
-        if int.clock {
+        self.position += u64::from(int.size);
+        if int.is_clock {
             self.update_clock(value, int.size);
         }
         Some(value)
@@ -127,7 +129,7 @@ impl<'a> Bits<'a> {
         self.elements_left =
             self.elements_left.checked_sub(1).ok_or("an event of too many values")?;
         self.values += 1;
-        if self.values > self.at + EMPTY_VALUES {
+        if self.values > self.position + EMPTY_VALUES {
             return Err("more values than bits".to_owned());
         }
         if self.depth > MAX_DEPTH {
@@ -196,8 +198,8 @@ impl<'a> Bits<'a> {
             signed: false,
             big_endian: false,
             base: 10,
-            text: false,
-            clock: false,
+            is_character: false,
+            is_clock: false,
         })?;
         Ok(if size == 32 { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits) })
     }
@@ -210,7 +212,7 @@ impl<'a> Bits<'a> {
         header: &'t Type,
         scopes: &mut Scopes<'t>,
     ) -> Result<Option<u64>, String> {
-        let begin = self.at;
+        let begin = self.position;
         if let Type::Struct(fields, align) = header {
             self.align(*align);
             match &fields[..] {
@@ -238,7 +240,7 @@ impl<'a> Bits<'a> {
                 }
             }
         }
-        self.at = begin;
+        self.position = begin;
         let head = self.read_value(header, scopes)?;
         let inner = head.get("v").and_then(|v| v.get("id"));
         Ok(inner.or_else(|| head.get("id")).and_then(Value::to_register))
@@ -279,10 +281,10 @@ impl<'a> Bits<'a> {
     /// Reads the bytes up to a NUL.
     fn read_string(&mut self) -> Result<&'a [u8], String> {
         self.align(8);
-        let start = (self.at / 8) as usize;
+        let start = (self.position / 8) as usize;
         let rest = self.bytes.get(start..(self.end / 8) as usize).unwrap_or_default();
         let len = rest.iter().position(|b| *b == 0).ok_or("a string without an end")?;
-        self.at += (len as u64 + 1) * 8;
+        self.position += (len as u64 + 1) * 8;
         Ok(&rest[..len])
     }
 
@@ -298,17 +300,17 @@ impl<'a> Bits<'a> {
             return Err(format!("an array of {n} elements"));
         }
         if let Type::Int(int) = kind
-            && int.text
+            && int.is_character
             && int.size == 8
         {
             self.align(int.align);
-            let start = (self.at / 8) as usize;
+            let start = (self.position / 8) as usize;
             let bytes = self
                 .bytes
                 .get(start..start + n as usize)
-                .filter(|_| self.at + n * 8 <= self.end)
+                .filter(|_| self.position + n * 8 <= self.end)
                 .ok_or("a string reaches beyond its packet")?;
-            self.at += n * 8;
+            self.position += n * 8;
             return Ok(Value::Text(bytes.split(|b| *b == 0).next().unwrap_or_default().to_vec()));
         }
         self.align(kind.align());

@@ -42,7 +42,7 @@ pub fn import(
         began,
         ..RecordingInfo::default()
     };
-    let mut import = begin(to, about, directory, forks.made)?;
+    let mut import = begin(to, about, directory, forks.starts)?;
     import.add_note(
         "LTTng records no data: files get the recorded sizes, but other content (`replay \
         --write-data random` generates some)",
@@ -50,7 +50,8 @@ pub fn import(
     if directory.is_none() {
         note_no_directory(&mut import, "LTTng records no working directories");
     }
-    let mut conversion = CtfImport { import, state_dump, running, open: HashMap::default() };
+    let mut conversion =
+        CtfImport { import, state_dump, running, pending_calls: HashMap::default() };
     let mut events = 0u64;
     let counts = trace.read(|item| {
         events += 1;
@@ -60,8 +61,8 @@ pub fn import(
         }
     })?;
     progress(counts.bytes, trace.bytes);
-    let CtfImport { mut import, open, .. } = conversion;
-    for imported in open.into_values() {
+    let CtfImport { mut import, pending_calls, .. } = conversion;
+    for imported in pending_calls.into_values() {
         import.add_call(imported)?;
     }
     if counts.packets > 0 {
@@ -96,10 +97,12 @@ fn scan(trace: &Trace, mut running: Running) -> Result<(Forks, StateDump, u64), 
         if event.kind.name == PROCESS {
             state_dump.add_process(event);
         }
-        let Some(end) = event.kind.call.as_ref().filter(|end| end.is_fork()) else { return Ok(()) };
+        let Some(syscall) = event.kind.call.as_ref().filter(|syscall| syscall.is_fork()) else {
+            return Ok(());
+        };
         let Some(tid) = thread else { return Ok(()) };
         let field = |name: &str| event.fields.get(name).and_then(Value::to_register);
-        if end.entry {
+        if syscall.entry {
             forks.begin_fork(
                 tid,
                 event.time,
@@ -115,19 +118,22 @@ fn scan(trace: &Trace, mut running: Running) -> Result<(Forks, StateDump, u64), 
     Ok((forks, state_dump, began))
 }
 
-/// Returns whose thread the trace does not show.
+/// What is counted if an event of a call shows no thread.
 const UNKNOWN_THREAD: &str = "returns of calls by unknown threads (record sched_switch, or add the \
     context tid: lttng add-context -k -t tid)";
 
+/// An import under way.
 struct CtfImport {
     import: Import,
     state_dump: StateDump,
     running: Running,
-    open: HashMap<u32, ImportedCall>,
+    /// Calls that have not returned, by thread id.
+    pending_calls: HashMap<u32, ImportedCall>,
 }
 
 impl CtfImport {
-    /// Adds a gap. A call whose exit was dropped counts as not returned.
+    /// Adds a gap, where the trace lacks events, to the trace, and forgets what the lost events may
+    /// have changed.
     fn add_gap(&mut self, lost: &Lost) -> Result<(), Error> {
         self.running.forget_cpus(lost);
         if lost.events > 0 {
@@ -140,7 +146,7 @@ impl CtfImport {
     /// those that are ignored or cannot be imported.
     fn import_event(&mut self, event: &Event<'_>) -> Result<(), Error> {
         let thread = self.running.thread_of(event);
-        let Some(end) = &event.kind.call else {
+        let Some(syscall) = &event.kind.call else {
             let name = event.kind.name.as_str();
             if name == DESCRIPTOR {
                 return self.import_descriptor(event);
@@ -154,18 +160,18 @@ impl CtfImport {
             self.import.count_left_out(UNKNOWN_THREAD, 1);
             return Ok(());
         };
-        if end.entry {
-            if let Some(before) = self.open.remove(&tid) {
+        if syscall.entry {
+            if let Some(before) = self.pending_calls.remove(&tid) {
                 add_unreturned(&mut self.import, before)?;
             }
-            match end.row.map(|row| ImportedCall::from_row(row, tid, event.time)) {
+            match syscall.row.map(|row| ImportedCall::from_row(row, tid, event.time)) {
                 Some(mut imported) => {
                     set_arguments(&mut imported, &event.fields, true);
                     self.ensure_thread(tid, event.time)?;
                     if ends_thread(imported.row) {
                         return Ok(self.import.add_call(imported)?);
                     }
-                    self.open.insert(tid, imported);
+                    self.pending_calls.insert(tid, imported);
                 }
                 None => {
                     let name = event.kind.name.trim_start_matches("syscall_entry_");
@@ -176,17 +182,17 @@ impl CtfImport {
             }
             return Ok(());
         }
-        let open = self.open.remove(&tid);
+        let open = self.pending_calls.remove(&tid);
         let ret = event.fields.get("ret").and_then(Value::to_register).unwrap_or(0).cast_signed();
         let Some(mut imported) =
-            open.filter(|t| end.row.is_some_and(|row| row.number == t.row.number))
+            open.filter(|t| syscall.row.is_some_and(|row| row.number == t.row.number))
         else {
             // A child's own return from the clone that made it has no entry, nor has that of a call
             // which the table does not know: that was counted.
-            let born = end.is_fork() && ret == 0;
+            let is_child_return = syscall.is_fork() && ret == 0;
             let known = self.import.is_alive(tid);
             self.ensure_thread(tid, event.time)?;
-            if !born && end.row.is_some() {
+            if !is_child_return && syscall.row.is_some() {
                 count_unentered(&mut self.import, known);
             }
             return Ok(());
@@ -198,7 +204,7 @@ impl CtfImport {
     }
 
     /// Imports a descriptor that the state dump shows, for those of its processes that have made a
-    /// call already.
+    /// call already. The others get it when they make one.
     fn import_descriptor(&mut self, event: &Event<'_>) -> Result<(), Error> {
         let Some((open, active)) = self.state_dump.add_descriptor(event) else {
             let what = "descriptors of the state dump that belong to no known process";
@@ -235,18 +241,18 @@ impl CtfImport {
 /// Sets the call's arguments from the fields of its entry or exit event.
 fn set_arguments(imported: &mut ImportedCall, fields: &Value<'_>, entry: bool) {
     let args = imported.row.spec.args;
-    let mut free = 0;
+    let mut next_arg = 0;
     for (name, value) in fields.fields() {
         if name == "ret" || name.ends_with("_length") {
             continue;
         }
         let known = args.iter().position(|a| a.name == name);
-        // Where LTTng has another name, the argument follows the one before it.
-        let Some(arg) = known.or_else(|| Some(free).filter(|free| entry && *free < args.len()))
+        // If LTTng has another name for it, it is the argument after the one before.
+        let Some(arg) = known.or_else(|| Some(next_arg).filter(|arg| entry && *arg < args.len()))
         else {
             continue;
         };
-        free = arg + 1;
+        next_arg = arg + 1;
         set_argument(imported, arg, args[arg].kind, value);
     }
 }

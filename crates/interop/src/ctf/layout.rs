@@ -17,10 +17,10 @@ pub struct Int {
     pub big_endian: bool,
     /// The base in which it is printed: 10, 16, 8, 2.
     pub base: u32,
-    /// Whether it is a character.
-    pub text: bool,
-    /// Whether it is a time of the trace's clock.
-    pub clock: bool,
+    /// Whether it is a character: the type has an encoding.
+    pub is_character: bool,
+    /// Whether it is a reading of the trace's clock: the type is mapped to the clock.
+    pub is_clock: bool,
 }
 
 /// A struct's fields in order: name, type.

@@ -2,7 +2,7 @@
 //! descriptors (lttng-modules, `instrumentation/events/lttng-statedump.h`).
 
 use super::value::{Event, Value};
-use crate::importing::forks::{Forks, THREAD};
+use crate::importing::forks::{Forks, THREAD_FLAGS};
 use ::import::Fork;
 use ahash::{HashMap, HashSet};
 
@@ -26,10 +26,10 @@ pub(crate) struct StateDump {
     pids: HashMap<u32, u32>,
     /// The processes that use a table of descriptors, by its address, from the first pass.
     tables: HashMap<u64, Vec<u32>>,
-    /// Descriptors by process. The dump has those of the whole machine: they wait here until their
-    /// process does something.
+    /// Open descriptors by process ID. The dump has those of the whole machine: they are kept here
+    /// until their process makes its first call.
     open: HashMap<u32, Vec<OpenDescriptor>>,
-    /// Processes that have done something.
+    /// Processes that have made a call.
     active: HashSet<u32>,
 }
 
@@ -44,7 +44,7 @@ fn field_task(event: &Event<'_>, name: &str) -> Option<u32> {
 }
 
 impl StateDump {
-    /// Adds a thread and its process.
+    /// Adds the thread and its process that an event of the first pass shows.
     pub fn add_process(&mut self, event: &Event<'_>) {
         let (Some(tid), Some(pid)) = (field_task(event, "tid"), field_task(event, "pid")) else {
             return;
@@ -63,24 +63,24 @@ impl StateDump {
     pub fn end_first_pass(&mut self, forks: &mut Forks, began: u64) {
         for (tid, pid) in self.pids.iter().filter(|(tid, pid)| tid != pid) {
             forks
-                .made
+                .starts
                 .entry(*tid)
                 .or_default()
-                .insert(0, Fork { parent: *pid, flags: THREAD, time: began });
+                .insert(0, Fork { parent: *pid, flags: THREAD_FLAGS, time: began });
         }
     }
 
-    /// Adds a descriptor. Returns it with those of its processes that have done something already;
-    /// it is kept for the others. Returns `None` if no process is known to have its table.
+    /// Adds a descriptor. Returns it, and the IDs of those of its processes that have made a call
+    /// already; it is kept for the others. Returns `None` if no process is known to have its table.
     pub fn add_descriptor(&mut self, event: &Event<'_>) -> Option<(OpenDescriptor, Vec<u32>)> {
         let (fd, Some(Value::Text(path))) = (field_u64(event, "fd")?, event.fields.get("filename"))
         else {
             return None;
         };
-        // Older ones name the process.
-        let one = field_task(event, "pid").map(|pid| vec![pid]);
-        let pids =
-            one.or_else(|| self.tables.get(&field_u64(event, "file_table_address")?).cloned())?;
+        // Older versions of LTTng name the process, and not the table.
+        let single = field_task(event, "pid").map(|pid| vec![pid]);
+        let pids = single
+            .or_else(|| self.tables.get(&field_u64(event, "file_table_address")?).cloned())?;
         let open = OpenDescriptor {
             fd: fd as i32,
             path: path.clone(),
@@ -94,8 +94,8 @@ impl StateDump {
         Some((open, active))
     }
 
-    /// Returns what the process of thread `tid` had open. Called when the thread does something;
-    /// returns nothing after the first time.
+    /// Returns the descriptors that the process of thread `tid` had open, and counts the process as
+    /// active. To be called when the thread makes a call; returns nothing after the first time.
     pub fn take_open(&mut self, tid: u32) -> Vec<OpenDescriptor> {
         let pid = self.pids.get(&tid).copied().unwrap_or(tid);
         if self.active.insert(pid) {

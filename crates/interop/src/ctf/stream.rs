@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 /// The longest metadata.
 const MAX_METADATA: u64 = 256 << 20;
 /// How many batches of events of a thread may wait.
-const WAITING: usize = 4;
+const MAX_WAITING_BATCHES: usize = 4;
 /// The most streams: each is read by a thread.
 const MAX_STREAMS: usize = 1024;
 /// How deep directories are searched for metadata.
@@ -127,26 +127,32 @@ impl Trace {
         std::thread::scope(|scope| {
             let mut heads: Vec<StreamHead<'t>> = Vec::new();
             for path in &self.streams {
-                let (send, receive) = sync_channel(WAITING);
+                let (send, receive) = sync_channel(MAX_WAITING_BATCHES);
                 let (recycle, recycled) = channel();
                 scope.spawn(move || {
                     StreamReader::new(&self.metadata, path, wanted, send, recycled).run();
                 });
-                heads.push(StreamHead { receive, recycle, batch: Vec::new(), at: 0, time: None });
+                heads.push(StreamHead {
+                    receive,
+                    recycle,
+                    batch: Vec::new(),
+                    index: 0,
+                    time: None,
+                });
             }
-            heads.iter_mut().for_each(|h| h.fill(&mut counts));
+            heads.iter_mut().for_each(|head| head.find_next_item(&mut counts));
             while let Some(first) =
-                heads.iter_mut().filter(|h| h.time.is_some()).min_by_key(|h| h.time)
+                heads.iter_mut().filter(|head| head.time.is_some()).min_by_key(|head| head.time)
             {
-                if let Decoded::Item(item) = &first.batch[first.at] {
+                if let Decoded::Item(item) = &first.batch[first.index] {
                     if let Item::Lost(lost) = item {
                         counts.lost = counts.lost.saturating_add(lost.events);
                         counts.packets = counts.packets.saturating_add(lost.packets);
                     }
                     each(item)?;
                 }
-                first.at += 1;
-                first.fill(&mut counts);
+                first.index += 1;
+                first.find_next_item(&mut counts);
             }
             Ok(counts)
         })
@@ -185,9 +191,12 @@ impl Item<'_> {
     }
 }
 
+/// What a decoding thread sends.
 enum Decoded<'t> {
     Item(Item<'t>),
+    /// The message for damage in the stream.
     Damage(String),
+    /// So many bytes were read.
     Bytes(u64),
 }
 
@@ -197,16 +206,18 @@ struct StreamHead<'t> {
     receive: Receiver<Vec<Decoded<'t>>>,
     recycle: Sender<Vec<Decoded<'t>>>,
     batch: Vec<Decoded<'t>>,
-    at: usize,
-    /// Of the item at `at`; `None`: the stream has ended.
+    /// The index in `batch` of the stream's next item.
+    index: usize,
+    /// The time of that item; `None`: the stream has ended.
     time: Option<u64>,
 }
 
 impl StreamHead<'_> {
-    /// Advances to the next item, which may be in the next batch from the decoding thread.
-    fn fill(&mut self, counts: &mut Counts) {
+    /// Advances to the next item at `index` or after it, which may be in the next batch from the
+    /// decoding thread, and sets `time`. Adds what is no item to `counts`.
+    fn find_next_item(&mut self, counts: &mut Counts) {
         loop {
-            match self.batch.get_mut(self.at) {
+            match self.batch.get_mut(self.index) {
                 Some(Decoded::Item(item)) => {
                     self.time = Some(item.time());
                     return;
@@ -219,11 +230,11 @@ impl StreamHead<'_> {
                         return;
                     };
                     let _ended = self.recycle.send(std::mem::replace(&mut self.batch, next));
-                    self.at = 0;
+                    self.index = 0;
                     continue;
                 }
             }
-            self.at += 1;
+            self.index += 1;
         }
     }
 }

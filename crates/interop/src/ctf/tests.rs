@@ -19,7 +19,7 @@ fn fixture(dir: &Path, name: &str) -> PathBuf {
     dir.join(name)
 }
 
-/// As babeltrace2 prints a value.
+/// Appends a value to `out` as babeltrace2 prints it.
 fn print(value: &Value<'_>, out: &mut String) {
     let number = |v: i128, bits: u64, base: u32, out: &mut String| match base {
         16 => write!(out, "0x{bits:X}").unwrap(),

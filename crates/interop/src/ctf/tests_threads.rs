@@ -28,14 +28,17 @@ event { name = \"syscall_entry_fsync\"; id = 2; fields := struct { u32 _fd; }; }
 event { name = \"syscall_exit_fsync\"; id = 3; fields := struct { s64 _ret; }; };
 ";
 
+/// Returns the event that a CPU switches from one thread to another.
 fn switch(time: u64, from: i32, to: i32) -> Vec<u8> {
     event(1, time, &[from.to_le_bytes(), to.to_le_bytes()].concat())
 }
 
+/// Returns the event of the entry of fsync(2).
 fn enter(time: u64) -> Vec<u8> {
     event(2, time, &3u32.to_le_bytes())
 }
 
+/// Returns the event of the exit of fsync(2).
 fn leave(time: u64) -> Vec<u8> {
     event(3, time, &0i64.to_le_bytes())
 }
@@ -44,7 +47,8 @@ fn event(id: u32, time: u64, fields: &[u8]) -> Vec<u8> {
     [&id.to_le_bytes()[..], &time.to_le_bytes(), fields].concat()
 }
 
-/// A packet of `cpu`, its number, and how many events were dropped until its end.
+/// Returns a packet of `cpu` with its sequence number, and how many events were dropped until its
+/// end.
 fn packet(cpu: u32, number: u64, dropped: u64, events: &[Vec<u8>]) -> Vec<u8> {
     let time = |e: &Vec<u8>| u64::from_le_bytes(e[4..12].try_into().unwrap());
     let body = events.concat();

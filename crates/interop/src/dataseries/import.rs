@@ -69,18 +69,19 @@ pub fn import(
     let mut streams: Vec<Stream> =
         index.types.into_iter().map(|(name, offsets)| Stream::new(name, offsets)).collect();
     let mut reader = Reader::open(from)?;
+    // The index of each stream that has another record, by that record's `unique_id`.
     let mut heap = BinaryHeap::new();
-    for (i, s) in streams.iter_mut().enumerate() {
-        if let Some(id) = s.load_next(&mut reader, &mut conversion.losses)? {
-            heap.push(Reverse((id, i)));
+    for (index, stream) in streams.iter_mut().enumerate() {
+        if let Some(unique_id) = stream.load_next(&mut reader, &mut conversion.losses)? {
+            heap.push(Reverse((unique_id, index)));
         }
     }
     let mut done = 0;
-    while let Some(Reverse((_, i))) = heap.pop() {
-        let stream = &mut streams[i];
+    while let Some(Reverse((_, index))) = heap.pop() {
+        let stream = &mut streams[index];
         conversion.import_next(stream, &mut reader)?;
-        if let Some(id) = stream.load_next(&mut reader, &mut conversion.losses)? {
-            heap.push(Reverse((id, i)));
+        if let Some(unique_id) = stream.load_next(&mut reader, &mut conversion.losses)? {
+            heap.push(Reverse((unique_id, index)));
         }
         if stream.read > done {
             done = stream.read;
@@ -105,15 +106,15 @@ struct DataSeriesImport {
 }
 
 impl DataSeriesImport {
-    /// Imports the next record, with those that belong to the same call.
+    /// Imports the next record of `stream`, with those that belong to the same call.
     fn import_next(&mut self, stream: &mut Stream, reader: &mut Reader) -> Result<(), Error> {
         let name = stream.short_name().to_owned();
         match name.as_str() {
             "readv" | "writev" | "recvmsg" | "sendmsg" => self.import_vector(stream, reader, &name),
             "execve" => {
-                let row = stream.current_row().map(|r| self.import_exec_part(r));
+                let imported = stream.current_row().map(|row| self.import_exec_part(row));
                 stream.next += 1;
-                row.unwrap_or(Ok(()))
+                imported.unwrap_or(Ok(()))
             }
             LEFT_OUT => {
                 if let Some(row) = stream.current_row() {
@@ -123,7 +124,7 @@ impl DataSeriesImport {
                 Ok(())
             }
             _ => {
-                let taken = match (stream.map, stream.current_row()) {
+                let imported = match (stream.map, stream.current_row()) {
                     (Some(map), Some(row)) => self.import_plain(map, row),
                     _ => {
                         self.losses.count(&name);
@@ -131,23 +132,24 @@ impl DataSeriesImport {
                     }
                 };
                 stream.next += 1;
-                taken
+                imported
             }
         }
     }
 
-    /// Imports a record in which our exporter says what it left out.
+    /// Counts what our exporter says in a record that it left out of the file.
     fn import_losses(&mut self, row: Row<'_>) {
         let what = String::from_utf8_lossy(row.text("what").unwrap_or_default()).into_owned();
         let calls = row.int("calls").unwrap_or(0).max(0).cast_unsigned();
         if calls == 0 {
             return self.import.add_missing(&what);
         }
-        let known = self.losses.calls.entry(what).or_default();
-        *known = known.saturating_add(calls);
+        let count = self.losses.calls.entry(what).or_default();
+        *count = count.saturating_add(calls);
     }
 
-    /// Returns the times of entry and return of a record's call.
+    /// Returns the times of entry and return of a record's call, in nanoseconds since 1970. Both
+    /// are the same if the file has no time of return.
     pub(crate) fn call_times(&self, row: Row<'_>) -> (u64, u64) {
         let time = |name: &str| row.int(name).and_then(|v| self.clock.to_nanos(v));
         if self.clock == Clock::Recorded {
@@ -158,8 +160,9 @@ impl DataSeriesImport {
         (entered, time("time_returned").unwrap_or(entered))
     }
 
-    /// Begins the call of a record, with the fields that all records have. Returns `None` if the
-    /// table has no such call.
+    /// Creates the call of a record from the fields that all records have: thread, times and
+    /// result. Returns `None` if the table has no such call, or the record has no thread, which is
+    /// counted.
     pub(crate) fn begin_call(&mut self, call: &str, row: Row<'_>) -> Option<ImportedCall> {
         let Some(tid) = row.tid() else {
             self.losses.count("records without a thread");
@@ -179,37 +182,36 @@ impl DataSeriesImport {
         if map.name == "umask" && row.int("unique_id") == Some(0) {
             return Ok(());
         }
-        let flags = WITH_FLAGS.iter().find(|(name, _, part)| {
-            // The original library takes what a register held for flags that the call has not.
-            let field = if let super::records::arguments::Meaning::Number(_, field) = part {
+        let with_flags = WITH_FLAGS.iter().find(|(name, _, flags)| {
+            // The original library writes flags for calls that have none: what a register held.
+            let field = if let super::records::arguments::Meaning::Number(_, field) = flags {
                 field
             } else {
                 ""
             };
             *name == map.name && !self.original && row.int(field).is_some_and(|v| v != 0)
         });
-        let name = flags.map_or(map.call, |(_, newer, _)| newer);
+        let name = with_flags.map_or(map.call, |(_, newer, _)| newer);
         let Some(mut imported) = self.begin_call(name, row) else { return Ok(()) };
         if map.name == "exit" && !self.original && row.flag("generated") {
             // The thread did not call exit: it was ended.
             return self.import_thread_end(row, &imported);
         }
         let source = RecordSource { row, original: self.original };
-        for part in map.parts.iter().chain(flags.map(|(_, _, part)| part)) {
-            source.set_part(*part, &mut imported);
+        for meaning in map.parts.iter().chain(with_flags.map(|(_, _, flags)| flags)) {
+            source.set_part(*meaning, &mut imported);
         }
         if map.name == "readahead" && self.original {
             imported.call.args.swap(1, 2);
         }
-        for (arg, a) in
-            imported.row.spec.args.iter().enumerate().filter(|(_, a)| a.kind == abi::Kind::DirFd)
-        {
+        let args = imported.row.spec.args.iter().enumerate();
+        for (arg, spec) in args.filter(|(_, spec)| spec.kind == abi::Kind::DirFd) {
             // RA-Strace writes half an address into the new directory of symlinkat.
             if !(abi::AT_FDCWD..1 << 20).contains(&(imported.call.args[arg] as i32)) {
                 imported.set_number(arg, i64::from(abi::AT_FDCWD).cast_unsigned());
                 self.losses.count_assumption(format!(
                     "directory descriptor of {} (the working directory is assumed)",
-                    a.name
+                    spec.name
                 ));
             }
         }

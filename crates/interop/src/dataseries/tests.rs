@@ -12,14 +12,16 @@ fn gunzip(name: &str) -> Vec<u8> {
     crate::tests_support::gunzip(&format!("dataseries/{name}"))
 }
 
+/// Decompresses a fixture into this directory. Returns its path.
 fn fixture(dir: &Path, name: &str) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, gunzip(&format!("{name}.gz"))).unwrap();
     path
 }
 
-/// As ds2txt prints a value: bytes as text if all of them are printable, else in hexadecimal.
-fn printed(value: Value<'_>, kind: FieldType) -> String {
+/// Returns a value as ds2txt prints it: bytes as text if all of them are printable, else in
+/// hexadecimal.
+fn printed(value: Value<'_>, field_type: FieldType) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(true) => "T".to_owned(),
@@ -28,7 +30,7 @@ fn printed(value: Value<'_>, kind: FieldType) -> String {
         Value::Int(v) => v.to_string(),
         Value::Double(v) => v.to_string(),
         Value::Bytes(b)
-            if kind == FieldType::Variable && b.iter().all(|c| (0x20..0x7f).contains(c)) =>
+            if field_type == FieldType::Variable && b.iter().all(|c| (0x20..0x7f).contains(c)) =>
         {
             String::from_utf8_lossy(b).into_owned()
         }
@@ -53,23 +55,23 @@ fn every_cell_is_what_the_original_tools_print() {
         let mut reader = Reader::open(&fixture(dir.path(), &format!("{name}.ds"))).unwrap();
         let mut records = 0;
         while let Some(extent) = reader.next_extent().unwrap() {
-            let lines = &expected_text[extent.kind.name.as_str()];
+            let lines = &expected_text[extent.record_type.name.as_str()];
             assert_eq!(
                 lines[0].split(' ').collect::<Vec<_>>(),
-                extent.kind.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()
+                extent.record_type.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()
             );
             for i in 0..extent.records {
                 let cells = extent
-                    .kind
+                    .record_type
                     .fields
                     .iter()
                     .enumerate()
-                    .map(|(f, field)| printed(extent.value(i, f), field.kind));
+                    .map(|(f, field)| printed(extent.value(i, f), field.field_type));
                 assert_eq!(
                     cells.collect::<Vec<_>>().join(" "),
                     lines[i + 1],
                     "{name}: {} {i}",
-                    extent.kind.name
+                    extent.record_type.name
                 );
                 records += 1;
             }
@@ -198,7 +200,7 @@ fn a_round_trip_keeps_what_can_be_expressed() {
     let mut ids = std::collections::BTreeSet::new();
     while let Some(extent) = reader.next_extent().unwrap() {
         // What the first tracer left out has a type of its own.
-        let Some(id) = extent.kind.field_index("unique_id") else { continue };
+        let Some(id) = extent.record_type.field_index("unique_id") else { continue };
         ids.extend(
             (0..extent.records)
                 .map(|i| if let Value::Int(v) = extent.value(i, id) { v } else { -1 }),

@@ -6,15 +6,16 @@ use super::{export, import};
 use crate::export::Exported;
 use ::import::Origin;
 use ::import::{Import, ImportedCall};
-use dataseries_file::{Field, Reader, Value, Writer};
+use dataseries_file::{FieldValue, Reader, Value, Writer};
 use std::fs;
 use std::path::{Path, PathBuf};
 use trace::record::PayloadKind;
 use trace::{Call, Item, ReadOptions, Trace};
 
-/// A call by thread 7 that returned this; its strings as (argument, text).
-fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> ImportedCall {
-    let mut imported = ImportedCall::new(name, 7, 1_700_000_000_000_000_000 + at).unwrap();
+/// Returns a call by thread 7, entered `time` nanoseconds after a fixed time, that returned `ret`;
+/// its strings as (argument, text).
+fn call(name: &str, time: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) -> ImportedCall {
+    let mut imported = ImportedCall::new(name, 7, 1_700_000_000_000_000_000 + time).unwrap();
     for (i, arg) in args.iter().enumerate() {
         imported.set_number(i, arg.cast_unsigned());
     }
@@ -23,11 +24,13 @@ fn call(name: &str, at: u64, ret: i64, args: &[i64], strings: &[(usize, &str)]) 
     imported
 }
 
-fn bytes(mut imported: ImportedCall, arg: usize, at_exit: bool, bytes: &[u8]) -> ImportedCall {
+/// Adds to a call the bytes that an argument points to.
+fn with_bytes(mut imported: ImportedCall, arg: usize, at_exit: bool, bytes: &[u8]) -> ImportedCall {
     imported.add_payload(arg, PayloadKind::Bytes, at_exit, bytes, bytes.len() as u64);
     imported
 }
 
+/// Writes a trace of these calls.
 fn trace_of(dir: &Path, calls: Vec<ImportedCall>) -> Trace {
     let to = dir.join("t.ra");
     let origin = Origin { directory: Some(b"/home".to_vec()), ..Origin::default() };
@@ -37,13 +40,15 @@ fn trace_of(dir: &Path, calls: Vec<ImportedCall>) -> Trace {
     Trace::open(&to).unwrap()
 }
 
+/// Returns the calls of a trace.
 fn calls_of(path: &Path) -> Vec<Call> {
     let items = Trace::open(path).unwrap().read(ReadOptions { data: true }).map(Result::unwrap);
     items.filter_map(|item| if let Item::Call(call) = item { Some(call) } else { None }).collect()
 }
 
-/// The file of these calls, and what is in it when it is read back.
-fn through(dir: &Path, calls: Vec<ImportedCall>) -> (Exported, Vec<Call>, PathBuf) {
+/// Exports these calls and imports the file. Returns the counts of the export, the imported calls,
+/// and the file.
+fn export_and_import(dir: &Path, calls: Vec<ImportedCall>) -> (Exported, Vec<Call>, PathBuf) {
     let (out, back) = (dir.join("t.ds"), dir.join("back.ra"));
     let exported = export(&trace_of(dir, calls), &out, &mut |_, _| {}).unwrap();
     import(&out, &back, Some(b"/home"), &mut |_, _| {}).unwrap();
@@ -61,7 +66,7 @@ fn names_below_descriptors_are_said_without_them() {
     let dir = crate::tests_support::scratch();
     let opened = |at, fd, path| call("openat", at, fd, &[-100, 0x1000, 0o200_000], &[(1, path)]);
     let link = [0u8; 0];
-    let (exported, back, _) = through(
+    let (exported, back, _) = export_and_import(
         dir.path(),
         vec![
             opened(0, 3, "a"),
@@ -69,7 +74,12 @@ fn names_below_descriptors_are_said_without_them() {
             call("renameat", 20, 0, &[3, 0x1000, 3, 0x1000], &[(1, "p"), (3, "q")]),
             call("renameat2", 30, 0, &[-100, 0x1000, -100, 0x1000, 0], &[(1, "a"), (3, "b/c")]),
             call("renameat2", 40, 0, &[3, 0x1000, 4, 0x1000, 1], &[(1, "p"), (3, "q")]),
-            bytes(call("readlinkat", 50, 0, &[3, 0x1000, 0x1000, 9], &[(1, "l")]), 2, true, &link),
+            with_bytes(
+                call("readlinkat", 50, 0, &[3, 0x1000, 0x1000, 9], &[(1, "l")]),
+                2,
+                true,
+                &link,
+            ),
             call("fchown", 60, 0, &[3, 5, 6], &[]),
             call("chdir", 70, 0, &[0x1000], &[(0, "b")]),
             call("fchownat", 80, 0, &[3, 0x1000, 5, 6, 0], &[(1, "f")]),
@@ -121,7 +131,8 @@ fn what_is_left_out_is_known_when_read_back() {
     assert_eq!(outcome.summary.reasons, ["not converted: 1 getpid"]);
     // With nothing left out it is as complete as the trace was.
     let whole = crate::tests_support::scratch();
-    let (exported, back, _) = through(whole.path(), vec![call("close", 10, 0, &[3], &[])]);
+    let (exported, back, _) =
+        export_and_import(whole.path(), vec![call("close", 10, 0, &[3], &[])]);
     assert_eq!((exported.lost.len(), back.len()), (0, 1));
     let summary = Trace::open(&whole.path().join("back.ra")).unwrap().summary().clone();
     assert_eq!((summary.verdict, summary.reasons.len()), (trace::Verdict::Complete, 0));
@@ -134,7 +145,7 @@ fn special_times_go_out_and_in() {
     let times = |at, pair: [(u64, u64); 2]| {
         let all: Vec<u8> =
             pair.iter().flat_map(|(s, ns)| [s.to_le_bytes(), ns.to_le_bytes()].concat()).collect();
-        bytes(call("utimensat", at, 0, &[-100, 0x1000], &[(1, "f")]), 2, false, &all)
+        with_bytes(call("utimensat", at, 0, &[-100, 0x1000], &[(1, "f")]), 2, false, &all)
     };
     let given = [
         [(0, UTIME_OMIT), (1_000_000_000, 5)],
@@ -147,7 +158,7 @@ fn special_times_go_out_and_in() {
         given.iter().enumerate().map(|(i, pair)| times(i as u64 * 10, *pair)).collect();
     // Before 1970 and after 2106 there is nothing.
     all.push(times(900, [(u64::MAX, 0), (1 << 33, 0)]));
-    let (exported, back, _) = through(dir.path(), all);
+    let (exported, back, _) = export_and_import(dir.path(), all);
     assert_eq!(exported.lost["utimensat"], 1);
     for (pair, call) in given.iter().zip(&back) {
         let wanted: Vec<u8> =
@@ -183,20 +194,20 @@ fn structs_go_out_and_in() {
         statx[f.at as usize..][..size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
     let pair = [3i32.to_le_bytes(), 4i32.to_le_bytes()].concat();
-    let (exported, back, _) = through(
+    let (exported, back, _) = export_and_import(
         dir.path(),
         vec![
-            bytes(call("fcntl", 0, 0, &[3, 6], &[]), 2, false, &lock(5)),
-            bytes(call("fcntl", 10, 0, &[3, 6], &[]), 2, false, &lock(1 << 40)),
-            bytes(call("prlimit64", 20, 0, &[0, 7], &[]), 3, true, &limit),
-            bytes(call("getdents64", 30, 24, &[3, 0x1000, 100], &[]), 1, true, &entry),
-            bytes(
+            with_bytes(call("fcntl", 0, 0, &[3, 6], &[]), 2, false, &lock(5)),
+            with_bytes(call("fcntl", 10, 0, &[3, 6], &[]), 2, false, &lock(1 << 40)),
+            with_bytes(call("prlimit64", 20, 0, &[0, 7], &[]), 3, true, &limit),
+            with_bytes(call("getdents64", 30, 24, &[3, 0x1000, 100], &[]), 1, true, &entry),
+            with_bytes(
                 call("statx", 40, 0, &[-100, 0x1000, 0x100, 0x7ff], &[(1, "f")]),
                 4,
                 true,
                 &statx,
             ),
-            bytes(call("pipe2", 50, 0, &[0x1000, 0o2_004_000], &[]), 0, true, &pair),
+            with_bytes(call("pipe2", 50, 0, &[0x1000, 0o2_004_000], &[]), 0, true, &pair),
         ],
     );
     assert_eq!(exported.lost["fcntl"], 1);
@@ -235,7 +246,7 @@ fn vectors_keep_their_buffers() {
     let all: Vec<ImportedCall> = (0..400).map(|i| vectored(i * 10, &lens)).collect();
     let given: Vec<Vec<u8>> =
         all.iter().map(|t| t.call.payloads[1].bytes.as_slice().to_vec()).collect();
-    let (_, back, out) = through(dir.path(), all);
+    let (_, back, out) = export_and_import(dir.path(), all);
     assert_eq!(back.len(), given.len());
     for (call, data) in back.iter().zip(&given) {
         assert_eq!(call.payload(1, PayloadKind::Data).unwrap().bytes.as_slice(), data);
@@ -245,8 +256,8 @@ fn vectors_keep_their_buffers() {
     let mut reader = Reader::open(&out).unwrap();
     let mut extents = 0;
     while let Some(extent) = reader.next_extent().unwrap() {
-        if extent.kind.name.ends_with("::writev") {
-            let number = extent.kind.field_index("iov_number").unwrap();
+        if extent.record_type.name.ends_with("::writev") {
+            let number = extent.record_type.field_index("iov_number").unwrap();
             assert_eq!(extent.value(0, number), Value::Int(-1));
             extents += 1;
         }
@@ -262,20 +273,20 @@ fn vectors_keep_their_buffers() {
     for i in 0..100i64 {
         let common = |id: i64, number: i64, requested: i64| {
             vec![
-                ("unique_id", Field::Int(id)),
-                ("executing_tid", Field::Int(7)),
-                ("time_called", Field::Int(1_700_000_000_000_000_000 + i)),
-                ("return_value", Field::Int(200_000)),
-                ("iov_number", Field::Int(number)),
-                ("bytes_requested", Field::Int(requested)),
+                ("unique_id", FieldValue::Int(id)),
+                ("executing_tid", FieldValue::Int(7)),
+                ("time_called", FieldValue::Int(1_700_000_000_000_000_000 + i)),
+                ("return_value", FieldValue::Int(200_000)),
+                ("iov_number", FieldValue::Int(number)),
+                ("bytes_requested", FieldValue::Int(requested)),
             ]
         };
         let mut head = common(i + 1, -1, 200_000);
-        head.extend([("descriptor", Field::Int(1)), ("count", Field::Int(2))]);
+        head.extend([("descriptor", FieldValue::Int(1)), ("count", FieldValue::Int(2))]);
         writer.add_record(&kind, &head).unwrap();
         for number in 0..2 {
             let mut row = common(140_000_000_000 - i * 977, number, 100_000);
-            row.push(("iov_data_written", Field::Bytes(&data)));
+            row.push(("iov_data_written", FieldValue::Bytes(&data)));
             writer.add_record(&kind, &row).unwrap();
         }
     }
@@ -304,7 +315,7 @@ fn forged_results_and_missing_data_take_no_memory() {
         read(30, "write", 3),
         read(40, "preadv", i64::MAX),
     ];
-    let (exported, back, out) = through(dir.path(), huge);
+    let (exported, back, out) = export_and_import(dir.path(), huge);
     assert_eq!((exported.calls, back.len()), (5, 5));
     assert!(fs::metadata(out).unwrap().len() < 1 << 20);
     let without = exported.changed.keys().filter(|k| k.contains("whose data were not recorded"));
@@ -347,14 +358,17 @@ fn ends_and_beginnings() {
     let mut reader = Reader::open(&out).unwrap();
     let mut rows: Vec<(i64, i64, String, bool, i64)> = Vec::new();
     while let Some(extent) = reader.next_extent().unwrap() {
-        let int = |i, field: &str| match extent.kind.field_index(field).map(|f| extent.value(i, f))
+        let int = |i, field: &str| match extent
+            .record_type
+            .field_index(field)
+            .map(|f| extent.value(i, f))
         {
             Some(Value::Int(v)) => v,
             _ => 0,
         };
-        let generated = extent.kind.field_index("generated");
+        let generated = extent.record_type.field_index("generated");
         for i in 0..extent.records {
-            let name = extent.kind.name.trim_start_matches(PREFIX).to_owned();
+            let name = extent.record_type.name.trim_start_matches(PREFIX).to_owned();
             let made = generated.is_some_and(|f| extent.value(i, f) == Value::Bool(true));
             let value = int(i, "exit_status") + int(i, "mode_value");
             rows.push((int(i, "unique_id"), int(i, "executing_tid"), name, made, value));

@@ -18,29 +18,32 @@ pub(crate) const FORMAT: Format = Format {
 
 #[derive(Default)]
 pub(crate) struct Iolog {
+    /// When the first call was entered, in nanoseconds.
     began: Option<u64>,
-    last: u64,
-    open: BTreeSet<Vec<u8>>,
+    /// The time of the last line, in microseconds since then.
+    last_time: u64,
+    /// The paths of the files that were opened.
+    open_files: BTreeSet<Vec<u8>>,
 }
 
-/// The longest name.
-const NAME: usize = 255;
-const OTHERS: Written =
+/// The longest name that fio reads, in bytes.
+const MAX_NAME: usize = 255;
+const OTHER_CALLS: Written =
     Written::Unsupported("calls other than read, write, sync and trim of a file");
-const NAMES: Written = Written::Unsupported(
+const UNREADABLE_NAMES: Written = Written::Unsupported(
     "reads, writes, syncs and trims of files whose names fio cannot read (blanks, or more than 255 \
      bytes)",
 );
 
 impl Iolog {
-    /// Writes the first line of the file.
+    /// Writes the first line of the file, unless it was written before.
     fn write_header(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.open.is_empty() { out.write_all(b"fio version 3 iolog\n") } else { Ok(()) }
+        if self.open_files.is_empty() { out.write_all(b"fio version 3 iolog\n") } else { Ok(()) }
     }
 
     /// Writes a line: what was done with a file.
     fn write_line(&self, path: &[u8], action: &str, out: &mut dyn Write) -> io::Result<()> {
-        write!(out, "{} ", self.last)?;
+        write!(out, "{} ", self.last_time)?;
         out.write_all(path)?;
         writeln!(out, " {action}")
     }
@@ -71,22 +74,22 @@ impl Writer for Iolog {
         let call = resolved.call;
         let file = resolved.operands.fds.iter().flatten().next().map(|d| &d.file);
         let Some((file, action)) = file.filter(|f| f.is_stored()).zip(fio_action(resolved)) else {
-            return Ok(OTHERS);
+            return Ok(OTHER_CALLS);
         };
         let path = &*file.path;
         // What isspace(3) takes for blanks, vertical tabs among them.
         let blank = |b: &u8| b.is_ascii_whitespace() || *b == 0x0b;
-        if path.iter().any(blank) || path.len() > NAME || !path.starts_with(b"/") {
-            return Ok(NAMES);
+        if path.iter().any(blank) || path.len() > MAX_NAME || !path.starts_with(b"/") {
+            return Ok(UNREADABLE_NAMES);
         }
         let began = *self.began.get_or_insert(call.entered);
-        // fio takes no time that lies before another's.
-        self.last = self.last.max(call.entered.saturating_sub(began) / 1000);
+        // fio requires that times do not decrease.
+        self.last_time = self.last_time.max(call.entered.saturating_sub(began) / 1000);
         self.write_header(out)?;
-        if !self.open.contains(path) {
+        if !self.open_files.contains(path) {
             self.write_line(path, "add", out)?;
             self.write_line(path, "open", out)?;
-            self.open.insert(path.to_vec());
+            self.open_files.insert(path.to_vec());
         }
         self.write_line(path, &action, out)?;
         Ok(Written::All)
@@ -94,6 +97,6 @@ impl Writer for Iolog {
 
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
         self.write_header(out)?;
-        self.open.iter().try_for_each(|path| self.write_line(path, "close", out))
+        self.open_files.iter().try_for_each(|path| self.write_line(path, "close", out))
     }
 }

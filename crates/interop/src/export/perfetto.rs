@@ -102,21 +102,23 @@ const BEGIN: i32 = 1;
 const END: i32 = 2;
 const COUNTER: i32 = 4;
 /// The two counters' tracks; threads and processes have theirs above.
-const READ: u64 = 1;
-const WRITTEN: u64 = 2;
+const READ_TRACK: u64 = 1;
+const WRITTEN_TRACK: u64 = 2;
 const PROCESS: u64 = 1 << 40;
 const THREAD: u64 = 2 << 40;
-/// A point of a counter stands for so many nanoseconds.
-const WINDOW: u64 = 10_000_000;
+/// The length in nanoseconds of the time windows in which bytes are counted.
+const WINDOW_NS: u64 = 10_000_000;
 
 #[derive(Default)]
 pub(crate) struct Perfetto {
-    known: HashSet<u64>,
-    /// The window of the counters, and the bytes read and written in it.
+    /// The tracks that were declared, by their identifiers.
+    declared: HashSet<u64>,
+    /// The index of the current time window of the counters.
     window: u64,
-    moved: [u64; 2],
-    /// Something was counted in the window before.
-    busy: bool,
+    /// The bytes read and written in that window.
+    window_bytes: [u64; 2],
+    /// Whether bytes were counted in the window before.
+    was_active: bool,
 }
 
 /// Writes a packet of the format.
@@ -143,7 +145,7 @@ impl Perfetto {
         descriptor: TrackDescriptor,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        if descriptor.uuid.is_some_and(|uuid| self.known.insert(uuid)) {
+        if descriptor.uuid.is_some_and(|uuid| self.declared.insert(uuid)) {
             write_packet(Packet { track_descriptor: Some(descriptor), ..Packet::default() }, out)
         } else {
             Ok(())
@@ -171,20 +173,20 @@ impl Perfetto {
         Ok(uuid)
     }
 
-    /// Adds the bytes that a call moved to the throughput counters, and writes the counters of time
-    /// windows that are over.
+    /// Adds the bytes that a call moved, and whether it read them, to the throughput counters at
+    /// this time. If a new time window begins with it, writes the counters of the last one before.
     fn count_moved(
         &mut self,
         time: u64,
         moved: Option<(u64, bool)>,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        if time / WINDOW != self.window {
+        if time / WINDOW_NS != self.window {
             self.write_counters(out)?;
-            self.window = time / WINDOW;
+            self.window = time / WINDOW_NS;
         }
-        if let Some((bytes, brought)) = moved {
-            let sum = &mut self.moved[usize::from(!brought)];
+        if let Some((bytes, is_read)) = moved {
+            let sum = &mut self.window_bytes[usize::from(!is_read)];
             *sum = sum.saturating_add(bytes);
         }
         Ok(())
@@ -193,11 +195,11 @@ impl Perfetto {
     /// Writes the throughput of the current time window, in bytes per second. Writes nothing while
     /// no data are moved.
     fn write_counters(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let some = self.moved != [0, 0];
-        for (uuid, name, bytes) in
-            [(READ, "read", self.moved[0]), (WRITTEN, "written", self.moved[1])]
+        let is_active = self.window_bytes != [0, 0];
+        let [read, written] = self.window_bytes;
+        for (uuid, name, bytes) in [(READ_TRACK, "read", read), (WRITTEN_TRACK, "written", written)]
         {
-            if !some && !self.busy {
+            if !is_active && !self.was_active {
                 continue;
             }
             let counter = CounterDescriptor { unit_name: Some("bytes/s".to_owned()) };
@@ -208,7 +210,7 @@ impl Perfetto {
                 ..TrackDescriptor::default()
             };
             self.declare_track(track, out)?;
-            let mut at = |timestamp, value: u64| {
+            let mut write_value = |timestamp, value: u64| {
                 let event = TrackEvent {
                     kind: Some(COUNTER),
                     track_uuid: Some(uuid),
@@ -217,10 +219,10 @@ impl Perfetto {
                 };
                 write_track_event(timestamp, event, out)
             };
-            at(self.window * WINDOW, bytes.saturating_mul(1_000_000_000 / WINDOW))?;
-            at((self.window + 1).saturating_mul(WINDOW), 0)?;
+            write_value(self.window * WINDOW_NS, bytes.saturating_mul(1_000_000_000 / WINDOW_NS))?;
+            write_value((self.window + 1).saturating_mul(WINDOW_NS), 0)?;
         }
-        (self.busy, self.moved) = (some, [0, 0]);
+        (self.was_active, self.window_bytes) = (is_active, [0, 0]);
         Ok(())
     }
 }
@@ -264,7 +266,7 @@ impl Writer for Perfetto {
         let Some(name) = super::program_name(event) else { return Ok(()) };
         let process = ProcessDescriptor { pid: Some(event.pid as i32), process_name: Some(name) };
         let uuid = PROCESS | u64::from(event.pid);
-        self.known.insert(uuid);
+        self.declared.insert(uuid);
         let descriptor = TrackDescriptor {
             uuid: Some(uuid),
             process: Some(process),

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use trace::Trace;
 
+/// Exports a small trace into a new directory. Returns the directory and the file.
 fn exported(format: Format, name: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = crate::tests_support::scratch();
     let (log, ra, to) = (dir.path().join("log"), dir.path().join("log.ra"), dir.path().join(name));

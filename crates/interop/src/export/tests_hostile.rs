@@ -11,7 +11,8 @@ use trace::Trace;
 const NAMES: [&[u8]; 5] =
     [b"/plain", b"/a blank", b"/new\nline,\"quoted\"", b"/\xff\xfe", b"/tab\tand\x01more"];
 
-fn hostile(dir: &Path) -> Trace {
+/// Writes a trace of calls with strange names and impossible numbers.
+fn hostile_trace(dir: &Path) -> Trace {
     let to = dir.join("t.ra");
     let mut import = Import::new(&to, Origin::default()).unwrap();
     let mut resolved = |name: &str, at: u64, ret: i64, args: &[u64], path: Option<&[u8]>| {
@@ -45,7 +46,7 @@ fn hostile(dir: &Path) -> Trace {
 #[test]
 fn hostile_names_and_numbers_go_into_every_format() {
     let dir = crate::tests_support::scratch();
-    let trace = hostile(dir.path());
+    let trace = hostile_trace(dir.path());
     let write = |format: Format, name: &str| {
         let to = dir.path().join(name);
         let exported = format.export(&trace, &to, &mut |_, _| {}).unwrap();

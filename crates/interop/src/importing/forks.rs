@@ -7,29 +7,32 @@ use abi::flags::process::CLONE;
 use ahash::HashMap;
 use linux_raw_sys::general::{CLONE_FILES, CLONE_FS, CLONE_THREAD, CLONE_VM};
 
-/// What the threads of a process share.
-pub(crate) const THREAD: u64 = (CLONE_FILES | CLONE_FS | CLONE_THREAD | CLONE_VM) as u64;
+/// The flags of clone(2) with which a thread of the same process is started.
+pub(crate) const THREAD_FLAGS: u64 = (CLONE_FILES | CLONE_FS | CLONE_THREAD | CLONE_VM) as u64;
 
+/// The starts of threads, as far as a log was read.
 #[derive(Default)]
 pub(crate) struct Forks {
-    /// Starts of threads by thread id, in order.
-    pub made: HashMap<u32, Vec<Fork>>,
-    /// Calls that have not returned, by thread: the times of entry, and the flags.
-    pub begun: HashMap<u32, (u64, u64)>,
+    /// The starts of threads, in order, by the id of the new thread.
+    pub starts: HashMap<u32, Vec<Fork>>,
+    /// Calls that have not returned, by the id of the calling thread: the time of entry, and the
+    /// flags of clone(2).
+    pub pending_calls: HashMap<u32, (u64, u64)>,
 }
 
 impl Forks {
     /// Notes that thread `tid` enters a call that starts another thread, with these flags of
     /// clone(2).
     pub fn begin_fork(&mut self, tid: u32, time: u64, flags: u64) {
-        self.begun.insert(tid, (time, flags));
+        self.pending_calls.insert(tid, (time, flags));
     }
-    /// Notes that this call of `parent` returns `child`, or a negative errno.
+    /// Notes that this call of `parent` returns: `child` is the id of the new thread, or a negative
+    /// errno.
     pub fn end_fork(&mut self, parent: u32, child: i64) {
         if let (Some((time, flags)), Ok(child @ 1..)) =
-            (self.begun.remove(&parent), u32::try_from(child))
+            (self.pending_calls.remove(&parent), u32::try_from(child))
         {
-            self.made.entry(child).or_default().push(Fork { parent, flags, time });
+            self.starts.entry(child).or_default().push(Fork { parent, flags, time });
         }
     }
 }

@@ -14,7 +14,7 @@ pub(in crate::ebpf) struct Cgroup {
     path: PathBuf,
     /// The parent cgroup, to which its processes are moved at the end; only if the recorder made
     /// this cgroup.
-    above: Option<PathBuf>,
+    parent: Option<PathBuf>,
     /// Its file `cgroup.freeze`.
     freeze: File,
     /// Closing this, as when the recorder is killed, makes a second process thaw the cgroup.
@@ -40,19 +40,19 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
 }
 
 impl Cgroup {
-    /// Makes a cgroup below the recorder's. Returns `None` if the machine has no cgroups of version
-    /// 2 or this is not permitted.
-    pub fn make() -> Option<Self> {
-        let (_, above) = own_cgroup()?;
-        remove_stale(&above);
-        let path = above.join(format!("{NAME}{}", std::process::id()));
+    /// Creates a cgroup below the recorder's. Returns `None` if the machine has no cgroups of
+    /// version 2 or this is not permitted.
+    pub fn create() -> Option<Self> {
+        let (_, parent) = own_cgroup()?;
+        remove_stale(&parent);
+        let path = parent.join(format!("{NAME_PREFIX}{}", std::process::id()));
         std::fs::create_dir(&path).ok()?;
         let freeze = File::options().read(true).write(true).open(path.join("cgroup.freeze"));
         let Ok(freeze) = freeze else {
             let _best = std::fs::remove_dir(&path);
             return None;
         };
-        Some(Self { path, above: Some(above), freeze, guard: None })
+        Some(Self { path, parent: Some(parent), freeze, guard: None })
     }
 
     /// Opens its directory, for a process that is to begin in it.
@@ -61,12 +61,12 @@ impl Cgroup {
     }
 
     /// Moves a process into the cgroup. Returns whether that succeeded.
-    pub fn take(&self, pid: i32) -> bool {
+    pub fn add_process(&self, pid: i32) -> bool {
         std::fs::write(self.path.join("cgroup.procs"), pid.to_string()).is_ok()
     }
 
     /// Opens an existing cgroup. Returns `None` if the recorder is in it or may not freeze it.
-    pub fn at(path: &Path) -> Option<Self> {
+    pub fn open(path: &Path) -> Option<Self> {
         let path = path.canonicalize().ok()?;
         let (_, own) = own_cgroup()?;
         if own.canonicalize().ok()?.starts_with(&path) {
@@ -74,13 +74,13 @@ impl Cgroup {
         }
         let freeze =
             File::options().read(true).write(true).open(path.join("cgroup.freeze")).ok()?;
-        Some(Self { path, above: None, freeze, guard: None })
+        Some(Self { path, parent: None, freeze, guard: None })
     }
 
     /// Freezes the cgroup. Returns false if it is frozen already or cannot be frozen.
     pub fn freeze(&mut self) -> bool {
-        let mut was = [0];
-        if self.freeze.read_at(&mut was, 0).is_err() || was == *b"1" {
+        let mut state = [0];
+        if self.freeze.read_at(&mut state, 0).is_err() || state == *b"1" {
             return false;
         }
         if self.guard.is_none() {
@@ -97,12 +97,12 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let Some(above) = &self.above else { return };
+        let Some(parent) = &self.parent else { return };
         self.thaw();
         // Processes that still run are moved to the parent cgroup.
         let left = std::fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
         for pid in left.lines() {
-            let _best = std::fs::write(above.join("cgroup.procs"), pid);
+            let _best = std::fs::write(parent.join("cgroup.procs"), pid);
         }
         // A process that has just ended remains in its cgroup for a moment.
         for _ in 0..50 {
@@ -115,13 +115,15 @@ impl Drop for Cgroup {
 }
 
 /// The name of a cgroup begins with this, followed by the recorder's process ID.
-const NAME: &str = "reanimator-";
+const NAME_PREFIX: &str = "reanimator-";
 
-/// Removes empty cgroups of recorders that were killed.
-fn remove_stale(above: &Path) {
-    for entry in std::fs::read_dir(above).into_iter().flatten().filter_map(Result::ok) {
-        let recorder =
-            entry.file_name().to_str().and_then(|n| n.strip_prefix(NAME)?.parse::<u32>().ok());
+/// Removes empty cgroups below `parent` of recorders that were killed.
+fn remove_stale(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok) {
+        let recorder = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.strip_prefix(NAME_PREFIX)?.parse::<u32>().ok());
         if recorder.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _best = std::fs::remove_dir(entry.path());
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Entries and exits. */
+/* Entries and exits of system calls. */
 #pragma once
 #include "call_record.h"
 #include "mapped.h"
@@ -15,10 +15,10 @@ struct {
 } variants SEC(".maps");
 
 const volatile u32 greatest = 0; /* numbers from here on are not in the table */
-const volatile u32 beyond = 0;	 /* the plan of those */
-const volatile u32 unknown = 1;	 /* the plan of calls without a plan */
+const volatile u32 beyond = 0;	 /* the index of the plan of those numbers */
+const volatile u32 unknown = 1;	 /* the index of the plan that captures registers only */
 const volatile u32 outcomes =
-	7; /* which calls are recorded: that succeeded, failed, did not return */
+	7; /* which calls are recorded, by how they end: bits of the enum below */
 
 enum { SUCCEEDED = 1, FAILED = 2, UNFINISHED = 4, WHATEVER = 7 };
 

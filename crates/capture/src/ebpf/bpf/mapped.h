@@ -7,7 +7,7 @@
 #pragma once
 #include "call_record.h"
 
-/* The processes that have mapped a file so, and between which addresses. */
+/* For each process that has mapped a file shared, the range of addresses of these mappings. */
 struct addresses {
 	u64 start, end;
 };
@@ -64,7 +64,7 @@ __noinline int begin_mapping(void)
 	if ((flags & MAP_TYPE) == MAP_PRIVATE || flags & MAP_ANONYMOUS || !inode ||
 	    !(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
 		return 0;
-	/* Through such a descriptor, replay could not write at any place. */
+	/* Through such a descriptor, replay could not write at any offset. */
 	if (BPF_CORE_READ(file, f_flags) & (O_APPEND | O_DIRECT))
 		return 0;
 	/* The memory is another process's, too (vfork): the mapping does not end with this one. */

@@ -163,13 +163,13 @@ enum {
 
 /* Shared with user space, one for each CPU, each on its own cache lines. */
 struct cpu_state {
-	u64 seq;	/* of the next record */
-	u64 held;	/* nanoseconds that calls were delayed */
-	u64 wake_at;	/* wake the consumer when so many bytes wait in the ring */
-	u64 alarm_at;	/* call for help when so many bytes wait */
-	u64 long_calls; /* calls that may be longer than the room in the ring: user space is to keep
-			   it free of the disk's pace */
-	u64 at_most;	/* no more bytes wait in the ring */
+	u64 seq;	/* the sequence number of the next record */
+	u64 held;	/* for how many nanoseconds calls were delayed in total */
+	u64 wake_at;	/* wake the consumer when this many bytes are in the ring */
+	u64 alarm_at;	/* have user space stop all processes when this many bytes are */
+	u64 long_calls; /* calls that may be longer than the room in the ring: user space is to empty
+			   it without waiting for the disk */
+	u64 at_most;	/* an upper limit of the bytes in the ring */
 	u64 spare[10];
 };
 
@@ -177,22 +177,22 @@ struct cpu_state {
 struct common_state {
 	s64 alive;   /* threads in scope */
 	u64 joining; /* whether `joined` need be looked at */
-	u64 missed;  /* threads for which there was no memory */
-	u64 refused; /* requests for which there was no room */
-	u64 asked;   /* requests that were made, */
-	u64 served;  /* those whose files were read, */
-	u64 kept; /* and how many of the first of them have their answers in the journals, but for
-		     those that were refused */
-	u64 waiting;	  /* CPUs that wait for room in their rings, */
-	u64 cpus;	  /* of so many that user space may run on */
+	u64 missed;  /* threads that are not recorded, as there was no memory for them */
+	u64 refused; /* requests that were not made, as there was no room for them */
+	u64 asked;   /* requests to read files, with those that were refused */
+	u64 served;  /* requests whose files were read */
+	u64 kept; /* how many of the first requests have their answers in the journals; those that
+		     were refused do not count */
+	u64 waiting;	  /* CPUs that wait for room in their rings */
+	u64 cpus;	  /* CPUs that are online */
 	u64 uring_count;  /* rings of io_uring that came into scope */
 	u64 uring_state;  /* enum on_demand_state, of uring.bpf.c */
-	u64 uring_late;	  /* a ring was used before that was decided */
-	u64 aio_state;	  /* the same of aio.bpf.c */
-	u64 aio_late;	  /* and of a context of libaio */
+	u64 uring_late;	  /* whether a ring was used before uring_state was decided */
+	u64 aio_state;	  /* enum on_demand_state, of aio.bpf.c */
+	u64 aio_late;	  /* whether a context of libaio was used before aio_state was decided */
 	u64 mappings;	  /* shared mappings of files that were created */
-	u64 file_wait_ns; /* nanoseconds to wait for that after a call; 0: whoever serves them has
-			 no other CPU, so that it is no use */
+	u64 file_wait_ns; /* how long a call waits for its request; 0: not at all, since the threads
+			 that serve requests have no other CPU */
 };
 
 /*

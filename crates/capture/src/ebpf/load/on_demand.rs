@@ -59,16 +59,17 @@ pub(in crate::ebpf) struct Shared {
 }
 
 impl Shared {
-    /// Takes them from the probe. `more` are maps that only these programs use.
+    /// Copies what the part shares with the probe: descriptors of its maps, and settings. `more`
+    /// are maps that the other part does not use.
     fn new<'m>(
         skel: &EngineSkel<'m>,
         alarms: &libbpf_rs::MapMut<'m>,
         more: &[(&'static str, &libbpf_rs::MapMut<'m>)],
         opcodes: Vec<opcode>,
-        (path, drops, scope): (CopyMethod, bool, Scope),
+        (copy_method, drops, scope): (CopyMethod, bool, Scope),
     ) -> Result<Self, Error> {
         let maps = &skel.maps;
-        let of_all = [
+        let shared_by_all = [
             ("threads", &maps.threads),
             ("joined", &maps.joined),
             ("cgroup", &maps.cgroup),
@@ -81,13 +82,13 @@ impl Shared {
             ("requests", &maps.requests),
         ];
         let copy = |map| MapHandle::try_from(map).map_err(refused("duplicate a descriptor"));
-        let maps = of_all.iter().chain(more).map(|(name, map)| Ok((*name, copy(*map)?)));
+        let maps = shared_by_all.iter().chain(more).map(|(name, map)| Ok((*name, copy(*map)?)));
         let data = skel.maps.data_data.as_deref().expect("the program has variables");
         Ok(Self {
             maps: maps.collect::<Result<_, Error>>()?,
             alarms: copy(alarms)?,
             opcodes,
-            dynptrs: path == CopyMethod::Dynptr,
+            dynptrs: copy_method == CopyMethod::Dynptr,
             drops,
             scope: scope as u32,
             ring_bytes: data.ring_bytes,
@@ -96,8 +97,8 @@ impl Shared {
         })
     }
 
-    /// Opens the object of the part. Returns the numbers of the kernel's types that it casts to as
-    /// well, and the file of types, which must live until the object is loaded.
+    /// Opens the object of the part. Also returns the BTF type ids of the structs to which it casts
+    /// pointers, and the file of types, which must live until the object is loaded.
     fn open<'o, B: SkelBuilder<'o>>(
         builder: B,
         kernel: &KernelTypes,
@@ -107,8 +108,8 @@ impl Shared {
         let open = builder
             .open_opts(for_libbpf.open_options(), object)
             .map_err(refused("open the eBPF program"))?;
-        let numbers = for_libbpf.fill(kernel, open.open_object())?;
-        Ok((open, numbers.cast_to(), for_libbpf))
+        let type_ids = for_libbpf.fill(kernel, open.open_object())?;
+        Ok((open, type_ids.cast_structs(), for_libbpf))
     }
 
     /// Fills the map of opcodes.
@@ -131,7 +132,7 @@ impl Shared {
 
 /// Sets the constants and variables of the programs.
 macro_rules! configure {
-    ($open:expr, $shared:expr, $cast_to:expr) => {
+    ($open:expr, $shared:expr, $cast_structs:expr) => {
         let constants = $open.maps.rodata_data.as_deref_mut().expect("the program has constants");
         constants.dynptrs = $shared.dynptrs;
         constants.drops = $shared.drops;
@@ -143,7 +144,7 @@ macro_rules! configure {
             constants.type_file,
             constants.type_inode,
             constants.type_super_block,
-        ] = $cast_to;
+        ] = $cast_structs;
         let data = $open.maps.data_data.as_deref_mut().expect("the program has variables");
         data.ring_bytes = $shared.ring_bytes;
         data.room_bytes = $shared.room_bytes;

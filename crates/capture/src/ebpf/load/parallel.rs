@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
-use crate::ebpf::load::kernel_types::Numbers;
+use crate::ebpf::load::kernel_types::TypeIds;
 use crate::ebpf::skel::OpenEngineSkel;
 use libbpf_rs::AsRawLibbpf;
 use libbpf_rs::libbpf_sys::{
@@ -36,8 +36,9 @@ pub(super) struct Loaded {
 }
 
 impl ParallelLoad {
-    /// Prepares `open`, which loads all other programs later, and starts to load these.
-    pub fn start(open: &mut OpenEngineSkel<'_>, kernels: &Numbers) -> Result<Self, Error> {
+    /// Prepares `open`, which loads all other programs later, and starts to load these. `type_ids`
+    /// has the types of their tracepoints.
+    pub fn start(open: &mut OpenEngineSkel<'_>, type_ids: &TypeIds) -> Result<Self, Error> {
         let object = open.open_object().as_libbpf_object().as_ptr();
         // SAFETY: an object that has not been loaded.
         let prepared = unsafe { bpf_object__prepare(object) };
@@ -46,18 +47,19 @@ impl ParallelLoad {
         }
         // SAFETY: the same object.
         let own_types = unsafe { bpf_object__btf_fd(object) };
-        let program = |at: usize| {
-            let name = PROGRAMS[at];
-            let mut all = open.open_object_mut().progs_mut();
-            let mut found = all.find(|p| p.name() == name).expect("the object has this program");
+        let program = |index: usize| {
+            let name = PROGRAMS[index];
+            let mut programs = open.open_object_mut().progs_mut();
+            let mut found =
+                programs.find(|p| p.name() == name).expect("the object has this program");
             found.set_autoload(false);
             // SAFETY: a program of an object that has been made ready.
             unsafe {
-                Program::of(
+                Program::copy(
                     name,
                     found.as_libbpf_object().as_ptr(),
                     own_types,
-                    kernels.called_at[at],
+                    type_ids.tracepoints[index],
                 )
             }
         };
@@ -94,21 +96,21 @@ struct Program {
     lines: Vec<bpf_line_info>,
     /// The descriptor of the object's BTF.
     own_types: i32,
-    /// The number of the kernel's type of the tracepoint.
-    called_at: u32,
+    /// The BTF type id, in the kernel, of the tracepoint to which the program is attached.
+    tracepoint_type: u32,
 }
 
 impl Program {
-    /// Copies what is needed to load `program`.
+    /// Copies from libbpf what is needed to load `program` without it.
     ///
     /// # Safety
     ///
     /// `program` belongs to an object that has been prepared and lives.
-    unsafe fn of(
+    unsafe fn copy(
         name: &str,
         program: *const libbpf_rs::libbpf_sys::bpf_program,
         own_types: i32,
-        called_at: u32,
+        tracepoint_type: u32,
     ) -> Self {
         // SAFETY: libbpf has as many as it says; no pointer is kept.
         unsafe {
@@ -125,7 +127,7 @@ impl Program {
                 libbpf_rs::libbpf_sys::bpf_program__insn_cnt(program) as usize,
             );
             let name = CString::new(name).expect("the names have no NUL");
-            Self { name, instructions, functions, lines, own_types, called_at }
+            Self { name, instructions, functions, lines, own_types, tracepoint_type }
         }
     }
 
@@ -134,7 +136,7 @@ impl Program {
         let mut options = bpf_prog_load_opts {
             sz: size_of::<bpf_prog_load_opts>() as u64,
             expected_attach_type: BPF_TRACE_RAW_TP,
-            attach_btf_id: self.called_at,
+            attach_btf_id: self.tracepoint_type,
             ..Default::default()
         };
         // The kernel checks functions that are not static apart if it knows their types.
@@ -163,17 +165,17 @@ impl Program {
     }
 }
 
-/// Copies `len` values, or none if `at` is null.
+/// Copies `len` values from `first` on, or none if it is null.
 ///
 /// # Safety
 ///
-/// There are `len` values at `at`, unless it is null.
-unsafe fn copied<T: Copy>(at: *const T, len: usize) -> Vec<T> {
-    if at.is_null() {
+/// There are `len` values from `first` on, unless it is null.
+unsafe fn copied<T: Copy>(first: *const T, len: usize) -> Vec<T> {
+    if first.is_null() {
         return Vec::new();
     }
     // SAFETY: as the caller promises.
-    unsafe { std::slice::from_raw_parts(at, len).to_vec() }
+    unsafe { std::slice::from_raw_parts(first, len).to_vec() }
 }
 
 /// Returns the descriptor, or the error that a negative number stands for.

@@ -15,9 +15,9 @@ pub(super) struct Tables {
     pub plans: Vec<types::plan>,
     pub numbers: Vec<types::number>,
     pub variants: Vec<(types::variant, u32)>,
-    /// The plan of numbers that are not in the table.
+    /// The index of the plan of calls whose numbers are greater than all in `numbers`.
     pub beyond: u32,
-    /// The plan that captures nothing but the registers.
+    /// The index of the plan that captures nothing but the registers.
     pub unknown: u32,
     /// The operations of io_uring, by opcode.
     pub opcodes: Vec<opcode>,
@@ -26,34 +26,38 @@ pub(super) struct Tables {
 }
 
 /// The most steps of a plan at one end of a call.
-const STEPS: usize = 8;
+const MAX_STEPS: usize = 8;
 
-/// Converts a step.
-fn step(limited: &LimitedStep) -> types::step {
-    let s = limited.step;
+/// Converts a step of a capture plan to the form of the probe.
+fn convert_step(limited: &LimitedStep) -> types::step {
+    let step = limited.step;
     types::step {
-        what: s.kind as u8,
-        when: s.when as u8,
-        arg: s.arg,
-        from: s.from as u8,
-        len_arg: s.len_arg,
-        arg2: s.arg2,
-        flags: s.flags,
-        arg3: s.arg3,
-        unit: s.unit,
-        base: s.base,
+        what: step.kind as u8,
+        when: step.when as u8,
+        arg: step.arg,
+        from: step.from as u8,
+        len_arg: step.len_arg,
+        arg2: step.arg2,
+        flags: step.flags,
+        arg3: step.arg3,
+        unit: step.unit,
+        base: step.base,
         limit: limited.limit,
     }
 }
 
-/// Converts a plan. Panics if it has more than [`STEPS`] steps at one end.
-fn plan(steps: &crate::plans::CapturePlan) -> types::plan {
+/// Converts a capture plan to the form of the probe. Panics if it has more than [`MAX_STEPS`] steps
+/// at one end.
+fn convert_plan(steps: &crate::plans::CapturePlan) -> types::plan {
     let mut plan = types::plan::default();
-    for (at, steps_there) in [&steps.entry, &steps.exit].into_iter().enumerate() {
-        assert!(steps_there.len() <= STEPS, "no call has more steps than arguments and results");
-        plan.count[at] = steps_there.len() as u32;
-        for (to, from) in plan.steps[at].iter_mut().zip(steps_there) {
-            *to = step(from);
+    for (end, steps_at_end) in [&steps.entry, &steps.exit].into_iter().enumerate() {
+        assert!(
+            steps_at_end.len() <= MAX_STEPS,
+            "no call has more steps than arguments and results"
+        );
+        plan.count[end] = steps_at_end.len() as u32;
+        for (to, from) in plan.steps[end].iter_mut().zip(steps_at_end) {
+            *to = convert_step(from);
         }
     }
     plan.begins = u32::from(steps.entry.iter().any(|t| t.step.kind == StepKind::StrVec));
@@ -79,45 +83,45 @@ fn describe_opcode(row: Option<&abi::Row>, plan: u32) -> opcode {
 }
 
 impl Tables {
-    /// Makes the tables for these options.
+    /// Creates the tables for these options.
     pub fn new(options: &Options) -> Self {
         let plans = Plans::new(options);
         // A plan's number in the maps is its index plus 1; 0 is no plan.
-        let place = |found: Option<u32>| found.map_or(0, |at| at + 1);
+        let map_index = |plan: Option<u32>| plan.map_or(0, |index| index + 1);
         let opcodes = |first: u32, plans: &[Option<u32>]| {
             let opcodes = (first..).zip(plans);
-            opcodes.map(|(n, plan)| describe_opcode(abi::by_number(n), place(*plan))).collect()
+            opcodes.map(|(n, plan)| describe_opcode(abi::by_number(n), map_index(*plan))).collect()
         };
         let mut variants = Vec::new();
         let mut numbers = Vec::new();
         for number in 0..NUMBER_LIMIT {
-            let chosen = plans.variants(number);
+            let call_variants = plans.variants(number);
             numbers.push(types::number {
-                plan: place(plans.default_plan(number)),
-                mask: chosen.as_ref().map_or(0, |c| c.mask),
-                by: chosen.as_ref().map_or(0, |c| u32::from(c.selector)),
-                variants: u32::from(chosen.is_some()),
+                plan: map_index(plans.default_plan(number)),
+                mask: call_variants.as_ref().map_or(0, |c| c.mask),
+                by: call_variants.as_ref().map_or(0, |c| u32::from(c.selector)),
+                variants: u32::from(call_variants.is_some()),
                 aio: aio_meaning(number).map_or(0, |meaning| meaning as u32),
                 unused: 0,
             });
-            for (value, steps) in chosen.iter().flat_map(|c| c.plans) {
+            for (value, steps) in call_variants.iter().flat_map(|c| c.plans) {
                 variants.push((types::variant { nr: u64::from(number), value: *value }, steps + 1));
             }
         }
         Self {
             plans: std::iter::once(types::plan::default())
-                .chain(plans.as_slice().iter().map(plan))
+                .chain(plans.as_slice().iter().map(convert_plan))
                 .collect(),
             numbers,
             variants,
-            beyond: place(plans.find_plan(u64::MAX, &[0; 6])),
-            unknown: place(Some(crate::plans::REGISTERS_ONLY)),
+            beyond: map_index(plans.find_plan(u64::MAX, &[0; 6])),
+            unknown: map_index(Some(crate::plans::REGISTERS_ONLY)),
             opcodes: opcodes(URING, plans.by_opcode()),
             aio_opcodes: opcodes(AIO, plans.by_aio_opcode()),
         }
     }
 
-    /// Returns the greatest number that is in the table.
+    /// Returns the number from which on calls have the plan [`Self::beyond`].
     pub fn greatest(&self) -> u32 {
         self.numbers.len() as u32 - 1
     }
@@ -137,7 +141,8 @@ pub(super) fn numbered() -> impl Iterator<Item = [u8; 4]> {
     (0u32..).map(u32::to_ne_bytes)
 }
 
-/// Puts all pairs into a map with one system call.
+/// Stores all pairs of keys and values in a map with one system call (Linux 5.6 and later). Does
+/// nothing if there are none.
 pub(super) fn fill(
     map: &impl MapCore,
     pairs: impl Iterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,

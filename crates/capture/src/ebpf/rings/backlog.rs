@@ -14,32 +14,32 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The bytes before the records of a chunk: their length, the sequence number of the first one, and
-/// the one after the last.
-const HEAD: usize = 24;
+/// The size in bytes of a chunk's header: the length of its records, the sequence number of the
+/// first one, and the one after the last.
+const HEADER_BYTES: usize = 24;
 /// Instead of a length: the next chunk is at the beginning of the memory.
-const AROUND: u64 = u64::MAX;
+const WRAP: u64 = u64::MAX;
 /// When the queue is empty and this many bytes of the memory were used, the next chunk goes to the
 /// beginning again, so that no more memory is touched than needed.
-const LOW: usize = 4 << 20;
-/// Memory is freed after this many bytes have passed through.
-const MUCH: u64 = 1 << 20;
+const RESTART_BYTES: usize = 4 << 20;
+/// Memory is freed after this many bytes have been added since it was last freed.
+const FREE_AFTER_BYTES: u64 = 1 << 20;
 
-/// The queue.
+/// The queue. Positions in it only grow; modulo `len` they are offsets in the memory.
 pub(in crate::ebpf) struct Backlog {
     memory: NonNull<u8>,
+    /// The size of the memory in bytes.
     len: usize,
-    /// Where the next chunk begins. Positions only grow; modulo `len` they are offsets in the
-    /// memory.
-    put: AtomicU64,
-    /// Where the first chunk begins.
+    /// The position at which the next chunk is added.
+    end: AtomicU64,
+    /// The position of the first chunk that was not removed.
     consumed: AtomicU64,
-    /// The value of `put` when memory was last freed.
-    given_back: AtomicU64,
+    /// The value of `end` when memory was last freed.
+    freed_at: AtomicU64,
 }
 
-// SAFETY: one thread writes behind `put` and then moves it, another reads what lies between `taken`
-// and `put`.
+// SAFETY: one thread writes behind `end` and then moves it, another one reads what is between
+// `consumed` and `end`.
 unsafe impl Send for Backlog {}
 // SAFETY: as above.
 unsafe impl Sync for Backlog {}
@@ -51,15 +51,16 @@ pub(in crate::ebpf) struct Chunk<'b> {
     pub first: u64,
     /// The sequence number after that of the last record.
     pub next: u64,
-    /// Where the chunk ends.
+    /// The position after the chunk.
     end: u64,
 }
 
 impl Backlog {
-    /// Reserves memory for `most` bytes, or for less if the kernel does not permit as much (at
-    /// least 8 MiB).
-    pub fn new(most: usize) -> Result<Self, Error> {
-        let mut len = most.next_multiple_of(1 << 20);
+    /// Reserves address space for a queue of `max_bytes`, without using memory. If the kernel does
+    /// not permit as much, halves the size until it does. Fails if it refuses a size of 16 MiB or
+    /// less.
+    pub fn new(max_bytes: usize) -> Result<Self, Error> {
+        let mut len = max_bytes.next_multiple_of(1 << 20);
         loop {
             // SAFETY: a new private mapping at an address of the kernel's choice.
             match unsafe {
@@ -73,14 +74,16 @@ impl Backlog {
                 Ok(memory) => {
                     let memory =
                         NonNull::new(memory.cast::<u8>()).expect("a mapping has an address");
+                    // The first page is added now, so that later page faults take another lock (see
+                    // the module's invariant).
                     // SAFETY: the mapping's first byte.
                     unsafe { memory.write_volatile(0) };
                     return Ok(Self {
                         memory,
                         len,
-                        put: AtomicU64::new(0),
+                        end: AtomicU64::new(0),
                         consumed: AtomicU64::new(0),
-                        given_back: AtomicU64::new(0),
+                        freed_at: AtomicU64::new(0),
                     });
                 }
                 Err(_) if len > 16 << 20 => len /= 2,
@@ -90,98 +93,98 @@ impl Backlog {
     }
 
     /// Returns the offset in the memory of a position.
-    fn place(&self, position: u64) -> usize {
+    fn offset(&self, position: u64) -> usize {
         (position % self.len as u64) as usize
     }
 
-    /// Returns the address of the 8 bytes at `at`, a multiple of 8.
-    fn word(&self, at: usize) -> *mut u64 {
-        assert!(at.is_multiple_of(8) && at + 8 <= self.len, "a word lies in its mapping");
+    /// Returns the address of the 64-bit word at this offset in the memory, a multiple of 8.
+    fn word(&self, offset: usize) -> *mut u64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.len, "a word lies in its mapping");
         // SAFETY: within the mapping.
-        unsafe { self.memory.as_ptr().add(at).cast() }
+        unsafe { self.memory.as_ptr().add(offset).cast() }
     }
 
     /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
-        self.consumed.load(Ordering::Acquire) == self.put.load(Ordering::Acquire)
+        self.consumed.load(Ordering::Acquire) == self.end.load(Ordering::Acquire)
     }
 
-    /// Adds records to the queue. Returns false if there is no room. Only one thread may call this.
-    pub fn put(&self, records: &[u8], first: u64, next: u64) -> bool {
-        let (mut put, consumed) =
-            (self.put.load(Ordering::Relaxed), self.consumed.load(Ordering::Acquire));
-        let need = HEAD + records.len().next_multiple_of(8);
-        let rest = self.len - self.place(put);
-        let skip = if rest < need || (put == consumed && self.place(put) >= need.max(LOW)) {
-            rest
-        } else {
-            0
-        };
-        if (put - consumed) as usize + skip + need > self.len {
+    /// Adds a chunk of records, whose sequence numbers are `first..next`, to the queue. Returns
+    /// false if there is no room. Only one thread may call this.
+    pub fn add(&self, records: &[u8], first: u64, next: u64) -> bool {
+        let (mut end, consumed) =
+            (self.end.load(Ordering::Relaxed), self.consumed.load(Ordering::Acquire));
+        let chunk_bytes = HEADER_BYTES + records.len().next_multiple_of(8);
+        let left_at_end = self.len - self.offset(end);
+        let restarts = end == consumed && self.offset(end) >= chunk_bytes.max(RESTART_BYTES);
+        let skipped = if left_at_end < chunk_bytes || restarts { left_at_end } else { 0 };
+        if (end - consumed) as usize + skipped + chunk_bytes > self.len {
             return false;
         }
-        if skip > 0 {
-            // SAFETY: nothing reads what is not between `taken` and `put`.
-            unsafe { self.word(self.place(put)).write(AROUND) };
-            put += skip as u64;
+        if skipped > 0 {
+            // SAFETY: nothing reads what is not between `consumed` and `end`.
+            unsafe { self.word(self.offset(end)).write(WRAP) };
+            end += skipped as u64;
         }
-        let at = self.place(put);
-        // SAFETY: as above, and `need` bytes from here lie within the mapping.
+        let start = self.offset(end);
+        // SAFETY: as above, and `chunk_bytes` from here lie within the mapping.
         unsafe {
-            self.word(at).write(records.len() as u64);
-            self.word(at + 8).write(first);
-            self.word(at + 16).write(next);
+            self.word(start).write(records.len() as u64);
+            self.word(start + 8).write(first);
+            self.word(start + 16).write(next);
             self.memory
                 .as_ptr()
-                .add(at + HEAD)
+                .add(start + HEADER_BYTES)
                 .copy_from_nonoverlapping(records.as_ptr(), records.len());
         }
-        self.put.store(put + need as u64, Ordering::Release);
+        self.end.store(end + chunk_bytes as u64, Ordering::Release);
         true
     }
 
     /// Returns the first chunk of the queue, or `None` if it is empty. Only one thread may call
     /// this.
     pub fn first(&self) -> Option<Chunk<'_>> {
-        let (mut consumed, put) =
-            (self.consumed.load(Ordering::Relaxed), self.put.load(Ordering::Acquire));
-        if consumed == put {
+        let (mut consumed, queue_end) =
+            (self.consumed.load(Ordering::Relaxed), self.end.load(Ordering::Acquire));
+        if consumed == queue_end {
             return None;
         }
-        // SAFETY: what lies between `taken` and `put` was written before `put` was moved, and stays
-        // until `taken` is.
-        let word = |at: usize| unsafe { self.word(at).read() };
-        if word(self.place(consumed)) == AROUND {
-            consumed += (self.len - self.place(consumed)) as u64;
+        // SAFETY: what is between `consumed` and `end` was written before `end` was moved, and
+        // stays until `consumed` is.
+        let word = |offset: usize| unsafe { self.word(offset).read() };
+        if word(self.offset(consumed)) == WRAP {
+            consumed += (self.len - self.offset(consumed)) as u64;
         }
-        let at = self.place(consumed);
-        let len = word(at) as usize;
-        assert!(len <= self.len - at - HEAD, "records lie in their mapping");
+        let start = self.offset(consumed);
+        let len = word(start) as usize;
+        assert!(len <= self.len - start - HEADER_BYTES, "records lie in their mapping");
         // SAFETY: as above, and within the mapping.
-        let records =
-            unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(at + HEAD), len) };
+        let records = unsafe {
+            std::slice::from_raw_parts(self.memory.as_ptr().add(start + HEADER_BYTES), len)
+        };
         Some(Chunk {
             records,
-            first: word(at + 8),
-            next: word(at + 16),
-            end: consumed + (HEAD + len.next_multiple_of(8)) as u64,
+            first: word(start + 8),
+            next: word(start + 16),
+            end: consumed + (HEADER_BYTES + len.next_multiple_of(8)) as u64,
         })
     }
 
     /// Removes the chunk that [`Backlog::first`] returned.
-    pub fn take(&self, chunk: &Chunk<'_>) {
+    pub fn remove(&self, chunk: &Chunk<'_>) {
         self.consumed.store(chunk.end, Ordering::Release);
     }
 
-    /// Frees the memory if the queue is empty and enough has passed through. Only the thread that
-    /// adds records may call this.
-    pub fn give_back(&self) {
-        let put = self.put.load(Ordering::Relaxed);
-        if put - self.given_back.load(Ordering::Relaxed) > MUCH && self.is_empty() {
-            // SAFETY: nothing reads here while nothing waits, and only the caller writes.
+    /// Frees the memory if the queue is empty and [`FREE_AFTER_BYTES`] were added since this was
+    /// last done. The address space stays reserved. Only the thread that adds records may call
+    /// this.
+    pub fn free_memory(&self) {
+        let end = self.end.load(Ordering::Relaxed);
+        if end - self.freed_at.load(Ordering::Relaxed) > FREE_AFTER_BYTES && self.is_empty() {
+            // SAFETY: nothing is read from an empty queue, and only the caller writes.
             let _best =
                 unsafe { madvise(self.memory.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
-            self.given_back.store(put, Ordering::Relaxed);
+            self.freed_at.store(end, Ordering::Relaxed);
         }
     }
 }
@@ -204,7 +207,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..500 {
-                    while !backlog.put(&records(n), n, n + 1) {
+                    while !backlog.add(&records(n), n, n + 1) {
                         std::thread::yield_now();
                     }
                 }
@@ -220,15 +223,15 @@ mod tests {
                     chunk.records == records(n) && (chunk.first, chunk.next) == (n, n + 1),
                     "chunk {n}"
                 );
-                backlog.take(&chunk);
+                backlog.remove(&chunk);
             }
         });
         assert!(backlog.is_empty() && backlog.first().is_none());
-        backlog.give_back();
+        backlog.free_memory();
         assert!(
-            backlog.put(&records(5), 5, 6)
+            backlog.add(&records(5), 5, 6)
                 && backlog.first().is_some_and(|c| c.records == records(5)),
-            "after memory was given back"
+            "after memory was freed"
         );
     }
 
@@ -237,22 +240,22 @@ mod tests {
     fn it_begins_at_the_beginning_again() {
         let backlog = Backlog::new(64 << 20).expect("memory");
         for n in 0..200 {
-            assert!(backlog.put(&vec![n as u8; 1 << 20], n, n + 1));
-            let chunk = backlog.first().expect("what was put there");
+            assert!(backlog.add(&vec![n as u8; 1 << 20], n, n + 1));
+            let chunk = backlog.first().expect("what was added");
             assert!(
                 chunk.records[0] == n as u8
                     && chunk.records.as_ptr() as usize - backlog.memory.as_ptr() as usize
-                        <= LOW + HEAD
+                        <= RESTART_BYTES + HEADER_BYTES
             );
-            backlog.take(&chunk);
+            backlog.remove(&chunk);
         }
     }
 
     #[test]
     fn no_more_than_there_is_room_for() {
         let backlog = Backlog::new(1 << 20).expect("memory");
-        assert!(!backlog.put(&vec![0; (1 << 20) - 16], 0, 1));
-        assert!(backlog.put(&vec![1; (1 << 20) - 24], 5, 6) && !backlog.put(&[], 6, 7));
+        assert!(!backlog.add(&vec![0; (1 << 20) - 16], 0, 1));
+        assert!(backlog.add(&vec![1; (1 << 20) - 24], 5, 6) && !backlog.add(&[], 6, 7));
         assert_eq!(backlog.first().map(|c| (c.records.len(), c.first)), Some(((1 << 20) - 24, 5)));
     }
 }

@@ -23,14 +23,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use trace::journal::Journal;
 
-/// About how many bytes are in a frame of the journal.
+/// About how many bytes of records are taken from a ring and written to the journal at once.
 const SPAN_BYTES: u64 = 1 << 20;
 /// How long a consumer sleeps at most while records arrive.
 const SLEEP: Duration = Duration::from_millis(5);
 /// After this long without a record a consumer sleeps until there is one.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// For how long after a call that was longer than the ring the next ones are expected to be so.
+/// For how long after a call that was longer than the ring records go to memory instead of the
+/// disk, since the next calls may be as long.
 const MEMORY_FOR: Duration = Duration::from_secs(1);
 
 /// The state of each CPU (`struct cpu_state`), which the probe and the recorder share.
@@ -51,7 +52,9 @@ impl Cpus {
 
 /// What all consumers share.
 struct Shared {
+    /// Whether the consumers are to end when their rings are empty.
     stop: AtomicBool,
+    /// An eventfd that is readable then.
     stopped: OwnedFd,
 }
 
@@ -60,11 +63,11 @@ pub(in crate::ebpf) struct Consumers {
     shared: Arc<Shared>,
     pub cpus: Arc<Cpus>,
     pub written: Arc<WrittenUntil>,
-    threads: Vec<JoinHandle<Result<Taken, trace::Error>>>,
+    threads: Vec<JoinHandle<Result<ConsumedUntil, trace::Error>>>,
 }
 
-/// What a consumer has taken from its ring: all records below the sequence number `next`.
-struct Taken {
+/// Up to where a consumer has taken records from its ring: all below the sequence number `next`.
+struct ConsumedUntil {
     cpu: u32,
     next: u64,
 }
@@ -74,7 +77,7 @@ pub(in crate::ebpf) struct Gap {
     pub cpu: u32,
     /// The sequence number of the first one.
     pub first: u64,
-    /// How many.
+    /// How many records were dropped.
     pub records: u64,
 }
 
@@ -84,11 +87,11 @@ pub(in crate::ebpf) struct Outcome {
     pub error: Option<trace::Error>,
     pub gaps: Vec<Gap>,
     /// For how many nanoseconds calls were delayed in total.
-    pub held: u64,
+    pub delay_ns: u64,
 }
 
 /// Returns a function that makes an error of an errno, for `map_err`.
-fn io(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
+fn refused_by_errno(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
     move |e| Error::refused(doing)(e.into())
 }
 
@@ -102,7 +105,8 @@ impl Consumers {
         rate: Option<u64>,
     ) -> Result<Self, Error> {
         let cpus = Arc::new(Cpus::new(probe)?);
-        let stopped = eventfd(0, EventfdFlags::CLOEXEC).map_err(io("create an eventfd"))?;
+        let stopped =
+            eventfd(0, EventfdFlags::CLOEXEC).map_err(refused_by_errno("create an eventfd"))?;
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), stopped });
         let budget = Arc::new(MemoryBudget::new(probe.cpus));
         let rings = probe.rings.iter().map(Ring::new).collect::<Result<_, Error>>()?;
@@ -112,8 +116,8 @@ impl Consumers {
         for (cpu, journal) in journals.into_iter().enumerate() {
             let map = MapHandle::try_from(&probe.rings[cpu])
                 .map_err(refused("duplicate a descriptor"))?;
-            let sleep =
-                epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("create an epoll"))?;
+            let sleep = epoll::create(epoll::CreateFlags::CLOEXEC)
+                .map_err(refused_by_errno("create an epoll"))?;
             // Edge-triggered: records in the ring are no reason to wake, only a wake-up by the
             // probe is.
             epoll::add(
@@ -122,14 +126,14 @@ impl Consumers {
                 epoll::EventData::new_u64(0),
                 epoll::EventFlags::IN | epoll::EventFlags::ET,
             )
-            .map_err(io("poll a ring buffer"))?;
+            .map_err(refused_by_errno("poll a ring buffer"))?;
             epoll::add(
                 &sleep,
                 shared.stopped.as_fd(),
                 epoll::EventData::new_u64(1),
                 epoll::EventFlags::IN,
             )
-            .map_err(io("poll an eventfd"))?;
+            .map_err(refused_by_errno("poll an eventfd"))?;
             let writer = Writer::start(cpu, journal, Arc::clone(&budget))?;
             let consumer = Consumer {
                 cpu,
@@ -172,20 +176,20 @@ impl Consumers {
     pub fn finish(self) -> Outcome {
         self.shared.stop.store(true, Ordering::Release);
         let _ = rustix::io::write(&self.shared.stopped, &1u64.to_ne_bytes());
-        let mut outcome = Outcome { error: None, gaps: Vec::new(), held: 0 };
+        let mut outcome = Outcome { error: None, gaps: Vec::new(), delay_ns: 0 };
         for thread in self.threads {
             match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-                Ok(Taken { cpu, next }) => {
-                    let made = self
+                Ok(ConsumedUntil { cpu, next }) => {
+                    let emitted = self
                         .cpus
                         .word(cpu as usize, offset_of!(cpu_state, seq))
                         .load(Ordering::Acquire);
-                    outcome.held += self
+                    outcome.delay_ns += self
                         .cpus
                         .word(cpu as usize, offset_of!(cpu_state, held))
                         .load(Ordering::Acquire);
-                    if made > next {
-                        outcome.gaps.push(Gap { cpu, first: next, records: made - next });
+                    if emitted > next {
+                        outcome.gaps.push(Gap { cpu, first: next, records: emitted - next });
                     }
                 }
                 Err(e) => outcome.error = Some(e),
@@ -199,7 +203,7 @@ impl Consumers {
 struct Consumer {
     cpu: usize,
     written: Arc<WrittenUntil>,
-    /// A position that has been looked at, to be written.
+    /// A position of the ring that was noted and may not be consumed yet; see [`WrittenUntil`].
     mark: Mark,
     writer: Writer,
     sleep: OwnedFd,
@@ -221,34 +225,34 @@ struct Consumer {
 }
 
 impl Consumer {
-    /// Takes records until the recorder stops it and the ring is empty. Returns the error of the
-    /// journal if there was one.
-    fn run(mut self) -> Result<Taken, trace::Error> {
-        let mut last = Instant::now();
+    /// Takes records until the recorder stops it and the ring is empty. Returns up to where it has
+    /// taken them. Fails with the error of the journal, if there was one.
+    fn run(mut self) -> Result<ConsumedUntil, trace::Error> {
+        let mut last_record = Instant::now();
         loop {
             // Read before the ring is checked, so that no record arrives after the last check.
             let stop = self.shared.stop.load(Ordering::Acquire);
-            let took = self.drain();
-            if took > 0 {
-                last = Instant::now();
+            let taken_bytes = self.drain();
+            if taken_bytes > 0 {
+                last_record = Instant::now();
             }
-            if stop && took == 0 {
+            if stop && taken_bytes == 0 {
                 break;
             }
-            if !stop && took < SPAN_BYTES {
-                self.sleep_until_woken(last.elapsed() > QUIET);
+            if !stop && taken_bytes < SPAN_BYTES {
+                self.sleep_until_woken(last_record.elapsed() > QUIET);
             }
         }
         self.writer.finish()?;
         match self.unmapped {
             Some(error) => Err(std::io::Error::other(error).into()),
-            None => Ok(Taken { cpu: self.cpu as u32, next: self.next }),
+            None => Ok(ConsumedUntil { cpu: self.cpu as u32, next: self.next }),
         }
     }
 
     /// Returns whether the ring must be emptied without waiting for the disk, since a call that is
-    /// longer than the ring waits in it, or may.
-    fn memory_only(&mut self) -> bool {
+    /// longer than the ring waits for room in it, or soon may.
+    fn must_avoid_disk(&mut self) -> bool {
         let long_calls =
             self.cpus.word(self.cpu, offset_of!(cpu_state, long_calls)).load(Ordering::Acquire);
         if long_calls != self.long_calls {
@@ -258,31 +262,32 @@ impl Consumer {
         Instant::now() < self.memory_until
     }
 
-    /// Takes all records that are in the ring. Returns how many bytes they have.
+    /// Takes all records that are in the ring, and gives them to the writer. Returns how many bytes
+    /// they have.
     fn drain(&mut self) -> u64 {
         let written = Arc::clone(&self.written);
         let ring = &written.rings[self.cpu];
-        let mut took = 0;
+        let mut taken_bytes = 0;
         loop {
-            let memory_only = self.memory_only();
-            if self.written.has_passed(self.cpu, &self.mark) {
+            let memory_only = self.must_avoid_disk();
+            if self.written.advance_past(self.cpu, &self.mark) {
                 self.mark = self.written.mark(self.cpu);
             }
             let span = match self.view.span(ring, SPAN_BYTES) {
                 Ok(Some(span)) => span,
-                Ok(None) => return took,
+                Ok(None) => return taken_bytes,
                 Err(error) => {
                     // The ring is emptied, so that no call waits for room.
                     ring.set_consumed(ring.produced());
-                    written.fail();
+                    written.note_discarded();
                     self.unmapped = Some(error);
-                    return took;
+                    return taken_bytes;
                 }
             };
-            took += span.bytes.len() as u64;
+            taken_bytes += span.bytes.len() as u64;
             let (first, next) = span.seqs;
             if next > first {
-                self.writer.take(span.bytes, first, next, memory_only);
+                self.writer.accept(span.bytes, first, next, memory_only);
                 self.next = next;
             }
             let len = span.bytes.len() as u64;
@@ -293,10 +298,11 @@ impl Consumer {
         }
     }
 
-    /// Sleeps until the probe wakes the consumer, or for [`SLEEP`] at most unless `quiet`.
+    /// Sleeps until the probe wakes the consumer: when there is a record if `quiet`, else when
+    /// there are many, or after [`SLEEP`].
     fn sleep_until_woken(&mut self, quiet: bool) {
         if quiet {
-            self.writer.rest();
+            self.writer.free_memory();
         }
         self.cpus
             .word(self.cpu, offset_of!(cpu_state, wake_at))
@@ -306,12 +312,12 @@ impl Consumer {
         if quiet && !matches!(self.view.span(ring, 1), Ok(None)) {
             return;
         }
-        let nap = Timespec { tv_sec: 0, tv_nsec: SLEEP.as_nanos() as i64 };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: SLEEP.as_nanos() as i64 };
         let mut events = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
         }];
-        let _ = epoll::wait(&self.sleep, &mut events[..], (!quiet).then_some(&nap));
+        let _ = epoll::wait(&self.sleep, &mut events[..], (!quiet).then_some(&timeout));
     }
 }
 

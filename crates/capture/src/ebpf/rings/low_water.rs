@@ -2,9 +2,9 @@
 //! rings until some time, and the file data that those calls asked for.
 //!
 //! Invariant: a record made before [`LowWaterMark::written_until`] is in its file, except one whose
-//! call waits for room in its ring for longer than `SLACK`; that one is sealed as a late record. A
-//! record that caused another one is never later than it: it was in its ring before the other one
-//! was made.
+//! call waits for room in its ring for longer than `MARGIN_NS`; that one is sealed as a late
+//! record. A record that caused another one is never later than it: it was in its ring before the
+//! other one was made.
 
 use super::written_until::WrittenUntil;
 use crate::ebpf::mapped::Mapped;
@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many nanoseconds the mark stays behind: the time in a record is when its call returned, but
-/// the call may be delayed (bpf/ring.h), or wait until a file was read for it, before the record is
-/// in the ring. This is more than the margin of [`super::written_until`]. Records that come later
-/// still are sealed as late ones.
-const SLACK: u64 = 100_000_000;
+/// the call may be delayed (bpf/back_pressure.h), or wait until a file was read for it, before the
+/// record is in the ring. This is more than the margin of [`super::written_until`]. Records that
+/// come later still are sealed as late ones.
+const MARGIN_NS: u64 = 100_000_000;
 
 /// The progress of all journals.
 pub(in crate::ebpf) struct LowWaterMark {
@@ -32,7 +32,7 @@ pub(in crate::ebpf) struct LowWaterMark {
 }
 
 impl LowWaterMark {
-    /// Starts at time 0.
+    /// Creates the mark, which is the time 0 until [`Self::written_until`] is called.
     pub fn new(written: Arc<WrittenUntil>, common: Arc<Mapped>, ring_bytes: usize) -> Self {
         Self { written, common, ring_bytes: ring_bytes as u64, asked: None, until: 0 }
     }
@@ -53,12 +53,12 @@ impl JournalProgress for LowWaterMark {
             .map(|word| self.word(word).load(Ordering::Acquire));
         if answered.iter().sum::<u64>() >= asked {
             self.asked = None;
-            self.until = until.saturating_sub(SLACK);
+            self.until = until.saturating_sub(MARGIN_NS);
         }
         self.until
     }
 
     fn is_busy(&self) -> bool {
-        self.written.waiting() > 0 || self.written.fullest() >= self.ring_bytes / 4
+        self.written.waiting_bytes() > 0 || self.written.fullest_ring_bytes() >= self.ring_bytes / 4
     }
 }

@@ -1,4 +1,4 @@
-//! From a ring to its journal: directly, or through memory.
+//! Writes the records of a ring to its journal: directly, or through a queue in memory.
 //!
 //! A call that waits for room in its ring keeps its CPU, and in that CPU's run queue may be the
 //! very kernel thread that a write to a file system needs. So the thread that empties a ring for a
@@ -15,30 +15,30 @@ use trace::journal::Journal;
 
 /// How many bytes wait in memory for the disk, for all rings together.
 pub(in crate::ebpf) struct MemoryBudget {
-    waiting: AtomicU64,
+    waiting_bytes: AtomicU64,
     /// How many may wait.
-    most: u64,
+    max_bytes: u64,
     /// How many chunks of each ring wait.
-    queued: Vec<AtomicU64>,
+    queued_chunks: Vec<AtomicU64>,
     /// Whether a journal could not be written.
     failed: AtomicBool,
 }
 
 impl MemoryBudget {
-    /// Sets the limit to a part of the machine's memory.
+    /// Creates the budget for this many rings. The limit is a part of the machine's memory.
     pub fn new(rings: usize) -> Self {
-        let memory = rustix::system::sysinfo();
-        let share = memory.totalram * u64::from(memory.mem_unit) / 32;
+        let info = rustix::system::sysinfo();
+        let share = info.totalram * u64::from(info.mem_unit) / 32;
         Self {
-            waiting: AtomicU64::new(0),
-            most: share.clamp(96 << 20, 512 << 20),
-            queued: (0..rings).map(|_| AtomicU64::new(0)).collect(),
+            waiting_bytes: AtomicU64::new(0),
+            max_bytes: share.clamp(96 << 20, 512 << 20),
+            queued_chunks: (0..rings).map(|_| AtomicU64::new(0)).collect(),
             failed: AtomicBool::new(false),
         }
     }
     /// Returns how many bytes wait in memory.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Acquire)
+    pub fn waiting_bytes(&self) -> u64 {
+        self.waiting_bytes.load(Ordering::Acquire)
     }
     /// Returns whether the journal of some ring has failed. Records are discarded then.
     pub fn has_failed(&self) -> bool {
@@ -49,8 +49,8 @@ impl MemoryBudget {
         self.failed.store(true, Ordering::Release);
     }
     /// Returns how many chunks of a ring wait.
-    pub fn queued(&self, ring: usize) -> u64 {
-        self.queued[ring].load(Ordering::Acquire)
+    pub fn queued_chunks(&self, ring: usize) -> u64 {
+        self.queued_chunks[ring].load(Ordering::Acquire)
     }
 }
 
@@ -60,12 +60,13 @@ struct Target {
     ring: usize,
     budget: Arc<MemoryBudget>,
     backlog: Backlog,
-    /// Whether no more records come.
-    last: AtomicBool,
+    /// Whether no more records come, so that the thread is to end.
+    no_more_records: AtomicBool,
 }
 
 impl Target {
-    /// Writes records, or discards them if the journal has failed, so that no call waits for it.
+    /// Writes records, whose sequence numbers are `first..next`. Discards them if the journal has
+    /// failed, so that no call waits for it.
     fn write(&self, records: &[u8], first: u64, next: u64) {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(writable) = &mut *journal
@@ -86,50 +87,51 @@ pub(in crate::ebpf) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub fn start(ring: usize, journal: Journal, budget: Arc<MemoryBudget>) -> Result<Self, Error> {
-        let backlog = Backlog::new(budget.most as usize)?;
+        let backlog = Backlog::new(budget.max_bytes as usize)?;
         let target = Arc::new(Target {
             journal: Mutex::new(Ok(journal)),
             ring,
             budget,
             backlog,
-            last: AtomicBool::new(false),
+            no_more_records: AtomicBool::new(false),
         });
         let thread_target = Arc::clone(&target);
         let thread = std::thread::Builder::new()
             .name(format!("journal {ring}"))
-            .spawn(move || write(&thread_target))
+            .spawn(move || write_backlog(&thread_target))
             .map_err(Error::refused("start a thread"))?;
         Ok(Self { target, thread })
     }
 
-    /// Writes records to the journal. With `memory_only`, or if others wait already, puts them into
-    /// memory instead. Waits while too much waits in memory.
-    pub fn take(&self, records: &[u8], first: u64, next: u64, memory_only: bool) {
+    /// Writes records, whose sequence numbers are `first..next`, to the journal. With
+    /// `memory_only`, or if earlier records of the ring wait in memory, adds them to the backlog
+    /// instead, and waits while that is full.
+    pub fn accept(&self, records: &[u8], first: u64, next: u64, memory_only: bool) {
         let Target { ring, budget, backlog, .. } = &*self.target;
-        if !memory_only && budget.queued(*ring) == 0 {
-            backlog.give_back();
+        if !memory_only && budget.queued_chunks(*ring) == 0 {
+            backlog.free_memory();
             return self.target.write(records, first, next);
         }
-        while budget.waiting.load(Ordering::Acquire) > budget.most {
+        while budget.waiting_bytes.load(Ordering::Acquire) > budget.max_bytes {
             std::thread::sleep(Duration::from_millis(1));
         }
-        budget.waiting.fetch_add(records.len() as u64, Ordering::AcqRel);
-        budget.queued[*ring].fetch_add(1, Ordering::AcqRel);
-        while !backlog.put(records, first, next) {
+        budget.waiting_bytes.fetch_add(records.len() as u64, Ordering::AcqRel);
+        budget.queued_chunks[*ring].fetch_add(1, Ordering::AcqRel);
+        while !backlog.add(records, first, next) {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.thread.thread().unpark();
     }
 
-    /// Frees memory. Called when no records come for a while.
-    pub fn rest(&self) {
-        self.target.backlog.give_back();
+    /// Frees the backlog's memory if that is empty. Called when no records come for a while.
+    pub fn free_memory(&self) {
+        self.target.backlog.free_memory();
     }
 
     /// Ends the thread when everything is written, and completes the journal. Returns the error of
     /// the journal if there was one.
     pub fn finish(self) -> Result<(), trace::Error> {
-        self.target.last.store(true, Ordering::Release);
+        self.target.no_more_records.store(true, Ordering::Release);
         self.thread.thread().unpark();
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let target = Arc::into_inner(self.target).expect("the thread has ended");
@@ -138,16 +140,16 @@ impl Writer {
 }
 
 /// Runs the thread's loop: writes what waits in memory, until no more records come.
-fn write(target: &Target) {
+fn write_backlog(target: &Target) {
     loop {
         // Read before the backlog is checked, so that no records arrive after the last check.
-        let last = target.last.load(Ordering::Acquire);
+        let last = target.no_more_records.load(Ordering::Acquire);
         if let Some(chunk) = target.backlog.first() {
             let len = chunk.records.len() as u64;
             target.write(chunk.records, chunk.first, chunk.next);
-            target.backlog.take(&chunk);
-            target.budget.waiting.fetch_sub(len, Ordering::AcqRel);
-            target.budget.queued[target.ring].fetch_sub(1, Ordering::AcqRel);
+            target.backlog.remove(&chunk);
+            target.budget.waiting_bytes.fetch_sub(len, Ordering::AcqRel);
+            target.budget.queued_chunks[target.ring].fetch_sub(1, Ordering::AcqRel);
         } else if last {
             return;
         } else {

@@ -68,7 +68,7 @@ impl Tracer {
         let late: Vec<i32> = self
             .attaching
             .iter()
-            .filter(|(_, j)| j.since.elapsed() > STOP_TIMEOUT)
+            .filter(|(_, attaching)| attaching.since.elapsed() > STOP_TIMEOUT)
             .map(|(pid, _)| *pid)
             .collect();
         for pid in late {
@@ -82,7 +82,7 @@ impl Tracer {
     /// Records the state of the process and handles the stops of its threads, if all of them have
     /// stopped.
     fn complete_attach(&mut self, pid: i32) {
-        if !self.attaching.get(&pid).is_some_and(|j| j.awaited.is_empty()) {
+        if !self.attaching.get(&pid).is_some_and(|attaching| attaching.awaited.is_empty()) {
             return;
         }
         let Some(attaching) = self.attaching.remove(&pid) else { return };

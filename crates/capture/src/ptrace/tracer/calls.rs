@@ -14,18 +14,18 @@ use trace::record::{
     AT_EXIT, COMPAT, Header, NO_ENTRY, NO_EXIT, NOT_EXECUTED, PayloadKind, RecordKind,
 };
 
-/// Makes the header of a call's record. `left` is when it returned, in nanoseconds.
-fn header(thread: &Thread, p: &PendingCall, left: u64, ret: i64, flags: u8) -> Header {
+/// Returns the header of a call's record. `left` is when it returned, in nanoseconds.
+fn header(thread: &Thread, call: &PendingCall, left: u64, ret: i64, flags: u8) -> Header {
     Header {
         kind: RecordKind::Call as u8,
-        flags: p.flags | flags,
+        flags: call.flags | flags,
         pid: thread.pid as u32,
-        tid: p.tid as u32,
-        nr: p.number,
-        entered: p.entered,
+        tid: call.tid as u32,
+        nr: call.number,
+        entered: call.entered,
         left,
         ret,
-        args: p.args,
+        args: call.args,
         ..Header::default()
     }
 }
@@ -70,10 +70,9 @@ impl Tracer {
             return stopped.resume(until, 0);
         }
         // A thread that stops at every call has stopped at this one before.
-        let is_entered = self
-            .threads
-            .get(&tid)
-            .is_some_and(|t| t.filtered && matches!(t.phase, Phase::InCall(_) | Phase::Skipped));
+        let is_entered = self.threads.get(&tid).is_some_and(|t| {
+            t.has_program_filter && matches!(t.phase, Phase::InCall(_) | Phase::Skipped)
+        });
         if is_entered || stopped.call_info(&mut self.info).is_err() || self.info.op != SECCOMP {
             let until = self.resume_mode(tid);
             return stopped.resume(until, 0);
@@ -82,8 +81,8 @@ impl Tracer {
         stopped.resume(until, 0);
     }
 
-    /// Handles the entry of a call: captures its payloads and keeps the call as pending. Returns
-    /// how to resume the thread.
+    /// Handles the entry of a call: captures the payloads that its plan has for the entry, and
+    /// keeps the call as pending. Returns how to resume the thread.
     fn handle_entry(&mut self, stopped: &Stopped) -> ResumeUntil {
         let mut entered = monotonic_ns();
         let tid = stopped.tid();
@@ -122,9 +121,9 @@ impl Tracer {
             thread.phase = Phase::Skipped;
             return if is_aio { ResumeUntil::Call } else { self.resume_mode(tid) };
         };
-        if self.plans.get(plan).mapping == Some(MappingUse::Sync) && !self.mapped.is_empty() {
+        if self.plans.get(plan).mapping == Some(MappingUse::Sync) && !self.mapped_files.is_empty() {
             let addresses = synced_addresses(number, &args);
-            self.mapped.look(pid, tid, addresses.as_ref(), &mut self.out);
+            self.mapped_files.write_changes(pid, tid, addresses.as_ref(), &mut self.out);
             entered = monotonic_ns();
         }
         let pending = PendingCall { tid, number: number as u32, flags, plan, args, entered };
@@ -154,16 +153,16 @@ impl Tracer {
         self.aio.leave_call(tid, pid, ret, &mut aio_sinks!(self));
         let Some(thread) = self.threads.get_mut(&tid) else { return self.default_resume };
         // If a filter sends SIGSYS, the result register has the number of the call.
-        let number =
+        let syscall =
             if let Phase::InCall(pending) = &thread.phase { pending.number } else { u32::MAX };
-        let trapped = ret == i64::from(number) && stopped.ends_in_seccomp_sigsys(number);
+        let trapped = ret == i64::from(syscall) && stopped.ends_in_seccomp_sigsys(syscall);
         if let Some(mut clone_call) = thread.clone_call.take() {
             clone_call.restore_untraced(stopped);
             clone_call.reported |= trapped;
             // The call made a child that the kernel did not report.
             self.missing.children += u64::from(ret > 0 && !clone_call.reported);
         }
-        let until = if thread.filtered { ResumeUntil::Call } else { self.default_resume };
+        let until = if thread.has_program_filter { ResumeUntil::Call } else { self.default_resume };
         let pending = match std::mem::replace(&mut thread.phase, Phase::UserCode) {
             Phase::InCall(pending) => pending,
             Phase::Skipped | Phase::New => return until,
@@ -203,33 +202,35 @@ impl Tracer {
         let maps = self.plans.get(pending.plan).mapping == Some(MappingUse::Map);
         if maps
             && abi::errno_of(ret).is_none()
-            && let Some(number) = self.begin_mapping(pid, &pending, ret)
+            && let Some(mapping_number) = self.begin_mapping(pid, &pending, ret)
         {
-            let number = number.to_le_bytes();
-            self.out.put_whole_payload(MAPPING, PayloadKind::Bytes, AT_EXIT, &number);
+            let bytes = mapping_number.to_le_bytes();
+            self.out.put_whole_payload(MAPPING, PayloadKind::Bytes, AT_EXIT, &bytes);
         }
         self.out.end();
-        self.look_after_call(pid, &pending, ret);
+        self.update_mapped_files(pid, &pending, ret);
         if self.out.has_failed() {
             self.begin_detach();
         }
         until
     }
 
-    /// Notes that a thread is about to install a seccomp filter. From now on it stops at every
-    /// call, and so do the other threads of its process if they get the filter too.
-    fn note_filter_install(&mut self, tid: i32, number: u64, args: &[u64; 6]) {
-        self.any_filtered = true;
-        let Some(pid) = self.threads.get(&tid).map(|t| t.pid) else { return };
-        let all =
-            number as i64 == libc::SYS_seccomp && args[1] & libc::SECCOMP_FILTER_FLAG_TSYNC != 0;
-        for thread in self.threads.values_mut().filter(|t| t.pid == pid) {
+    /// Notes that a thread is about to install a seccomp filter, by the call with this system call
+    /// number. From now on it stops at every call, and so do the other threads of its process if
+    /// they get the filter too (`SECCOMP_FILTER_FLAG_TSYNC`). Until then these may make calls that
+    /// the filter answers and that are not recorded, which is counted.
+    fn note_filter_install(&mut self, tid: i32, syscall: u64, args: &[u64; 6]) {
+        self.any_program_filter = true;
+        let Some(pid) = self.threads.get(&tid).map(|thread| thread.pid) else { return };
+        let for_all_threads =
+            syscall as i64 == libc::SYS_seccomp && args[1] & libc::SECCOMP_FILTER_FLAG_TSYNC != 0;
+        for thread in self.threads.values_mut().filter(|thread| thread.pid == pid) {
             if thread.tid == tid {
-                thread.filtered = true;
-            } else if all && !thread.filtered {
-                // It runs to its next stop without stopping at calls before.
-                thread.filtered = true;
-                self.missing.filters += 1;
+                thread.has_program_filter = true;
+            } else if for_all_threads && !thread.has_program_filter {
+                // It runs now, and does not stop at calls before its next stop.
+                thread.has_program_filter = true;
+                self.missing.filters_in_running_threads += 1;
                 if matches!(thread.phase, Phase::Skipped) {
                     thread.phase = Phase::UserCode;
                 }
@@ -256,12 +257,13 @@ impl Tracer {
             && self.info.op == EXIT
             && !self.out.has_failed()
         {
-            let (tid, mine) =
+            // `handle_exit` looks up the thread in the list.
+            let (tid, listed) =
                 (thread.tid, std::mem::replace(thread, Thread::new(thread.pid, thread.tid)));
-            self.threads.insert(tid, mine);
+            self.threads.insert(tid, listed);
             self.handle_exit(stopped);
-            if let Some(back) = self.threads.remove(&tid) {
-                *thread = back;
+            if let Some(handled) = self.threads.remove(&tid) {
+                *thread = handled;
             }
         }
     }

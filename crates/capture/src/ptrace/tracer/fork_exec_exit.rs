@@ -12,8 +12,8 @@ use crate::records::{at_start, monotonic_ns};
 use std::os::unix::fs::MetadataExt;
 use trace::record::{PayloadKind, RecordKind};
 
-/// A thread that stopped, here with its stop, before its creator's stop was reported.
-type EarlyThread = UnreportedChild<(Stopped, Stop)>;
+/// A thread that stopped or ended before its creator's stop was reported, with its stop.
+type ObservedThread = UnreportedChild<(Stopped, Stop)>;
 
 /// The field of `/proc/TID/status` that has the process ID of a thread.
 const PROCESS_ID_FIELD: &str = "Tgid:";
@@ -37,21 +37,22 @@ impl Tracer {
             clone_call.reported = true;
             clone_call.restore_untraced(&stopped);
             thread.clone_call = Some(clone_call);
-            let (filtered, early) = (thread.filtered, self.births.reported(child));
-            self.start_child(child, &parent, filtered, early);
+            let has_program_filter = thread.has_program_filter;
+            let observed = self.new_threads.reported(child);
+            self.start_child(child, &parent, has_program_filter, observed);
         }
         let until = self.resume_mode(tid);
         stopped.resume(until, 0);
     }
 
     /// Records the start of thread `tid`, which `parent` has made, and handles its stop or end if
-    /// that was reported before (`early`).
+    /// that was reported before (`observed`).
     fn start_child(
         &mut self,
         tid: i32,
         parent: &Parent,
-        filtered: bool,
-        early: Option<EarlyThread>,
+        has_program_filter: bool,
+        observed: Option<ObservedThread>,
     ) {
         let is_thread = parent.clone_call.is_thread();
         let pid = if is_thread { parent.pid } else { tid };
@@ -63,18 +64,19 @@ impl Tracer {
             0,
             0,
         ];
-        let to_restore = parent.clone_call.patched_in_child();
+        let flags_to_restore = parent.clone_call.patched_in_child();
         let shares_memory = !is_thread && parent.clone_call.shares_memory();
         if !is_thread && !shares_memory {
-            self.mapped.fork(parent.pid, pid);
+            self.mapped_files.fork(parent.pid, pid);
         }
-        let thread = Thread { to_restore, filtered, shares_memory, ..Thread::new(pid, tid) };
-        self.start_thread(thread, args, early);
+        let thread =
+            Thread { flags_to_restore, has_program_filter, shares_memory, ..Thread::new(pid, tid) };
+        self.start_thread(thread, args, observed);
     }
 
     /// Writes the `Start` record of a thread with these arguments, adds it to the traced threads,
-    /// and handles its stop or end if that was reported before (`early`).
-    fn start_thread(&mut self, thread: Thread, args: [u64; 6], early: Option<EarlyThread>) {
+    /// and handles its stop or end if that was reported before (`observed`).
+    fn start_thread(&mut self, thread: Thread, args: [u64; 6], observed: Option<ObservedThread>) {
         let tid = thread.tid;
         self.out.write_event(RecordKind::Start, monotonic_ns(), thread.pid, tid, args);
         if let Some(mut before) = self.threads.insert(tid, thread) {
@@ -82,9 +84,9 @@ impl Tracer {
             self.missing.ends += 1;
             self.write_unfinished_call(&mut before);
         }
-        match early {
-            Some(UnreportedChild { ended: Some(status), .. }) => self.handle_end(tid, status),
-            Some(UnreportedChild { held: Some((stopped, stop)), .. }) => {
+        match observed {
+            Some(UnreportedChild { exit_status: Some(status), .. }) => self.handle_end(tid, status),
+            Some(UnreportedChild { stop: Some((stopped, stop)), .. }) => {
                 self.handle_stop(stopped, stop);
             }
             _ => {}
@@ -95,7 +97,7 @@ impl Tracer {
     /// `ending`: a thread whose end is not recorded yet, so that its children can still be recorded
     /// as its own.
     pub fn release_orphans(&mut self, ending: Option<i32>) {
-        while self.births.has_unreported() {
+        while self.new_threads.has_unreported() {
             let (threads, attaching) = (&self.threads, &self.attaching);
             let may_report_child = |time| {
                 threads.values().any(|t| {
@@ -104,16 +106,17 @@ impl Tracer {
                 })
             };
             let process = |tid| procfs::read_status_number(tid, PROCESS_ID_FIELD);
-            let Some((child, origin)) = self.births.take_orphan(may_report_child, process) else {
+            let Some((child, origin)) = self.new_threads.take_orphan(may_report_child, process)
+            else {
                 return;
             };
             match origin {
                 Origin::Parent(parent) => {
-                    let known = parent.clone_call.is_thread()
+                    let is_parent_recorded = parent.clone_call.is_thread()
                         || ending == Some(parent.tid)
                         || self.threads.contains_key(&parent.tid);
-                    self.missing.births += u64::from(!known);
-                    self.start_child(child.tid, &parent, self.any_filtered, Some(child));
+                    self.missing.unknown_origins += u64::from(!is_parent_recorded);
+                    self.start_child(child.tid, &parent, self.any_program_filter, Some(child));
                 }
                 Origin::Unknown => {
                     let tid = child.tid;
@@ -124,19 +127,20 @@ impl Tracer {
                     } else {
                         [pid as u64, pid as u64, at_start::THREAD_CLONE_FLAGS, 0, 0, 0]
                     };
-                    self.missing.births += 1;
-                    let filtered = self.any_filtered;
-                    let thread = Thread { filtered, ..Thread::new(pid, tid) };
+                    self.missing.unknown_origins += 1;
+                    let has_program_filter = self.any_program_filter;
+                    let thread = Thread { has_program_filter, ..Thread::new(pid, tid) };
                     self.start_thread(thread, args, Some(child));
                 }
             }
         }
     }
 
-    /// Handles the disappearance of a thread: its pending call will not return.
+    /// Handles that a thread does not exist any more: writes its pending call as unfinished, and
+    /// keeps it as the possible parent of a thread that is not reported yet.
     fn remove_thread(&mut self, mut thread: Thread) {
-        if let Some(clone_call) = thread.clone_call.filter(|m| !m.reported) {
-            self.births.parent_died(Parent { pid: thread.pid, tid: thread.tid, clone_call });
+        if let Some(clone_call) = thread.clone_call.filter(|call| !call.reported) {
+            self.new_threads.parent_died(Parent { pid: thread.pid, tid: thread.tid, clone_call });
         }
         self.write_unfinished_call(&mut thread);
     }
@@ -145,14 +149,14 @@ impl Tracer {
     /// the process ID as its thread ID; all others have ended.
     pub fn handle_exec(&mut self, stopped: Stopped) {
         let pid = stopped.tid();
-        let former = stopped.event_message().unwrap_or(pid);
+        let former_tid = stopped.event_message().unwrap_or(pid);
         let time = monotonic_ns();
-        if former != pid {
+        if former_tid != pid {
             // The leader has ended without a stop; its thread ID is now that of the caller.
             if let Some(leader) = self.threads.remove(&pid) {
                 self.remove_thread(leader);
             }
-            if let Some(mut caller) = self.threads.remove(&former) {
+            if let Some(mut caller) = self.threads.remove(&former_tid) {
                 caller.tid = pid;
                 self.threads.insert(pid, caller);
             }
@@ -167,7 +171,7 @@ impl Tracer {
             at_start::write_state(&mut self.out, &mut self.files, begin, pid, pid);
         }
         self.aio.forget_process(pid, &mut self.out);
-        self.mapped.end_process(pid, pid, &mut self.out);
+        self.mapped_files.end_process(pid, pid, &mut self.out);
         if let Some(thread) = self.threads.get_mut(&pid) {
             thread.shares_memory = false;
         }
@@ -179,7 +183,7 @@ impl Tracer {
             time,
             pid,
             pid,
-            [former as u64, euid, egid, u64::from(effective.is_some()), 0, 0],
+            [former_tid as u64, euid, egid, u64::from(effective.is_some()), 0, 0],
             &[(0, PayloadKind::String, &program)],
         );
         self.note_lost_privileges(pid);
@@ -211,38 +215,39 @@ impl Tracer {
     /// Handles the exit stop of a thread: its pending call will not return.
     pub fn handle_exit_stop(&mut self, stopped: Stopped) {
         if let Some(pid) = self.threads.get(&stopped.tid()).map(|t| t.pid) {
-            self.aio.look(stopped.tid(), pid, &mut aio_sinks!(self));
+            self.aio.read_rings(stopped.tid(), pid, &mut aio_sinks!(self));
         }
         if let Some(mut thread) = self.threads.remove(&stopped.tid()) {
-            let parent = thread.clone_call.as_mut().filter(|m| !m.reported).map(|clone_call| {
-                clone_call.reported = true;
-                Parent { pid: thread.pid, tid: thread.tid, clone_call: *clone_call }
-            });
+            let parent =
+                thread.clone_call.as_mut().filter(|call| !call.reported).map(|clone_call| {
+                    clone_call.reported = true;
+                    Parent { pid: thread.pid, tid: thread.tid, clone_call: *clone_call }
+                });
             self.write_unfinished_call(&mut thread);
-            let (tid, filtered) = (thread.tid, thread.filtered);
+            let (tid, has_program_filter) = (thread.tid, thread.has_program_filter);
             self.threads.insert(tid, thread);
             if let Some(parent) = parent {
-                self.report_child_of(parent, filtered);
+                self.report_child_of(parent, has_program_filter);
             }
         }
         stopped.resume(ResumeUntil::Event, 0);
     }
 
-    /// Finds the child that a killed thread has made and not reported. The thread is at its exit
-    /// stop, so procfs still lists its children.
-    fn report_child_of(&mut self, mut parent: Parent, filtered: bool) {
+    /// Records the start of the child that a killed thread has made and not reported. The thread is
+    /// at its exit stop, so procfs still lists its children.
+    fn report_child_of(&mut self, mut parent: Parent, has_program_filter: bool) {
         let children = procfs::list_children(parent.pid, parent.tid);
         match children.into_iter().find(|child| !self.threads.contains_key(child)) {
             Some(child) => {
-                let early = self.births.reported(child);
-                self.start_child(child, &parent, filtered, early);
+                let observed = self.new_threads.reported(child);
+                self.start_child(child, &parent, has_program_filter, observed);
             }
             // There is none, or it is a thread, or another process's child (CLONE_PARENT). Its
             // creator cannot report it any more. The first thread of a process does not even end
             // before the others.
             None => {
                 parent.clone_call.reported = false;
-                self.births.parent_died(parent);
+                self.new_threads.parent_died(parent);
             }
         }
     }
@@ -254,10 +259,10 @@ impl Tracer {
             let pid = thread.pid;
             self.remove_thread(thread);
             self.release_orphans(Some(tid));
-            let last = !self.threads.values().any(|t| t.pid == pid);
-            if last {
+            let is_last = !self.threads.values().any(|t| t.pid == pid);
+            if is_last {
                 self.aio.forget_process(pid, &mut self.out);
-                self.mapped.end_process(pid, tid, &mut self.out);
+                self.mapped_files.end_process(pid, tid, &mut self.out);
             }
             if !self.launching {
                 self.out.write_event(
@@ -265,13 +270,13 @@ impl Tracer {
                     monotonic_ns(),
                     pid,
                     tid,
-                    [u64::from(status as u32), u64::from(last), 0, 0, 0, 0],
+                    [u64::from(status as u32), u64::from(is_last), 0, 0, 0, 0],
                 );
             }
             self.note_end_while_attaching(pid, tid);
         } else if self.detach_deadline.is_none() {
             // The stop that reports its creation may still come.
-            self.births.ended(tid, status, monotonic_ns());
+            self.new_threads.ended(tid, status, monotonic_ns());
         }
         if self.main == Some(tid) {
             self.set_program_end(status);

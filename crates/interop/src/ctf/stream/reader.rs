@@ -22,15 +22,15 @@ pub(super) struct StreamReader<'a> {
     metadata: &'a Metadata,
     path: &'a Path,
     wanted: fn(&EventClass) -> bool,
-    /// No event was given yet.
-    first: bool,
+    /// Whether no event was sent yet.
+    is_first: bool,
     send: SyncSender<Vec<Decoded<'a>>>,
     recycled: Receiver<Vec<Decoded<'a>>>,
     batch: Vec<Decoded<'a>>,
-    /// The number of lost events in the last packet.
-    lost: Option<u64>,
-    /// The number of the last packet.
-    number: Option<u64>,
+    /// The counter of dropped events (`events_discarded`) in the last packet.
+    last_dropped: Option<u64>,
+    /// The sequence number of the last packet.
+    last_packet: Option<u64>,
 }
 
 impl<'a> StreamReader<'a> {
@@ -43,11 +43,20 @@ impl<'a> StreamReader<'a> {
         send: SyncSender<Vec<Decoded<'a>>>,
         recycled: Receiver<Vec<Decoded<'a>>>,
     ) -> Self {
-        let (batch, lost, number) = (Vec::new(), None, None);
-        Self { metadata, path, wanted, first: true, send, recycled, batch, lost, number }
+        Self {
+            metadata,
+            path,
+            wanted,
+            is_first: true,
+            send,
+            recycled,
+            batch: Vec::new(),
+            last_dropped: None,
+            last_packet: None,
+        }
     }
 
-    /// Decodes the stream to its end, or until nobody receives.
+    /// Decodes the stream to its end, or until the receiver is dropped.
     pub fn run(mut self) {
         if let Err(e) = self.decode_file() {
             let _gone = self.push_item(Decoded::Damage(e));
@@ -68,9 +77,9 @@ impl<'a> StreamReader<'a> {
         self.send.send(batch).map_err(|_| "the reader stopped".to_owned())
     }
 
-    /// Returns the message for damage of this stream at byte `at`.
-    fn damage_message(&self, at: u64, what: &str) -> String {
-        format!("{} is damaged at byte {at}: {what}", self.path.display())
+    /// Returns the message for damage of this stream's file at this offset.
+    fn damage_message(&self, offset: u64, what: &str) -> String {
+        format!("{} is damaged at byte {offset}: {what}", self.path.display())
     }
 
     /// Decodes the stream's file, packet by packet, and sends what it holds. Returns a message if
@@ -78,54 +87,54 @@ impl<'a> StreamReader<'a> {
     fn decode_file(&mut self) -> Result<(), String> {
         let mut file = File::open(self.path)
             .map_err(|e| format!("cannot open {}: {e}", self.path.display()))?;
-        let whole = file.metadata().map_or(0, |m| m.len());
-        let mut at = 0;
+        let file_bytes = file.metadata().map_or(0, |m| m.len());
+        let mut offset = 0;
         let mut clock = 0;
-        while at < whole {
+        while offset < file_bytes {
             let mut read = |len: u64| {
                 let mut bytes = Vec::new();
-                file.seek(SeekFrom::Start(at))
+                file.seek(SeekFrom::Start(offset))
                     .and_then(|_| (&mut file).take(len).read_to_end(&mut bytes))
                     .map(|_| bytes)
                     .map_err(|e| e.to_string())
             };
-            // Most heads are short, and a file may have many packets.
-            let short = read(HEADER_MAX / 16).map_err(|e| self.damage_message(at, &e))?;
+            // Most headers are short, and a file may have many packets.
+            let short = read(HEADER_MAX / 16).map_err(|e| self.damage_message(offset, &e))?;
             let packet = match self.read_packet_header(&short, clock) {
                 Ok(packet) => packet,
                 Err(_) => {
-                    let long = read(HEADER_MAX).map_err(|e| self.damage_message(at, &e))?;
+                    let long = read(HEADER_MAX).map_err(|e| self.damage_message(offset, &e))?;
                     self.read_packet_header(&long, clock)
-                        .map_err(|e| self.damage_message(at, &e))?
+                        .map_err(|e| self.damage_message(offset, &e))?
                 }
             };
-            let size = packet.size.unwrap_or((whole - at) * 8) / 8;
+            let size = packet.size.unwrap_or((file_bytes - offset) * 8) / 8;
             if size == 0 || size > MAX_PACKET {
-                return Err(self.damage_message(at, "a packet of impossible length"));
+                return Err(self.damage_message(offset, "a packet of impossible length"));
             }
-            let bytes = read(size).map_err(|e| self.damage_message(at, &e))?;
+            let bytes = read(size).map_err(|e| self.damage_message(offset, &e))?;
             let missing = self.count_missing_packets(&packet);
             if missing > 0 {
                 self.push_lost(0, missing, packet.begin.unwrap_or(clock), packet.cpu)?;
             }
             if let Err(what) = self.decode_events(&bytes, &packet, &mut clock) {
-                self.push_item(Decoded::Damage(self.damage_message(at, &what)))?;
+                self.push_item(Decoded::Damage(self.damage_message(offset, &what)))?;
                 self.push_lost(0, 1, clock, packet.cpu)?;
             } else if (bytes.len() as u64) < size {
                 self.push_item(Decoded::Damage(
-                    self.damage_message(at, "the file ends within this packet"),
+                    self.damage_message(offset, "the file ends within this packet"),
                 ))?;
             }
             self.push_item(Decoded::Bytes(bytes.len() as u64))?;
-            at += size;
+            offset += size;
         }
         Ok(())
     }
 
     /// Returns how many packets are missing before this one, by its sequence number.
     fn count_missing_packets(&mut self, packet: &Packet<'a>) -> u64 {
-        let Some(number) = packet.number else { return 0 };
-        let expected = self.number.replace(number).map_or(0, |n| n.saturating_add(1));
+        let Some(number) = packet.sequence_number else { return 0 };
+        let expected = self.last_packet.replace(number).map_or(0, |n| n.saturating_add(1));
         number.saturating_sub(expected)
     }
 
@@ -141,7 +150,7 @@ impl<'a> StreamReader<'a> {
         self.push_item(Decoded::Item(Item::Lost(Lost { events, packets, time, cpu })))
     }
 
-    /// Reads a packet's header and context.
+    /// Reads a packet's header and context. Fails if `bytes` are too few, or it is no packet.
     fn read_packet_header(&self, bytes: &[u8], clock: u64) -> Result<Packet<'a>, String> {
         let mut bits = Bits::new(bytes, clock);
         let metadata: &'a Metadata = self.metadata;
@@ -165,14 +174,14 @@ impl<'a> StreamReader<'a> {
         let number = |name: &str| context.get(name).and_then(Value::to_register);
         Ok(Packet {
             stream,
-            start: bits.at,
+            events_start: bits.position,
             begin: number("timestamp_begin"),
             end: number("timestamp_end"),
-            content: number("content_size"),
+            content_size: number("content_size"),
             size: number("packet_size"),
-            lost: number("events_discarded"),
+            dropped: number("events_discarded"),
             cpu: number("cpu_id"),
-            number: number("packet_seq_num"),
+            sequence_number: number("packet_seq_num"),
         })
     }
 
@@ -191,11 +200,11 @@ impl<'a> StreamReader<'a> {
         clock: &mut u64,
     ) -> Result<(), String> {
         let mut bits = Bits::new(bytes, packet.begin.unwrap_or(*clock));
-        bits.at = packet.start;
-        let held = bytes.len() as u64 * 8;
-        bits.end = packet.content.unwrap_or(held).min(held);
+        bits.position = packet.events_start;
+        let packet_bits = bytes.len() as u64 * 8;
+        bits.end = packet.content_size.unwrap_or(packet_bits).min(packet_bits);
         if let (Some(now), Some(before)) =
-            (packet.lost, self.lost.replace(packet.lost.unwrap_or(0)).or(Some(0)))
+            (packet.dropped, self.last_dropped.replace(packet.dropped.unwrap_or(0)).or(Some(0)))
         {
             // The counter may have 32 bits on its machine.
             let new = now.wrapping_sub(before)
@@ -206,8 +215,8 @@ impl<'a> StreamReader<'a> {
         }
         let header = packet.stream.header.as_ref().ok_or("events without a header")?;
         let mut scopes = Scopes::new();
-        while bits.at < bits.end {
-            let before = bits.at;
+        while bits.position < bits.end {
+            let before = bits.position;
             bits.begin_event();
             let id = bits.read_header(header, &mut scopes)?.ok_or("an event without a number")?;
             let kind = packet
@@ -216,7 +225,7 @@ impl<'a> StreamReader<'a> {
                 .get(&id)
                 .ok_or_else(|| format!("an event of the unknown kind {id}"))?;
             let mut parts = [&packet.stream.context, &kind.context, &kind.fields].into_iter();
-            if (self.wanted)(kind) || std::mem::take(&mut self.first) {
+            if (self.wanted)(kind) || std::mem::take(&mut self.is_first) {
                 let mut part = || {
                     parts
                         .next()
@@ -235,7 +244,7 @@ impl<'a> StreamReader<'a> {
             } else {
                 parts.flatten().try_for_each(|t| bits.skip(t, &mut scopes))?;
             }
-            if bits.at <= before {
+            if bits.position <= before {
                 return Err("an event of length 0".to_owned());
             }
         }
@@ -246,14 +255,20 @@ impl<'a> StreamReader<'a> {
 
 const EMPTY: Value<'static> = Value::Struct(&[], Vec::new());
 
+/// The header and context of a packet (CTF 1.8, 5). What the trace lacks is `None`.
 struct Packet<'a> {
     stream: &'a StreamClass,
-    start: u64,
+    /// The offset in bits of its first event.
+    events_start: u64,
+    /// The readings of the clock at its beginning and end.
     begin: Option<u64>,
     end: Option<u64>,
-    content: Option<u64>,
+    /// Its size in bits without padding.
+    content_size: Option<u64>,
+    /// Its size in bits.
     size: Option<u64>,
-    lost: Option<u64>,
+    /// How many events of the stream were dropped until its end.
+    dropped: Option<u64>,
     cpu: Option<u64>,
-    number: Option<u64>,
+    sequence_number: Option<u64>,
 }

@@ -7,12 +7,12 @@ use crate::ctf::layout::{EventClass, Metadata, StreamClass, Type};
 /// The contents of the blocks so far.
 pub(super) struct Blocks {
     metadata: Metadata,
-    /// Kinds of events: the number of their stream, and their own.
+    /// The event classes, each with the id of its stream class and its own id.
     events: Vec<(u64, u64, EventClass)>,
 }
 
-/// The right side of an entry.
-enum Right<'e> {
+/// The value of an entry: what is on its right side.
+enum EntryValue<'e> {
     Plain(&'e str),
     Type(Type),
 }
@@ -35,9 +35,9 @@ impl Blocks {
         for entry in entries {
             match entry {
                 Entry::Define(definition) => types.define(definition)?,
-                Entry::Value(name, value) => block.push((name.as_str(), Right::Plain(value))),
+                Entry::Value(name, value) => block.push((name.as_str(), EntryValue::Plain(value))),
                 Entry::Type(name, spec) => {
-                    block.push((name.as_str(), Right::Type(types.layout(spec)?)));
+                    block.push((name.as_str(), EntryValue::Type(types.layout(spec)?)));
                 }
             }
         }
@@ -45,7 +45,7 @@ impl Blocks {
         match name {
             "trace" => {
                 for (name, value) in block {
-                    if let ("packet.header", Right::Type(kind)) = (name, value) {
+                    if let ("packet.header", EntryValue::Type(kind)) = (name, value) {
                         metadata.packet_header = Some(kind);
                     }
                 }
@@ -68,23 +68,27 @@ impl Blocks {
     /// Returns the metadata, with each event class in its stream class.
     pub fn finish(self) -> Metadata {
         let mut metadata = self.metadata;
-        for (stream, id, kind) in self.events {
-            metadata.streams.entry(stream).or_default().events.insert(id, kind);
+        for (stream, id, class) in self.events {
+            metadata.streams.entry(stream).or_default().events.insert(id, class);
         }
         metadata
     }
 }
 
 /// Returns the entry's name and value, if the value is plain and no type.
-fn plain_value((name, value): (&str, Right<'_>)) -> Option<(String, String)> {
-    if let Right::Plain(value) = value { Some((name.to_owned(), value.to_owned())) } else { None }
+fn plain_value((name, value): (&str, EntryValue<'_>)) -> Option<(String, String)> {
+    if let EntryValue::Plain(value) = value {
+        Some((name.to_owned(), value.to_owned()))
+    } else {
+        None
+    }
 }
 
 /// Sets the frequency and the offset of the trace's clock from its block.
-fn set_clock(block: &[(&str, Right<'_>)], metadata: &mut Metadata) {
+fn set_clock(block: &[(&str, EntryValue<'_>)], metadata: &mut Metadata) {
     let number = |wanted: &str| {
         block.iter().find_map(|(name, value)| {
-            if let Right::Plain(v) = value {
+            if let EntryValue::Plain(v) = value {
                 v.parse::<i128>().ok().filter(|_| *name == wanted)
             } else {
                 None
@@ -95,52 +99,52 @@ fn set_clock(block: &[(&str, Right<'_>)], metadata: &mut Metadata) {
         number("freq").filter(|f| (1..=1_000_000_000_000).contains(f)).unwrap_or(1_000_000_000);
     metadata.frequency = frequency as u64;
     // Within a thousand years of 1970, so that no sum of them overflows.
-    let within = |v: i128| v.clamp(-(1 << 75), 1 << 75);
-    metadata.offset = within(number("offset_s").unwrap_or(0)) * 1_000_000_000
-        + within(number("offset").unwrap_or(0)) * 1_000_000_000 / frequency;
+    let limit = |v: i128| v.clamp(-(1 << 75), 1 << 75);
+    metadata.offset = limit(number("offset_s").unwrap_or(0)) * 1_000_000_000
+        + limit(number("offset").unwrap_or(0)) * 1_000_000_000 / frequency;
 }
 
-/// Returns the number of a stream class, and the class, from its block.
-fn stream_class(block: Vec<(&str, Right<'_>)>) -> Result<(u64, StreamClass), String> {
+/// Returns the id of a stream class, and the class, from its block.
+fn stream_class(block: Vec<(&str, EntryValue<'_>)>) -> Result<(u64, StreamClass), String> {
     let (mut stream, mut id) = (StreamClass::default(), 0);
     for (name, value) in block {
         match (name, value) {
-            ("id", Right::Plain(n)) => {
+            ("id", EntryValue::Plain(n)) => {
                 id = n.parse().map_err(|_| "a stream without a number")?;
             }
-            ("event.header", Right::Type(kind)) => stream.header = Some(kind),
-            ("packet.context", Right::Type(kind)) => stream.packet = Some(kind),
-            ("event.context", Right::Type(kind)) => stream.context = Some(kind),
+            ("event.header", EntryValue::Type(kind)) => stream.header = Some(kind),
+            ("packet.context", EntryValue::Type(kind)) => stream.packet = Some(kind),
+            ("event.context", EntryValue::Type(kind)) => stream.context = Some(kind),
             _ => {}
         }
     }
     Ok((id, stream))
 }
 
-/// Returns the number of an event's stream class, that of its own class, and this class, from its
+/// Returns the id of an event's stream class, the id of its own class, and this class, from its
 /// block.
-fn event_class(block: Vec<(&str, Right<'_>)>) -> Result<(u64, u64, EventClass), String> {
-    let mut kind = EventClass::named(String::new());
+fn event_class(block: Vec<(&str, EntryValue<'_>)>) -> Result<(u64, u64, EventClass), String> {
+    let mut class = EventClass::named(String::new());
     let (mut id, mut stream) = (0u64, 0u64);
     for (name, value) in block {
         match (name, value) {
-            ("name", Right::Plain(name)) => {
-                kind = EventClass {
-                    context: kind.context,
-                    fields: kind.fields,
+            ("name", EntryValue::Plain(name)) => {
+                class = EventClass {
+                    context: class.context,
+                    fields: class.fields,
                     ..EventClass::named(name.to_owned())
                 }
             }
-            ("id", Right::Plain(n)) => {
+            ("id", EntryValue::Plain(n)) => {
                 id = n.parse().map_err(|_| "an event without a number")?;
             }
-            ("stream_id", Right::Plain(n)) => {
+            ("stream_id", EntryValue::Plain(n)) => {
                 stream = n.parse().map_err(|_| "an event without a stream")?;
             }
-            ("context", Right::Type(t)) => kind.context = Some(t),
-            ("fields", Right::Type(t)) => kind.fields = Some(t),
+            ("context", EntryValue::Type(t)) => class.context = Some(t),
+            ("fields", EntryValue::Type(t)) => class.fields = Some(t),
             _ => {}
         }
     }
-    Ok((stream, id, kind))
+    Ok((stream, id, class))
 }

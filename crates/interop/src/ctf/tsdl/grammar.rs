@@ -98,15 +98,15 @@ pub(super) fn parse_statements(text: &str) -> Result<Vec<(Statement<'_>, usize)>
     let located = statement.with_span().map(|(statement, span)| (statement, span.start));
     let parsed = preceded(skip_blanks, repeat_till(0.., located, eof)).parse_next(&mut input);
     parsed.map(|(statements, _)| statements).map_err(|error: ErrMode<ContextError>| {
-        let at = input.current_token_start();
-        let found = text[at..].split_whitespace().next();
-        let found = found.map_or("the end".to_owned(), |word| format!("{:?}", shorten(word)));
+        let offset = input.current_token_start();
+        let word = text[offset..].split_whitespace().next();
+        let found = word.map_or("the end".to_owned(), |word| format!("{:?}", shorten(word)));
         let error = error.into_inner().unwrap_or_default();
         let what = match error.context().next() {
             Some(StrContext::Label(label)) => (*label).to_owned(),
             other => other.map_or("a mistake".to_owned(), ToString::to_string),
         };
-        format!("{}: {what} at {found}", describe_position(text, at))
+        format!("{}: {what} at {found}", describe_position(text, offset))
     })
 }
 

@@ -144,8 +144,9 @@ impl Types {
         Ok((fields, deepest))
     }
 
-    /// Returns the integer type with these attributes. Fails if they have no size, or one of more
-    /// than 64 bits.
+    /// Returns the integer type with these attributes, given as names and values (CTF 1.8, 4.1.5).
+    /// Others are ignored. Fails if a value is invalid, or the size is missing or more than 64
+    /// bits.
     fn integer_type(&self, attributes: &[(String, String)]) -> Result<Int, String> {
         let mut int = Int {
             size: 0,
@@ -153,14 +154,14 @@ impl Types {
             signed: false,
             big_endian: self.big_endian,
             base: 10,
-            text: false,
-            clock: false,
+            is_character: false,
+            is_clock: false,
         };
         for (name, value) in attributes {
             let number = || {
                 value
                     .parse::<u32>()
-                    .map_err(|_| format!("an integer has the unknown attribute {name} = {value}"))
+                    .map_err(|_| format!("an integer has the invalid attribute {name} = {value}"))
             };
             match name.as_str() {
                 "size" => int.size = number()?,
@@ -172,6 +173,7 @@ impl Types {
                 }
                 "base" => {
                     int.base = match value.as_str() {
+                        // `p` is the base of pointers.
                         "x" | "hex" | "hexadecimal" | "p" => 16,
                         "o" | "oct" | "octal" => 8,
                         "b" | "binary" => 2,
@@ -179,12 +181,15 @@ impl Types {
                     }
                 }
                 "encoding" => {
-                    int.text = matches!(value.to_ascii_uppercase().as_str(), "UTF8" | "ASCII");
+                    int.is_character =
+                        matches!(value.to_ascii_uppercase().as_str(), "UTF8" | "ASCII");
                 }
-                "map" => int.clock = true,
+                // Its value is the name of a clock; a trace has only one.
+                "map" => int.is_clock = true,
                 _ => {}
             }
         }
+        // The default: whole bytes are aligned to bytes.
         if int.align == 0 {
             int.align = if int.size.is_multiple_of(8) { 8 } else { 1 };
         }
@@ -208,7 +213,8 @@ fn array_type(element: Type, length: &Length<'_>) -> Type {
     }
 }
 
-/// Returns the names of an enum with their ranges. One without a value follows the one before it.
+/// Returns the names of an enumeration, each with the first and last of its values. A name without
+/// a value gets the value after that of the name before it.
 fn enum_ranges(names: &[Enumerator]) -> Result<Vec<(String, i128, i128)>, String> {
     if names.len() > MAX_MEMBERS {
         return Err(format!("an enumeration of more than {MAX_MEMBERS} names"));

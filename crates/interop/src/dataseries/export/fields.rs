@@ -4,8 +4,8 @@ use crate::dataseries::records::arguments::{Times, UTIME_NOW, UTIME_OMIT, UTIME_
 use abi::Layout;
 use linux_raw_sys::general::{S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK};
 
-/// Numbers for fields of a record.
-pub(crate) type Numbers = Vec<(&'static str, i64)>;
+/// Fields of a record that hold numbers: their names and values.
+pub(crate) type NumberFields = Vec<(&'static str, i64)>;
 
 /// Fields of records, and of the struct that they come from.
 type StructFields = &'static [(&'static str, &'static str)];
@@ -22,14 +22,14 @@ pub(crate) const STATFS_FIELDS: StructFields = fields! { "statfs_result_":
     "type" "bsize" "blocks" "bfree" "bavail" "files" "ffree" "fsid" "namelen" "frsize" "flags"
 };
 
-/// Adds the fields of a struct to `numbers`. `prefix` is what the names of its fields in the layout
-/// begin with.
+/// Adds the fields of a struct to `numbers`. `fields` are pairs of names, in the record and in the
+/// layout without `prefix`. Fields that `bytes` or the layout lack are left out.
 pub(crate) fn struct_to_fields(
     bytes: &[u8],
     layout: &Layout,
     prefix: &str,
     fields: StructFields,
-    numbers: &mut Numbers,
+    numbers: &mut NumberFields,
 ) {
     let word = |name: &str| {
         let f = layout.fields.iter().find(|f| f.name.strip_prefix(prefix) == Some(name))?;
@@ -47,7 +47,7 @@ pub(crate) fn struct_to_fields(
     }
 }
 
-/// Returns a time in units of 2^-32 s.
+/// Converts a time to units of 2^-32 s.
 fn to_tfrac(seconds: u64, nanos: u64) -> i64 {
     ((seconds << 32) | nanos_to_fraction(nanos)).cast_signed()
 }
@@ -60,14 +60,14 @@ fn nanos_to_fraction(nanos: u64) -> u64 {
 /// The two times of a file in a call.
 pub(crate) enum RecordedTimes {
     /// These times.
-    Times(Numbers),
+    Times(NumberFields),
     /// The current time, for both.
     Now,
     /// Times that the record cannot hold.
-    Beyond,
+    NotExpressible,
 }
 
-/// Returns the two times in the bytes of a call's argument.
+/// Converts the two times in the bytes of a call's argument to fields of a record.
 pub(crate) fn recorded_times(bytes: &[u8], form: Times) -> RecordedTimes {
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
@@ -79,24 +79,25 @@ pub(crate) fn recorded_times(bytes: &[u8], form: Times) -> RecordedTimes {
     if form == Times::Nanos && pairs.len() == 2 && pairs.iter().all(|(_, ns)| *ns == UTIME_NOW) {
         return RecordedTimes::Now;
     }
-    let moment = |(s, ns): (u64, u64)| match ns {
+    let to_field = |(s, ns): (u64, u64)| match ns {
         UTIME_NOW if form == Times::Nanos => Some(1 << 32 | u64::from(UTIME_WORDS[0])),
         UTIME_OMIT if form == Times::Nanos => Some(1 << 32 | u64::from(UTIME_WORDS[1])),
         _ if s > u64::from(u32::MAX) || ns >= 1_000_000_000 => None,
         _ => {
             let word = nanos_to_fraction(ns);
-            // The two above have taken a nanosecond each: the next fraction reads as the same.
-            let taken = UTIME_WORDS.iter().any(|w| u64::from(*w) == word);
-            Some(s << 32 | (word + u64::from(taken)))
+            // Two fractions stand for UTIME_NOW and UTIME_OMIT: the next fraction converts to the
+            // same number of nanoseconds.
+            let is_special = UTIME_WORDS.iter().any(|special| u64::from(*special) == word);
+            Some(s << 32 | (word + u64::from(is_special)))
         }
     };
-    let times: Vec<u64> = pairs.into_iter().filter_map(moment).collect();
+    let times: Vec<u64> = pairs.into_iter().filter_map(to_field).collect();
     match times[..] {
         [access, modification] => RecordedTimes::Times(vec![
             ("access_time", access.cast_signed()),
             ("mod_time", modification.cast_signed()),
         ]),
-        _ => RecordedTimes::Beyond,
+        _ => RecordedTimes::NotExpressible,
     }
 }
 

@@ -22,11 +22,11 @@ pub(crate) enum Lowered {
 }
 
 /// Flags of preadv2 and pwritev2 that change where data go: `RWF_APPEND` and `RWF_NOAPPEND`.
-const RWF_ELSEWHERE: u32 = RWF_APPEND | 0x20;
+const RWF_OFFSET_FLAGS: u32 = RWF_APPEND | 0x20;
 /// What a `struct stat` needs, but for the times.
 const STATX_NEEDED: u32 = STATX_BASIC_STATS & !(STATX_ATIME | STATX_MTIME | STATX_CTIME);
 /// Errors of calls that the kernel or the file system does not support.
-const ERRNO_OF_OTHERS: [u32; 2] = [EINVAL, EOPNOTSUPP];
+const UNSUPPORTED_ERRORS: [u32; 2] = [EINVAL, EOPNOTSUPP];
 
 /// A call, and what is needed to know its effect.
 pub(crate) struct CallContext<'a> {
@@ -44,35 +44,38 @@ impl CallContext<'_> {
         if self.call.flags & trace::record::COMPAT != 0 {
             return Lowered::Nothing;
         }
-        let a = self.call.args;
-        let one = |call: Option<Call>| call.map(|c| vec![c]);
+        let args = self.call.args;
+        let single = |call: Option<Call>| call.map(|c| vec![c]);
         let calls = match row.name() {
-            "clone3" => one(self.lower_clone3()),
-            "exit_group" => one(self.as_call("exit", &[a[0]])),
-            "getdents64" => one(self.lower_getdents64()),
-            "renameat" => one(self.lower_renameat()),
+            "clone3" => single(self.lower_clone3()),
+            "exit_group" => single(self.as_call("exit", &[args[0]])),
+            "getdents64" => single(self.lower_getdents64()),
+            "renameat" => single(self.lower_renameat()),
             // Where it succeeded, nothing was there to be replaced.
             "renameat2"
-                if a[4] == 0 || a[4] == u64::from(RENAME_NOREPLACE) && self.call.succeeded() =>
+                if args[4] == 0
+                    || args[4] == u64::from(RENAME_NOREPLACE) && self.call.succeeded() =>
             {
-                one(self.lower_renameat())
+                single(self.lower_renameat())
             }
-            "faccessat2" if a[3] == 0 => one(self.renamed_call("faccessat")),
-            "fchmodat2" if a[3] == 0 => one(self.renamed_call("fchmodat")),
+            "faccessat2" if args[3] == 0 => single(self.renamed_call("faccessat")),
+            "fchmodat2" if args[3] == 0 => single(self.renamed_call("fchmodat")),
             // Records of these have room for the flags.
             "faccessat2" | "fchmodat2" => return Lowered::Itself,
-            "readlinkat" => one(self.with_one_path("readlink", 0, 1, &[2, 3])),
-            "fchownat" => one(self.lower_fchownat()),
-            "fchown" => one(self.lower_fchown()),
-            "lchown" => one(self.lower_lchown(0, None)),
-            "futimesat" if self.call.args[1] != 0 => one(self.with_one_path("utimes", 0, 1, &[2])),
-            "openat2" => one(self.lower_openat2()),
+            "readlinkat" => single(self.with_one_path("readlink", 0, 1, &[2, 3])),
+            "fchownat" => single(self.lower_fchownat()),
+            "fchown" => single(self.lower_fchown()),
+            "lchown" => single(self.lower_lchown(0, None)),
+            "futimesat" if self.call.args[1] != 0 => {
+                single(self.with_one_path("utimes", 0, 1, &[2]))
+            }
+            "openat2" => single(self.lower_openat2()),
             "pipe2" => self.lower_pipe2(),
-            "statx" => one(self.lower_statx()),
-            "preadv" | "preadv2" => one(self.lower_vectored("readv", "pread64")),
-            "pwritev" | "pwritev2" => one(self.lower_vectored("writev", "pwrite64")),
+            "statx" => single(self.lower_statx()),
+            "preadv" | "preadv2" => single(self.lower_vectored("readv", "pread64")),
+            "pwritev" | "pwritev2" => single(self.lower_vectored("writev", "pwrite64")),
             "prlimit64" => self.lower_prlimit(),
-            "sync_file_range" if a[2] == 0 => return Lowered::Itself,
+            "sync_file_range" if args[2] == 0 => return Lowered::Itself,
             "renameat2" | "sync_file_range" | "futimesat" => return Lowered::Nothing,
             _ => return Lowered::Itself,
         };
@@ -84,8 +87,8 @@ impl CallContext<'_> {
         self.call.errno().is_some_and(|e| errors.contains(&e.unsigned_abs()))
     }
 
-    /// Returns another call at the same time, by the same thread, with the same result, without
-    /// payloads.
+    /// Returns the call `name` with these arguments, at the same time, by the same thread, with the
+    /// same result, without payloads. Returns `None` if the table has no such call.
     fn as_call(&self, name: &str, args: &[u64]) -> Option<Call> {
         let row = abi::by_name(name)?;
         let mut all = [0; 6];
@@ -93,13 +96,14 @@ impl CallContext<'_> {
         Some(Call { nr: row.number, args: all, payloads: Vec::new(), ..self.call.clone() })
     }
 
-    /// Returns another call with the same arguments and payloads.
+    /// Returns the call `name` with the same arguments and payloads.
     fn renamed_call(&self, name: &str) -> Option<Call> {
         Some(Call { nr: abi::by_name(name)?.number, ..self.call.clone() })
     }
 
-    /// Returns another call with one path in place of a directory descriptor and a path, followed
-    /// by the arguments `rest`.
+    /// Returns the call `name` with one path in place of a directory descriptor and a path, whose
+    /// arguments have the indices `dir` and `path`, followed by the arguments with the indices
+    /// `rest`. Returns `None` if the path is unknown.
     fn with_one_path(&self, name: &str, dir: usize, path: usize, rest: &[usize]) -> Option<Call> {
         let given = self.call.string(path as u8)?;
         let text = self.names.without_dirfd(dir, given, self.call, self.operands)?;
@@ -107,8 +111,8 @@ impl CallContext<'_> {
         let mut call = self.as_call(name, &args)?;
         call.payloads.push(new_payload(0, PayloadKind::String, false, text));
         for (to, from) in rest.iter().enumerate() {
-            let theirs = self.call.payloads.iter().filter(|p| usize::from(p.arg) == *from);
-            call.payloads.extend(theirs.map(|p| Payload { arg: to as u8 + 1, ..p.clone() }));
+            let payloads = self.call.payloads.iter().filter(|p| usize::from(p.arg) == *from);
+            call.payloads.extend(payloads.map(|p| Payload { arg: to as u8 + 1, ..p.clone() }));
         }
         Some(call)
     }
@@ -196,9 +200,9 @@ impl CallContext<'_> {
         let (flags, mode) =
             (struct_field(how, &OPEN_HOW, "flags")?, struct_field(how, &OPEN_HOW, "mode")?);
         let resolve = struct_field(how, &OPEN_HOW, "resolve")?;
-        let others = self.failed_with(&ERRNO_OF_OTHERS) || self.failed_with(&[E2BIG]);
+        let is_unsupported = self.failed_with(&UNSUPPORTED_ERRORS) || self.failed_with(&[E2BIG]);
         let restricted = resolve != 0 && !self.call.succeeded();
-        if restricted || has_any_flag(resolve, RESOLVE_IN_ROOT) || others {
+        if restricted || has_any_flag(resolve, RESOLVE_IN_ROOT) || is_unsupported {
             return None;
         }
         let [dir, path, ..] = self.call.args;
@@ -236,10 +240,10 @@ impl CallContext<'_> {
         Some(calls)
     }
 
-    /// Expresses a statx(2) as an newfstatat(2), with the fields that a `struct stat` has.
+    /// Expresses a statx(2) as a newfstatat(2), with the fields that a `struct stat` has.
     fn lower_statx(&self) -> Option<Call> {
         let [dir, path, flags, _, buffer, _] = self.call.args;
-        if self.failed_with(&ERRNO_OF_OTHERS) {
+        if self.failed_with(&UNSUPPORTED_ERRORS) {
             return None;
         }
         let mut call = self
@@ -249,36 +253,39 @@ impl CallContext<'_> {
         let text =
             text.or_else(|| (path == 0 && has_any_flag(flags, AT_EMPTY_PATH)).then(Vec::new))?;
         call.payloads.push(new_payload(1, PayloadKind::String, false, text));
-        if let Some(found) = self.call.payload(4, PayloadKind::Bytes)
-            && let Some(stat) = statx_to_stat(found.bytes.as_slice())
+        if let Some(statx) = self.call.payload(4, PayloadKind::Bytes)
+            && let Some(stat) = statx_to_stat(statx.bytes.as_slice())
         {
             call.payloads.push(new_payload(2, PayloadKind::Bytes, true, stat));
         }
         Some(call)
     }
 
-    /// Expresses a preadv2(2) or pwritev2(2) as the plain vectored or positioned call.
+    /// Expresses a preadv(2), pwritev(2) or a newer version of them as the call `vectored`, if it
+    /// uses the offset of the descriptor, else as the call `positioned` with one buffer. Returns
+    /// `None` if its flags or its error allow neither.
     fn lower_vectored(&self, vectored: &str, positioned: &str) -> Option<Call> {
         let [fd, vec, count, pos, _, flags] = self.call.args;
         let flags = if self.call.spec()?.args.len() > 5 { flags } else { 0 };
-        if has_any_flag(flags, RWF_ELSEWHERE)
+        if has_any_flag(flags, RWF_OFFSET_FLAGS)
             || !self.call.succeeded() && has_any_flag(flags, RWF_NOWAIT)
         {
             return None;
         }
-        if self.failed_with(&ERRNO_OF_OTHERS) || self.failed_with(&[EFAULT]) {
+        if self.failed_with(&UNSUPPORTED_ERRORS) || self.failed_with(&[EFAULT]) {
             return None;
         }
         if pos as i64 == -1 && self.call.spec()?.args.len() > 5 {
             return Some(Call { args: [fd, vec, count, 0, 0, 0], ..self.renamed_call(vectored)? });
         }
         let vectors = self.call.payloads.iter().filter(|p| p.kind == PayloadKind::Iovecs);
-        let asked = vectors
+        let requested = vectors
             .flat_map(|p| p.bytes.as_slice().chunks_exact(16))
             .map(|v| v[8..].try_into().map_or(0, u64::from_le_bytes))
             .fold(0u64, u64::saturating_add)
             .max(self.call.ret.max(0).cast_unsigned());
-        let mut call = self.as_call(positioned, &[fd, ::import::UNKNOWN_ADDRESS, asked, pos])?;
+        let mut call =
+            self.as_call(positioned, &[fd, ::import::UNKNOWN_ADDRESS, requested, pos])?;
         let data = |p: &&Payload| p.kind == PayloadKind::Data;
         call.payloads.extend(self.call.payloads.iter().filter(data).cloned());
         Some(call)
@@ -336,18 +343,18 @@ fn new_payload(arg: u8, kind: PayloadKind, at_exit: bool, bytes: Vec<u8>) -> Pay
 /// Returns a field of a struct, by its name in the layout. Returns `None` if the bytes do not reach
 /// so far.
 fn struct_field(bytes: &[u8], layout: &Layout, name: &str) -> Option<u64> {
-    let f = layout.fields.iter().find(|f| f.name == name)?;
-    let (at, size) = (f.at as usize, usize::from(f.size).min(8));
+    let field = layout.fields.iter().find(|field| field.name == name)?;
+    let (offset, size) = (field.at as usize, usize::from(field.size).min(8));
     let mut word = [0; 8];
-    word[..size].copy_from_slice(bytes.get(at..at + size)?);
+    word[..size].copy_from_slice(bytes.get(offset..offset + size)?);
     Some(u64::from_le_bytes(word))
 }
 
 /// Sets a field of a `struct stat`.
 fn set_stat_field(bytes: &mut [u8], name: &str, value: u64) {
-    if let Some(f) = STAT.fields.iter().find(|f| f.name == name) {
-        let (at, size) = (f.at as usize, usize::from(f.size).min(8));
-        bytes[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
+    if let Some(field) = STAT.fields.iter().find(|field| field.name == name) {
+        let (offset, size) = (field.at as usize, usize::from(field.size).min(8));
+        bytes[offset..offset + size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
 }
 
@@ -377,7 +384,7 @@ fn statx_to_stat(statx: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Bytes of a `struct rlimit`.
-pub(crate) const LIMIT: usize = RLIMIT.size as usize;
+pub(crate) const RLIMIT_SIZE: usize = RLIMIT.size as usize;
 
 /// Returns whether the bytes that an argument points to are missing although the record needs them.
 pub(crate) fn lacks_payload(call: &Call, arg: usize, kind: Kind) -> bool {

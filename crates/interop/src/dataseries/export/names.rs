@@ -16,14 +16,15 @@ use std::sync::{Arc, Weak};
 use trace::record::RecordKind;
 use trace::{Call, Event, Trace};
 
-/// The longest path that a call takes, without its NUL.
-const LONGEST: usize = 4095;
+/// The longest path that a call takes (`PATH_MAX`), without its NUL.
+const MAX_PATH: usize = 4095;
 
-/// The path of an open file or directory.
-struct Named<T> {
-    held: Weak<T>,
+/// The current path of an open file or directory.
+struct CurrentPath<T> {
+    /// The file or directory; it is gone when no process has it open.
+    file: Weak<T>,
     /// `None`: it was removed.
-    name: Option<Vec<u8>>,
+    path: Option<Vec<u8>>,
 }
 
 /// The paths of all open files and directories.
@@ -31,9 +32,12 @@ struct Named<T> {
 pub(crate) struct Names {
     /// The directory in which the program was started.
     start: Option<Vec<u8>>,
-    files: HashMap<u64, Named<OpenFile>>,
-    directories: HashMap<usize, Named<Directory<()>>>,
-    /// Whether a path was a symbolic link at any time.
+    /// By the id of the open file.
+    files: HashMap<u64, CurrentPath<OpenFile>>,
+    /// Working directories, by their address in memory.
+    directories: HashMap<usize, CurrentPath<Directory<()>>>,
+    /// Whether each path of the trace was a symbolic link at any time; `None` until it is asked
+    /// for.
     links: Option<BTreeMap<Vec<u8>, bool>>,
 }
 
@@ -107,9 +111,9 @@ impl Names {
             return;
         }
         prune(&mut self.files);
-        self.files.entry(d.file.id).or_insert_with(|| Named {
-            held: Arc::downgrade(&d.file),
-            name: Some(d.file.path.to_vec()),
+        self.files.entry(d.file.id).or_insert_with(|| CurrentPath {
+            file: Arc::downgrade(&d.file),
+            path: Some(d.file.path.to_vec()),
         });
     }
 
@@ -117,31 +121,32 @@ impl Names {
     fn add_directory(&mut self, directory: &Arc<Directory<()>>) {
         prune(&mut self.directories);
         let key = Arc::as_ptr(directory) as usize;
-        let fresh = Named { held: Arc::downgrade(directory), name: Some(directory.path.to_vec()) };
+        let new =
+            CurrentPath { file: Arc::downgrade(directory), path: Some(directory.path.to_vec()) };
         // An address may be used again.
         match self.directories.get(&key) {
-            Some(known) if known.held.strong_count() > 0 => {}
-            _ => drop(self.directories.insert(key, fresh)),
+            Some(known) if known.file.strong_count() > 0 => {}
+            _ => drop(self.directories.insert(key, new)),
         }
     }
 
     /// Returns the current path of an open file.
     fn file_path(&self, file: &OpenFile) -> Option<&[u8]> {
-        self.files.get(&file.id)?.name.as_deref()
+        self.files.get(&file.id)?.path.as_deref()
     }
 
     /// Returns the current path of a working directory.
     fn directory_path<'a>(&'a self, directory: &'a Arc<Directory<()>>) -> Option<&'a [u8]> {
         match self.directories.get(&(Arc::as_ptr(directory) as usize)) {
-            Some(known) => known.name.as_deref(),
+            Some(known) => known.path.as_deref(),
             None => Some(&directory.path),
         }
     }
 
     /// Returns all known paths, to change them.
     fn all_paths(&mut self) -> impl Iterator<Item = &mut Option<Vec<u8>>> {
-        let files = self.files.values_mut().map(|f| &mut f.name);
-        files.chain(self.directories.values_mut().map(|d| &mut d.name))
+        let files = self.files.values_mut().map(|f| &mut f.path);
+        files.chain(self.directories.values_mut().map(|d| &mut d.path))
     }
 
     /// Changes the known paths that a rename moved, or that it exchanged. Files that it replaced
@@ -194,17 +199,17 @@ impl Names {
         let directory =
             self.path_for_process(self.file_path(&operands.fds[dir].as_ref()?.file)?, operands)?;
         let path = if directory.is_empty() { path.to_vec() } else { join(&directory, path) };
-        (path.len() <= LONGEST).then_some(path)
+        (path.len() <= MAX_PATH).then_some(path)
     }
 
-    /// Converts an absolute path to one that the process can use under its root. Empty for its
-    /// working directory.
+    /// Converts an absolute path to one that the process can use under its root: empty for its
+    /// working directory. Returns `None` if there is none, or it is unknown.
     fn path_for_process(&self, path: &[u8], operands: &Operands<()>) -> Option<Vec<u8>> {
         // In its own mount namespace the process has other paths.
         if operands.view.is_some() {
             return None;
         }
-        let inside = match &operands.root {
+        let in_root = match &operands.root {
             Some(root) => join(b"", strip_base(&root.path, path)?),
             None => path.to_vec(),
         };
@@ -216,7 +221,7 @@ impl Names {
         {
             return Some(relative_path(cwd, path));
         }
-        Some(inside)
+        Some(in_root)
     }
 
     /// Returns whether a path argument may name a symbolic link. Returns false only if the trace
@@ -264,16 +269,18 @@ fn find_links(trace: &Trace) -> BTreeMap<Vec<u8>, bool> {
         let mut operands = processes.enter(&call);
         processes.leave(&call, &mut operands);
         let Some(spec) = call.spec().filter(|s| s.changes && call.succeeded()) else { continue };
-        let text = spec.args.iter().any(|a| a.kind == abi::Kind::Str);
-        let mut moved = true;
+        let has_link_target = spec.args.iter().any(|a| a.kind == abi::Kind::Str);
+        let mut source_may_be_link = true;
         for (i, role) in
             spec.args.iter().enumerate().filter_map(|(i, a)| Some((i, a.kind.path_use()?.role)))
         {
             let Some(path) = operands.paths[i].as_deref().map(lexical) else { continue };
             match role {
-                abi::Role::Source => moved = links.get(&path).copied().unwrap_or(true),
-                abi::Role::Target if moved => drop(links.insert(path, true)),
-                abi::Role::Create if text => drop(links.insert(path, true)),
+                abi::Role::Source => {
+                    source_may_be_link = links.get(&path).copied().unwrap_or(true);
+                }
+                abi::Role::Target if source_may_be_link => drop(links.insert(path, true)),
+                abi::Role::Create if has_link_target => drop(links.insert(path, true)),
                 _ => {}
             }
         }
@@ -312,10 +319,10 @@ fn relative_path(from: &[u8], path: &[u8]) -> Vec<u8> {
     up.chain(path[common..].iter().cloned()).collect::<Vec<_>>().join(&b'/')
 }
 
-/// Removes files that are not open any more, now and then.
-fn prune<K: std::hash::Hash + Eq, T>(all: &mut HashMap<K, Named<T>>) {
+/// Removes files that are not open any more, whenever the number of files has doubled.
+fn prune<K: std::hash::Hash + Eq, T>(all: &mut HashMap<K, CurrentPath<T>>) {
     if all.len() >= 1024 && all.len().is_power_of_two() {
-        all.retain(|_, named| named.held.strong_count() > 0);
+        all.retain(|_, known| known.file.strong_count() > 0);
     }
 }
 

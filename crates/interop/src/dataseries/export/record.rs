@@ -2,23 +2,25 @@
 
 use super::Exporter;
 use crate::dataseries::export::fields::{
-    Numbers, RecordedTimes, STAT_FIELDS, STATFS_FIELDS, node_type, recorded_times, struct_to_fields,
+    NumberFields, RecordedTimes, STAT_FIELDS, STATFS_FIELDS, node_type, recorded_times,
+    struct_to_fields,
 };
-use crate::dataseries::export::lower::{LIMIT, lacks_payload};
+use crate::dataseries::export::lower::{RLIMIT_SIZE, lacks_payload};
 use crate::dataseries::records::arguments::{Meaning, PREFIX, RECORDS, RecordMap, WITH_FLAGS};
 use abi::Kind;
 use abi::layout::{STAT, STATFS};
-use dataseries_file::{Field, FieldType};
+use dataseries_file::{FieldType, FieldValue};
 use std::io;
 use std::sync::Arc;
 use trace::record::{AT_EXIT, PayloadKind};
 use trace::{Call, Payload};
 
-/// The most unknown bytes that are written as zeros, as the original replayer needs all bytes that
-/// the call moved. If more are unknown, the record has none.
-pub(crate) const FILLED: usize = 4 << 20;
-/// The kernel takes no more buffers in a call.
-const BUFFERS: u64 = 1024;
+/// The most bytes that are written as zeros where the trace lacks the data, as the original
+/// replayer needs all bytes that the call moved. If more are unknown, the record has no data.
+pub(crate) const MAX_ZEROS: usize = 4 << 20;
+/// The most buffers that the kernel takes in a call (`UIO_MAXIOV`).
+const MAX_BUFFERS: u64 = 1024;
+/// Fields of a record, and of the `struct flock` that they come from.
 const LOCK_FIELDS: [(&str, &str); 5] = [
     ("lock_type", "l_type"),
     ("lock_whence", "l_whence"),
@@ -37,18 +39,22 @@ pub(crate) enum Records {
     Exec,
 }
 
+/// The fields of a single record.
 #[derive(Default)]
 pub(crate) struct RecordFields {
+    /// The last part of the record type's name.
     name: &'static str,
-    numbers: Numbers,
-    held: Vec<(&'static str, Vec<u8>)>,
-    /// Whether all bytes are known.
-    whole: bool,
-    /// Whether too many are unknown.
-    bare: bool,
+    numbers: NumberFields,
+    /// Fields that hold bytes: their names and values.
+    byte_fields: Vec<(&'static str, Vec<u8>)>,
+    /// Whether the trace has all bytes that the call moved.
+    has_all_data: bool,
+    /// Whether the data were left out, as more than [`MAX_ZEROS`] bytes are unknown.
+    data_left_out: bool,
 }
 
-/// Returns the record type for a call, and the field for flags that only newer calls have.
+/// Returns the record type for the call of this name, and the field for the flags if only a newer
+/// version of the call has flags. Returns `None` if there is no such type.
 fn record_map(name: &str) -> Option<(&'static RecordMap, Option<Meaning>)> {
     let map = |name: &str| RECORDS.iter().find(|m| m.name == name);
     if let Some((older, _, part)) = WITH_FLAGS.iter().find(|(_, newer, _)| *newer == name) {
@@ -62,42 +68,42 @@ fn record_map(name: &str) -> Option<(&'static RecordMap, Option<Meaning>)> {
 /// Returns the records of a call. Returns `None` if DataSeries has no record that can hold it.
 pub(crate) fn records_of(call: &Call) -> Option<Records> {
     let name = abi::by_number(call.nr)?.name();
-    let known_vectors = || {
-        let count = call.args[2];
-        !call.moves_data() || count <= BUFFERS
+    let is_valid_count = || {
+        let buffer_count = call.args[2];
+        !call.moves_data() || buffer_count <= MAX_BUFFERS
     };
     match name {
         "readv" | "writev" | "sendmsg" | "recvmsg" => {
-            return known_vectors().then_some(Records::Vector);
+            return is_valid_count().then_some(Records::Vector);
         }
         "execve" => return Some(Records::Exec),
         _ => {}
     }
     let (map, flags) = record_map(name)?;
-    let mut one = RecordFields { name: map.name, whole: true, ..RecordFields::default() };
+    let mut record = RecordFields { name: map.name, has_all_data: true, ..RecordFields::default() };
     for part in map.parts.iter().copied().chain(flags) {
-        one.add_part(call, part)?;
+        record.add_part(call, part)?;
     }
     match map.name {
         "mknod" | "mknodat" => {
             let mode = call.args[usize::from(map.name == "mknodat") + 1];
-            one.numbers.push(("type", node_type(mode)));
+            record.numbers.push(("type", node_type(mode)));
         }
-        "flock" => one.numbers.push(("operation", call.args[1].cast_signed() & 0xff)),
+        "flock" => record.numbers.push(("operation", call.args[1].cast_signed() & 0xff)),
         "getrlimit" | "setrlimit" => {
-            one.numbers.push(("resource", call.args[0].cast_signed() & 0xff));
+            record.numbers.push(("resource", call.args[0].cast_signed() & 0xff));
         }
         _ => {}
     }
-    Some(Records::Single(one))
+    Some(Records::Single(record))
 }
 
-trait Rows {
+trait MovesData {
+    /// Returns whether the call reads or writes data.
     fn moves_data(&self) -> bool;
 }
 
-impl Rows for Call {
-    /// Returns whether the call reads or writes data.
+impl MovesData for Call {
     fn moves_data(&self) -> bool {
         self.spec().is_some_and(|s| s.uses.moves_data)
     }
@@ -109,16 +115,17 @@ impl RecordFields {
         let kind = |arg: usize| call.spec().and_then(|s| s.args.get(arg)).map(|a| a.kind);
         match part {
             Meaning::Number(arg, field) => {
-                // An address in 32 bits is none; what it points to has fields of its own.
+                // Most fields for pointers have 32 bits, too few for an address; what it points to
+                // has fields of its own.
                 let pointer = kind(arg).is_some_and(Kind::is_followed);
                 if !pointer || field == "parameter" {
                     self.numbers.push((field, call.args[arg].cast_signed()));
                 }
             }
             Meaning::Text(arg, field) => match call.string(arg as u8) {
-                Some(text) => self.held.push((field, [text, &[0]].concat())),
-                // There was a string, and it is unknown.
-                None if call.args[arg] != 0 => self.held.push((field, Vec::new())),
+                Some(text) => self.byte_fields.push((field, [text, &[0]].concat())),
+                // The call had a string that was not captured.
+                None if call.args[arg] != 0 => self.byte_fields.push((field, Vec::new())),
                 None => {}
             },
             Meaning::Data(arg, field) if call.succeeded() => self.add_data(call, arg, field),
@@ -127,17 +134,19 @@ impl RecordFields {
                 if kind(arg).is_some_and(|kind| lacks_payload(call, arg, kind)) {
                     return None;
                 }
-                self.held.push((field, join_payloads(call, arg, PayloadKind::Bytes, Some(false))));
+                self.byte_fields
+                    .push((field, join_payloads(call, arg, PayloadKind::Bytes, Some(false))));
             }
             Meaning::After(arg, field) => {
                 let after = join_payloads(call, arg, PayloadKind::Bytes, Some(true));
                 if field == "sockaddr_buffer" {
                     self.numbers.push(("sockaddr_length", after.len() as i64));
                 }
-                self.held.push((field, after));
+                self.byte_fields.push((field, after));
             }
             Meaning::Dirents(arg, field) => {
-                self.held.push((field, join_payloads(call, arg, PayloadKind::Bytes, Some(true))));
+                self.byte_fields
+                    .push((field, join_payloads(call, arg, PayloadKind::Bytes, Some(true))));
             }
             Meaning::Stat(arg) => {
                 let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(true));
@@ -165,7 +174,7 @@ impl RecordFields {
                 ) {
                     RecordedTimes::Times(times) => self.numbers.extend(times),
                     RecordedTimes::Now => {}
-                    RecordedTimes::Beyond => return None,
+                    RecordedTimes::NotExpressible => return None,
                 }
             }
             Meaning::Lock(arg) => return self.add_flock(call, arg, kind(arg)),
@@ -177,17 +186,18 @@ impl RecordFields {
         Some(())
     }
 
-    /// Adds the data that a call moved, with zeros for a few bytes that were not captured.
+    /// Adds the data that a call moved, with zeros for bytes that were not captured, or none if
+    /// these are too many.
     fn add_data(&mut self, call: &Call, arg: usize, field: &'static str) {
         let mut data = join_payloads(call, arg, PayloadKind::Data, None);
         let moved = call.ret.max(0).cast_unsigned();
-        let missing = moved.saturating_sub(data.len() as u64);
-        self.whole &= missing == 0;
-        if missing > FILLED as u64 {
-            self.bare = true;
+        let unknown = moved.saturating_sub(data.len() as u64);
+        self.has_all_data &= unknown == 0;
+        if unknown > MAX_ZEROS as u64 {
+            self.data_left_out = true;
         } else {
-            data.resize(data.len().min(moved as usize) + missing as usize, 0);
-            self.held.push((field, data));
+            data.resize(data.len().min(moved as usize) + unknown as usize, 0);
+            self.byte_fields.push((field, data));
         }
     }
 
@@ -196,7 +206,7 @@ impl RecordFields {
     fn add_rlimit(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
         let after = matches!(kind, Some(Kind::Out(..)));
         let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(after));
-        if bytes.len() < LIMIT {
+        if bytes.len() < RLIMIT_SIZE {
             return (after && !call.succeeded()).then_some(());
         }
         for (i, field) in ["resource_soft_limit", "resource_hard_limit"].iter().enumerate() {
@@ -206,18 +216,19 @@ impl RecordFields {
         Some(())
     }
 
-    /// Adds the fields of a `struct flock`, whose numbers have 32 bits in DataSeries. The command
-    /// takes no other pointer.
+    /// Adds the fields of a `struct flock`, whose numbers have 32 bits in DataSeries. Does nothing
+    /// if the argument is no pointer. Returns `None` if the fields cannot be expressed, or the
+    /// argument points to something else.
     fn add_flock(&mut self, call: &Call, arg: usize, kind: Option<Kind>) -> Option<()> {
         let Some(Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else {
             return kind.is_none_or(|k| !k.is_followed()).then_some(());
         };
         let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(false));
         for (field, name) in LOCK_FIELDS {
-            let f = layout.fields.iter().find(|f| f.name == name)?;
-            let (at, size) = (f.at as usize, usize::from(f.size));
+            let field_layout = layout.fields.iter().find(|field| field.name == name)?;
+            let (offset, size) = (field_layout.at as usize, usize::from(field_layout.size));
             let mut word = [0; 8];
-            word[..size].copy_from_slice(bytes.get(at..at + size)?);
+            word[..size].copy_from_slice(bytes.get(offset..offset + size)?);
             let value = match size {
                 8 => i64::from_le_bytes(word),
                 4 => i64::from(i64::from_le_bytes(word) as i32),
@@ -228,7 +239,8 @@ impl RecordFields {
         Some(())
     }
 
-    /// Adds the bytes that an ioctl's parameter points to.
+    /// Adds the bytes that an ioctl's parameter points to. Returns `None` if they were not captured
+    /// although the call needs them.
     fn add_ioctl_buffer(
         &mut self,
         call: &Call,
@@ -244,7 +256,7 @@ impl RecordFields {
         let bytes = join_payloads(call, arg, PayloadKind::Bytes, Some(after));
         if !bytes.is_empty() {
             self.numbers.push(("buffer_size", bytes.len() as i64));
-            self.held.push((field, bytes));
+            self.byte_fields.push((field, bytes));
         }
         Some(())
     }
@@ -254,46 +266,49 @@ impl Exporter {
     /// Writes the records of a call.
     pub(crate) fn write_records(&mut self, call: &Call, records: &Records) -> io::Result<()> {
         match records {
-            Records::Single(one) => self.write_one(call, one),
+            Records::Single(record) => self.write_single(call, record),
             Records::Vector => self.write_vector(call),
             Records::Exec => self.write_exec(call),
         }
     }
 
     /// Writes a single record of a call.
-    fn write_one(&mut self, call: &Call, one: &RecordFields) -> io::Result<()> {
+    fn write_single(&mut self, call: &Call, record: &RecordFields) -> io::Result<()> {
         let mut values = self.common_fields(call, true);
-        if !one.whole {
-            values.push(("buffer_not_captured", Field::Bool(true)));
+        if !record.has_all_data {
+            values.push(("buffer_not_captured", FieldValue::Bool(true)));
         }
-        if one.bare {
+        if record.data_left_out {
             self.count_change(format!(
                 "{} whose data were not recorded: the original replayer cannot perform them",
-                one.name
+                record.name
             ));
         }
-        values.extend(one.numbers.iter().map(|(field, v)| (*field, Field::Int(*v))));
-        values.extend(one.held.iter().map(|(field, bytes)| (*field, Field::Bytes(bytes))));
-        if one.name == "utimensat" {
-            let given = join_payloads(call, 2, PayloadKind::Bytes, Some(false));
-            let nanos = |i: usize| given.get(8 + 16 * i..)?.first_chunk().copied();
-            let either = |wanted: u64| {
+        values.extend(record.numbers.iter().map(|(field, v)| (*field, FieldValue::Int(*v))));
+        values.extend(
+            record.byte_fields.iter().map(|(field, bytes)| (*field, FieldValue::Bytes(bytes))),
+        );
+        if record.name == "utimensat" {
+            let times = join_payloads(call, 2, PayloadKind::Bytes, Some(false));
+            let nanos = |i: usize| times.get(8 + 16 * i..)?.first_chunk().copied();
+            let has_special = |wanted: u64| {
                 (0..2).any(|i| nanos(i).is_some_and(|b| u64::from_le_bytes(b) == wanted))
             };
             use crate::dataseries::records::arguments::{UTIME_NOW, UTIME_OMIT};
-            values.push(("utime_now", Field::Bool(either(UTIME_NOW))));
-            values.push(("utime_omit", Field::Bool(either(UTIME_OMIT))));
+            values.push(("utime_now", FieldValue::Bool(has_special(UTIME_NOW))));
+            values.push(("utime_omit", FieldValue::Bool(has_special(UTIME_OMIT))));
         }
-        let kind = self.writer.type_of(&format!("{PREFIX}{}", one.name)).map(Arc::clone);
+        let record_type = self.writer.type_of(&format!("{PREFIX}{}", record.name)).map(Arc::clone);
         // Two calls may share a map whose type lacks a field of one of them.
         values.retain(|(field, value)| {
-            kind.as_ref().is_some_and(|k| {
-                k.field_index(field).is_some_and(|i| {
-                    k.fields[i].kind != FieldType::Bool || matches!(value, Field::Bool(_))
+            record_type.as_ref().is_some_and(|record_type| {
+                record_type.field_index(field).is_some_and(|i| {
+                    record_type.fields[i].field_type != FieldType::Bool
+                        || matches!(value, FieldValue::Bool(_))
                 })
             })
         });
-        self.write_record(one.name, values)
+        self.write_record(record.name, values)
     }
 
     /// Writes a vectored call: a header, and a record for each buffer. They are in one extent, as
@@ -301,61 +316,66 @@ impl Exporter {
     fn write_vector(&mut self, call: &Call) -> io::Result<()> {
         let Some(spec) = call.spec() else { return Ok(()) };
         let name = spec.name;
-        let message = !spec.uses.moves_data;
+        let is_message = !spec.uses.moves_data;
         let moved = call.ret.max(0);
         let vectors = join_payloads(call, 1, PayloadKind::Iovecs, None);
         let data = join_payloads(call, 1, PayloadKind::Data, None);
-        let asked: Vec<u64> = vectors
+        let requested: Vec<u64> = vectors
             .chunks_exact(16)
             .map(|v| v[8..].try_into().map_or(0, u64::from_le_bytes))
             .collect();
-        // Of a call that failed they are not known.
-        let rows = if message { asked.len() } else { call.args[2] as usize };
+        // The buffers of a call that failed are not in the trace.
+        let rows = if is_message { requested.len() } else { call.args[2] as usize };
         let mut values = self.common_fields(call, true);
-        values.extend([("iov_number", Field::Int(-1)), ("bytes_requested", Field::Int(moved))]);
-        values.push(("descriptor", Field::Int(call.args[0].cast_signed())));
-        values.push(if message {
-            ("flags_value", Field::Int(call.args[2].cast_signed()))
+        values.extend([
+            ("iov_number", FieldValue::Int(-1)),
+            ("bytes_requested", FieldValue::Int(moved)),
+        ]);
+        values.push(("descriptor", FieldValue::Int(call.args[0].cast_signed())));
+        values.push(if is_message {
+            ("flags_value", FieldValue::Int(call.args[2].cast_signed()))
         } else {
-            ("count", Field::Int(call.args[2].cast_signed()))
+            ("count", FieldValue::Int(call.args[2].cast_signed()))
         });
         self.writer.begin_group();
         self.write_record(name, values)?;
         let reads = spec.args.iter().any(|a| matches!(a.kind, Kind::OutIov { .. } | Kind::OutMsg));
         let field = if reads { "iov_data_read" } else { "iov_data_written" };
-        let (mut at, mut left, mut filled) = (0usize, moved.cast_unsigned(), 0usize);
+        let (mut position, mut left, mut zeros) = (0usize, moved.cast_unsigned(), 0usize);
         for i in 0..rows {
-            let asked = asked.get(i).copied().unwrap_or(0);
-            let due = asked.min(left);
-            left -= due;
-            let end = data.len().min(at.saturating_add(usize::try_from(due).unwrap_or(usize::MAX)));
-            let mut bytes = data[at..end].to_vec();
-            at = end;
+            let requested = requested.get(i).copied().unwrap_or(0);
+            let moved_here = requested.min(left);
+            left -= moved_here;
+            let here = usize::try_from(moved_here).unwrap_or(usize::MAX);
+            let end = data.len().min(position.saturating_add(here));
+            let mut bytes = data[position..end].to_vec();
+            position = end;
             let mut values = self.common_fields(call, true);
-            if (bytes.len() as u64) < due {
-                values.push(("buffer_not_captured", Field::Bool(true)));
+            if (bytes.len() as u64) < moved_here {
+                values.push(("buffer_not_captured", FieldValue::Bool(true)));
             }
-            // The original replayer takes as many as were asked for.
-            let missing = asked.saturating_sub(bytes.len() as u64);
-            if missing <= (FILLED - filled) as u64 {
-                filled += missing as usize;
+            // The original replayer takes as many bytes from the record as the call requested.
+            let missing = requested.saturating_sub(bytes.len() as u64);
+            if missing <= (MAX_ZEROS - zeros) as u64 {
+                zeros += missing as usize;
                 bytes.resize(bytes.len() + missing as usize, 0);
             }
             values.extend([
-                ("iov_number", Field::Int(i as i64)),
-                ("bytes_requested", Field::Int(i64::try_from(asked).unwrap_or(i64::MAX))),
-                (field, Field::Bytes(&bytes)),
+                ("iov_number", FieldValue::Int(i as i64)),
+                ("bytes_requested", FieldValue::Int(i64::try_from(requested).unwrap_or(i64::MAX))),
+                (field, FieldValue::Bytes(&bytes)),
             ]);
             self.write_record(name, values)?;
         }
         self.writer.end_group(&format!("{PREFIX}{name}"))?;
-        if message {
+        if is_message {
             self.count_ancillary(call);
         }
         Ok(())
     }
 
-    /// Counts addresses and control data of a message, for which DataSeries has no fields.
+    /// Counts as lost the socket addresses and control data of a message, for which DataSeries has
+    /// no fields.
     fn count_ancillary(&mut self, call: &Call) {
         for (kind, what) in
             [(PayloadKind::Name, "addresses"), (PayloadKind::Control, "control data")]
@@ -373,8 +393,8 @@ impl Exporter {
         let mut number = 0;
         let mut values = self.common_fields(call, false);
         values.extend([
-            ("continuation_number", Field::Int(0)),
-            ("given_pathname", Field::Bytes(&path)),
+            ("continuation_number", FieldValue::Int(0)),
+            ("given_pathname", FieldValue::Bytes(&path)),
         ]);
         self.writer.begin_group();
         self.write_record("execve", values)?;
@@ -384,20 +404,21 @@ impl Exporter {
                 number += 1;
                 let mut values = self.common_fields(call, false);
                 values.extend([
-                    ("continuation_number", Field::Int(number)),
-                    (field, Field::Bytes(text)),
+                    ("continuation_number", FieldValue::Int(number)),
+                    (field, FieldValue::Bytes(text)),
                 ]);
                 self.write_record("execve", values)?;
             }
         }
         let mut values = self.common_fields(call, true);
-        values.push(("continuation_number", Field::Int(-1)));
+        values.push(("continuation_number", FieldValue::Int(-1)));
         self.write_record("execve", values)?;
         self.writer.end_group(&format!("{PREFIX}execve"))
     }
 
-    /// Writes data that the kernel moved from one file to another as a read and a write. Returns
-    /// false if the data were not recorded or the call did something else.
+    /// Writes a call by which the kernel moved data from one file to another (sendfile(2) and the
+    /// like) as a read and a write. Returns false, and writes nothing, if the data were not
+    /// recorded or the call is no such call.
     pub(crate) fn write_copy(&mut self, call: &Call) -> io::Result<bool> {
         let Some(copies) = call.spec().and_then(|s| s.copies).filter(|_| call.succeeded()) else {
             return Ok(false);
@@ -422,11 +443,11 @@ impl Exporter {
             let offset = call.copy_offset(end.at);
             let mut values = self.common_fields(call, true);
             values.extend([
-                ("descriptor", Field::Int(call.args[usize::from(end.fd)].cast_signed())),
-                ("bytes_requested", Field::Int(moved)),
-                (field, Field::Bytes(&data)),
+                ("descriptor", FieldValue::Int(call.args[usize::from(end.fd)].cast_signed())),
+                ("bytes_requested", FieldValue::Int(moved)),
+                (field, FieldValue::Bytes(&data)),
             ]);
-            values.extend(offset.map(|o| ("offset", Field::Int(o.cast_signed()))));
+            values.extend(offset.map(|o| ("offset", FieldValue::Int(o.cast_signed()))));
             self.write_record(if offset.is_some() { positioned } else { plain }, values)?;
         }
         Ok(true)

@@ -13,18 +13,18 @@ use trace::record::PayloadKind;
 #[derive(Clone, Copy)]
 pub(crate) struct RecordSource<'a> {
     pub row: Row<'a>,
-    /// The original library wrote it.
+    /// Whether the original library wrote it.
     pub original: bool,
 }
 
 impl RecordSource<'_> {
-    /// Sets what one field of the record says about the call.
-    pub fn set_part(self, part: Meaning, imported: &mut ImportedCall) {
+    /// Sets the argument to which `meaning` assigns one or more fields of the record.
+    pub fn set_part(self, meaning: Meaning, imported: &mut ImportedCall) {
         let Self { row, original } = self;
         let (captured, succeeded) = (row.is_captured(), imported.call.succeeded());
         let output_bytes =
             |field| row.bytes(field).filter(|b| succeeded && captured && !b.is_empty());
-        match part {
+        match meaning {
             Meaning::Number(arg, field) => set_number(imported, arg, row.int(field).unwrap_or(0)),
             // The original library stores no bytes of what should have a name.
             Meaning::Text(arg, field) => {
@@ -101,18 +101,19 @@ fn is_output(arg: Arg) -> bool {
     matches!(arg.kind, Kind::Out(..))
 }
 
-/// Sets an argument to a number. A negative number of 32 bits had no sign, unless the argument is
-/// signed.
+/// Sets an argument to the number in a field. Fields of 32 bits are signed: a negative number is
+/// taken as unsigned, unless the argument is signed or has 64 bits.
 fn set_number(imported: &mut ImportedCall, arg: usize, value: i64) {
     let spec = imported.row.spec(&imported.call.args);
     let signed = spec.args.get(arg).is_none_or(|a| {
         matches!(a.kind, Kind::Int | Kind::Fd | Kind::DirFd | Kind::Pid | Kind::Signal)
     });
-    let wide = spec.args.get(arg).is_some_and(|a| {
+    let has_64_bits = spec.args.get(arg).is_some_and(|a| {
         matches!(a.kind, Kind::Off | Kind::Pos | Kind::Length | Kind::Size | Kind::Addr | Kind::Hex)
     });
-    let small = i32::try_from(value).is_ok() && value < 0 && !signed && !wide;
-    imported.set_number(arg, value.cast_unsigned() & if small { 0xffff_ffff } else { u64::MAX });
+    let is_unsigned_32 = i32::try_from(value).is_ok() && value < 0 && !signed && !has_64_bits;
+    let mask = if is_unsigned_32 { 0xffff_ffff } else { u64::MAX };
+    imported.set_number(arg, value.cast_unsigned() & mask);
 }
 
 /// Sets an argument to a `struct rlimit`.
@@ -126,29 +127,31 @@ fn set_rlimit(row: Row<'_>, arg: usize, succeeded: bool, imported: &mut Imported
     }
 }
 
-/// Sets an argument to the two times of the record, in the form that the call takes.
+/// Adds the two times of the record as what the argument points to, in the form that the call
+/// takes. Does nothing if the record has none.
 fn set_times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &mut ImportedCall) {
     let time = |name: &str| row.int(name).map(i64::cast_unsigned);
     let now = || !original && row.flag("utime_now");
     let (access, modification) = match (time("access_time"), time("mod_time")) {
         (Some(access), Some(modification)) => (access, modification),
-        // Both are the present: the original replayer knows that by this only.
+        // Both are UTIME_NOW: this flag is all that tells the original replayer.
         _ if now() => (u64::from(UTIME_WORDS[0]), u64::from(UTIME_WORDS[0])),
         _ => return,
     };
-    let word = |v: u64| {
-        let (s, ns) = from_tfrac(v);
+    let convert = |v: u64| {
+        let (seconds, ns) = from_tfrac(v);
         match form {
-            Times::Seconds => s.to_le_bytes().to_vec(),
-            Times::Micros => [s.to_le_bytes(), (ns / 1000).to_le_bytes()].concat(),
+            Times::Seconds => seconds.to_le_bytes().to_vec(),
+            Times::Micros => [seconds.to_le_bytes(), (ns / 1000).to_le_bytes()].concat(),
             Times::Nanos => {
                 let special = UTIME_WORDS.iter().position(|w| *w == v as u32);
                 let ns = special.map_or(ns, |i| [UTIME_NOW, UTIME_OMIT][i]);
-                [if special.is_some() { 0 } else { s }.to_le_bytes(), ns.to_le_bytes()].concat()
+                [if special.is_some() { 0 } else { seconds }.to_le_bytes(), ns.to_le_bytes()]
+                    .concat()
             }
         }
     };
-    let bytes = [word(access), word(modification)].concat();
+    let bytes = [convert(access), convert(modification)].concat();
     imported.add_payload(arg, PayloadKind::Bytes, false, &bytes, bytes.len() as u64);
 }
 
@@ -157,7 +160,7 @@ fn set_times(row: Row<'_>, original: bool, arg: usize, form: Times, imported: &m
 fn set_flock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCall) {
     let spec = imported.row.spec(&imported.call.args);
     let Some(a) = spec.args.get(arg).filter(|a| a.kind.is_followed()) else { return };
-    let (kind, found) = (a.kind, matches!(a.kind, Kind::InOut(..)));
+    let (kind, is_in_out) = (a.kind, matches!(a.kind, Kind::InOut(..)));
     imported.set_unknown_pointer(arg);
     let (Kind::In(_, layout) | Kind::InOut(_, layout)) = kind else { return };
     let Some(lock_type) = row.int("lock_type") else { return };
@@ -173,7 +176,13 @@ fn set_flock(row: Row<'_>, original: bool, arg: usize, imported: &mut ImportedCa
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
-    imported.add_payload(arg, PayloadKind::Bytes, original && found, &bytes, bytes.len() as u64);
+    imported.add_payload(
+        arg,
+        PayloadKind::Bytes,
+        original && is_in_out,
+        &bytes,
+        bytes.len() as u64,
+    );
 }
 
 /// Sets the bytes that an ioctl's parameter points to. The original library records what the call
@@ -203,26 +212,28 @@ fn set_ioctl_buffer(
     }
 }
 
-/// Sets an argument to a struct from the fields of a record. Does nothing if a field is missing
-/// that replay compares.
+/// Makes a struct of the fields of a record, and adds it as what the argument points to after the
+/// call. The fields of the record begin with `record_prefix`, those of the layout with
+/// `layout_prefix`. Times are left out. Does nothing if another field that replay compares is
+/// missing.
 fn set_struct(
     row: Row<'_>,
-    prefix: &str,
+    record_prefix: &str,
     layout: &Layout,
-    ours: &str,
+    layout_prefix: &str,
     arg: usize,
     imported: &mut ImportedCall,
 ) {
     let mut bytes = vec![0; layout.size as usize];
     for f in layout.fields.iter().filter(|f| f.kind != abi::FieldKind::Time) {
-        let name = format!("{prefix}{}", f.name.trim_start_matches(ours));
+        let name = format!("{record_prefix}{}", f.name.trim_start_matches(layout_prefix));
         let Some(v) = row.int(&name) else {
             if f.kind == abi::FieldKind::Host {
                 continue;
             }
             return;
         };
-        // The schema has 32 bits for what may have more.
+        // Fields of records may have fewer bits than those of the struct.
         let (at, size) = (f.at as usize, usize::from(f.size));
         bytes[at..at + size].copy_from_slice(&v.to_le_bytes()[..size]);
     }

@@ -35,9 +35,9 @@ pub enum Meaning {
     Buffer(usize, &'static str),
 }
 
-/// `tv_nsec` of the present.
+/// The value of `tv_nsec` that means the present time (utimensat(2)).
 pub const UTIME_NOW: u64 = raw::UTIME_NOW as u64;
-/// `tv_nsec` of a time that stays.
+/// The value of `tv_nsec` that means that the time is not changed.
 pub const UTIME_OMIT: u64 = raw::UTIME_OMIT as u64;
 /// The lower halves of what the original library makes of UTIME_NOW and UTIME_OMIT in 2^-32 s.
 pub const UTIME_WORDS: [u32; 2] = [316_718_717, 316_718_713];
@@ -64,6 +64,7 @@ pub struct RecordMap {
     pub parts: &'static [Meaning],
 }
 
+/// Describes a record type that has another name than its call.
 const fn record(name: &'static str, call: &'static str, parts: &'static [Meaning]) -> RecordMap {
     RecordMap { name, call, parts }
 }
@@ -238,16 +239,17 @@ pub const RECORDS: &[RecordMap] = &[
     same("sync_file_range", &[FD, Number(1, "offset"), Number(3, "flags")]),
 ];
 
-/// What stands before the last part of a type's name.
+/// What the name of every record type begins with; the last part is the call.
 pub const PREFIX: &str = "IOTTAFSL::Trace::Syscall::";
 
-/// Records whose call had no flags when the schema was made, and the call that has them.
+/// Record types with a field for flags, although their call had none when the schema was made: the
+/// type, the newer call that has flags, and the field.
 pub const WITH_FLAGS: [(&str, &str, Meaning); 2] = [
     ("faccessat", "faccessat2", Number(3, "flags_value")),
     ("fchmodat", "fchmodat2", Number(3, "flag_value")),
 ];
 
-/// Returns how records of this type express their call.
+/// Returns how records of this type express their call, or `None` if the type is unknown.
 pub fn map_of_type(name: &str) -> Option<&'static RecordMap> {
     let name = name.strip_prefix(PREFIX)?;
     RECORDS.iter().find(|m| m.name == name)

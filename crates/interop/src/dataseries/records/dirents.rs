@@ -5,29 +5,31 @@
 use abi::{Arg, Form, Kind, Row};
 use std::borrow::Cow;
 
-/// Where the number of bytes of an entry stands.
-const LENGTH: usize = 16;
-/// Where the name stands in the older form.
-const NAME: usize = 18;
+/// The offset in an entry of its length in bytes (`d_reclen`).
+const LENGTH_OFFSET: usize = 16;
+/// The offset in an entry of the name in the older format.
+const OLD_NAME_OFFSET: usize = 18;
 
-/// Returns the start and end of each directory entry. The last one may be cut.
+/// Returns the offset and the length of each directory entry, up to the first that is damaged or
+/// cut.
 fn entry_ranges(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
-    let mut at = 0;
+    let mut next = 0;
     std::iter::from_fn(move || {
-        let start = at;
-        let len = bytes.get(start + LENGTH..start + LENGTH + 2)?;
+        let start = next;
+        let len = bytes.get(start + LENGTH_OFFSET..start + LENGTH_OFFSET + 2)?;
         let len = usize::from(u16::from_le_bytes([len[0], len[1]]));
-        at = start + len;
-        (len > NAME + 1 && at <= bytes.len()).then_some((start, len))
+        next = start + len;
+        (len > OLD_NAME_OFFSET + 1 && next <= bytes.len()).then_some((start, len))
     })
 }
 
 /// Returns whether these are entries of getdents(2). They have the first letter of the name where
 /// those of getdents64(2) have the type, and the type where those have the end of the padding.
 pub(crate) fn is_old_format(bytes: &[u8]) -> bool {
-    let mut some = false;
-    entry_ranges(bytes).for_each(|(at, len)| some |= bytes[at + NAME] > 15 && len > 0);
-    some
+    let mut has_letter = false;
+    entry_ranges(bytes)
+        .for_each(|(start, len)| has_letter |= bytes[start + OLD_NAME_OFFSET] > 15 && len > 0);
+    has_letter
 }
 
 /// Converts directory entries to the format that the call of this row returns.
@@ -41,17 +43,18 @@ pub(crate) fn convert_for_call<'a>(row: &Row, bytes: &'a [u8]) -> Cow<'a, [u8]> 
     }
 }
 
-/// Converts directory entries to the other format.
+/// Converts directory entries to the other format: to that of getdents(2) if `to_old`, else to that
+/// of getdents64(2).
 pub(crate) fn convert(bytes: &[u8], to_old: bool) -> Vec<u8> {
     let mut converted = bytes.to_vec();
-    for (at, len) in entry_ranges(bytes) {
-        let (name, end) = (at + NAME, at + len - 1);
+    for (start, len) in entry_ranges(bytes) {
+        let (name, last) = (start + OLD_NAME_OFFSET, start + len - 1);
         if to_old {
-            converted[name..end].copy_from_slice(&bytes[name + 1..=end]);
-            converted[end] = bytes[name];
+            converted[name..last].copy_from_slice(&bytes[name + 1..=last]);
+            converted[last] = bytes[name];
         } else {
-            converted[name + 1..=end].copy_from_slice(&bytes[name..end]);
-            converted[name] = bytes[end];
+            converted[name + 1..=last].copy_from_slice(&bytes[name..last]);
+            converted[name] = bytes[last];
         }
     }
     converted
@@ -63,7 +66,7 @@ mod tests {
 
     fn entry(name: &[u8], kind: u8, old: bool) -> Vec<u8> {
         let len = (name.len() + 20).next_multiple_of(8);
-        let mut bytes = vec![7; LENGTH];
+        let mut bytes = vec![7; LENGTH_OFFSET];
         bytes.extend_from_slice(&(len as u16).to_le_bytes());
         if !old {
             bytes.push(kind);

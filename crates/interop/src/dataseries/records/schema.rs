@@ -29,13 +29,13 @@ fn strip_type(field: &str) -> &str {
 
 /// Returns the flags of each record type that are never null, by the last part of the type's name.
 pub(crate) fn required_flags() -> HashMap<&'static str, Vec<&'static str>> {
-    let of = |line: &'static str| {
+    let flags_of_line = |line: &'static str| {
         (
             strip_type(line.split(' ').next().unwrap_or(line)),
             line.split(' ').filter_map(|f| f.strip_suffix(":b")).collect(),
         )
     };
-    TYPES.lines().map(of).collect()
+    TYPES.lines().map(flags_of_line).collect()
 }
 
 /// Returns the last part of each type's name, and the XML description of the type.
@@ -55,11 +55,11 @@ pub(crate) fn type_descriptions() -> Vec<(&'static str, String)> {
             super::arguments::PREFIX
         );
         for field in COMMON.split(' ').chain(parts) {
-            let (name, kind) = field.split_once(':').unwrap_or((field, "v"));
+            let (name, letters) = field.split_once(':').unwrap_or((field, "v"));
             let id = names.binary_search(&name).unwrap_or(0);
-            let nullable = if kind.ends_with('?') { "yes" } else { "no" };
-            let kind = type_name(kind.trim_end_matches('?'));
-            xml += &format!("  <field field_id=\"{id}\" name=\"{name}\" type=\"{kind}\" ");
+            let nullable = if letters.ends_with('?') { "yes" } else { "no" };
+            let field_type = type_name(letters.trim_end_matches('?'));
+            xml += &format!("  <field field_id=\"{id}\" name=\"{name}\" type=\"{field_type}\" ");
             xml += &format!("opt_nullable=\"{nullable}\"/>\n");
         }
         (call, xml + "</ExtentType>\n")

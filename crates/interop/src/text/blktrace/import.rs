@@ -2,7 +2,7 @@
 
 use super::line::{Line, begins_totals, parse_skipped};
 use super::requests::{Request, Requests};
-use crate::importing::forks::THREAD;
+use crate::importing::forks::THREAD_FLAGS;
 use crate::importing::{add_unrecorded_data, begin, finish};
 use crate::text::lines::Lines;
 use crate::{Error, Outcome};
@@ -28,9 +28,9 @@ pub fn import(
     _directory: Option<&[u8]>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Outcome, Error> {
-    let mut completes = false;
+    let mut has_completions = false;
     for_each_line(from, &mut |line| {
-        completes |= matches!(line, Text::Event(l) if l.action == "C");
+        has_completions |= matches!(line, Text::Event(l) if l.action == "C");
         Ok(())
     })?;
     let about = RecordingInfo {
@@ -44,23 +44,23 @@ pub fn import(
         "requests to block devices: each device is a file, /block/MAJOR:MINOR, without its \
             data (`replay --write-data random` generates some)",
     );
-    if !completes {
+    if !has_completions {
         import.add_note("the log has no completions: each request counts as completed at once");
     }
     let mut conversion = BlktraceImport {
         import,
-        completes,
-        files: HashMap::default(),
-        next: HashMap::default(),
+        has_completions,
+        descriptors: HashMap::default(),
+        next_descriptor: HashMap::default(),
         time: 0,
-        idle: HashMap::default(),
+        idle_threads: HashMap::default(),
         next_virtual_thread: FIRST_VIRTUAL_THREAD,
-        open: HashMap::default(),
+        in_flight: HashMap::default(),
     };
-    let all = for_each_line(from, &mut |line| conversion.import_line(line))?;
-    progress(all, all);
-    let BlktraceImport { mut import, open, .. } = conversion;
-    for imported in open.into_values().flat_map(Requests::into_unfinished) {
+    let all_bytes = for_each_line(from, &mut |line| conversion.import_line(line))?;
+    progress(all_bytes, all_bytes);
+    let BlktraceImport { mut import, in_flight, .. } = conversion;
+    for imported in in_flight.into_values().flat_map(Requests::into_unfinished) {
         import.add_call(imported)?;
     }
     finish(import, None, progress)
@@ -82,13 +82,13 @@ fn for_each_line(
     each: &mut dyn FnMut(&Text<'_>) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let mut lines = Lines::open(from)?;
-    let mut sums = false;
+    let mut in_totals = false;
     while let Some(text) = lines.next_line()? {
-        sums |= begins_totals(&text);
+        in_totals |= begins_totals(&text);
         let line = match (Line::parse(&text), parse_skipped(&text)) {
             (Some(line), _) => Text::Event(line),
             (None, Some(n)) => Text::Skipped(n),
-            (None, None) if sums || text.is_empty() => continue,
+            (None, None) if in_totals || text.is_empty() => continue,
             (None, None) => Text::Other,
         };
         each(&line)?;
@@ -96,18 +96,22 @@ fn for_each_line(
     Ok(lines.bytes)
 }
 
+/// An import under way.
 struct BlktraceImport {
     import: Import,
-    completes: bool,
-    /// Descriptors, by process and device.
-    files: HashMap<(u32, (u32, u32)), i32>,
-    /// By process: those of its threads that wait for no request.
-    idle: HashMap<u32, Vec<u32>>,
+    /// Whether the log has completions of requests.
+    has_completions: bool,
+    /// The descriptor of a device, by process ID and device number (major, minor).
+    descriptors: HashMap<(u32, (u32, u32)), i32>,
+    /// The threads of a process that have no request in flight, by process ID.
+    idle_threads: HashMap<u32, Vec<u32>>,
+    /// The id of the next thread that is added.
     next_virtual_thread: u32,
-    open: HashMap<(u32, u32), Requests>,
-    /// By process: the descriptor that its next device gets, if it is free.
-    next: HashMap<u32, i32>,
-    /// When the last event was.
+    /// The requests in flight, by device number.
+    in_flight: HashMap<(u32, u32), Requests>,
+    /// The descriptor that the next device of a process gets, if it is free, by process ID.
+    next_descriptor: HashMap<u32, i32>,
+    /// The time of the last event.
     time: u64,
 }
 
@@ -126,7 +130,7 @@ impl BlktraceImport {
         match line.action {
             "Q" => self.import_queued(line),
             "C" => self.import_completed(line),
-            // What becomes of a request on its way.
+            // Steps between the queue and the completion.
             _ => Ok(()),
         }
     }
@@ -162,10 +166,10 @@ impl BlktraceImport {
         let durable = count > 0 && has('W') && line.rwbs.trim_start_matches('F').contains('F');
         let end = if count == 0 { 0 } else { from.saturating_add(count) };
         let request = Request { imported, end, durable };
-        if !self.completes {
+        if !self.has_completions {
             return self.end_request(request, line.time, 0);
         }
-        if let Some(oldest) = self.open.entry(line.device).or_default().add(request) {
+        if let Some(oldest) = self.in_flight.entry(line.device).or_default().add(request) {
             self.import.add_call(oldest)?;
         }
         Ok(())
@@ -175,8 +179,8 @@ impl BlktraceImport {
     /// may have been merged, and one may have been split.
     fn import_completed(&mut self, line: Line<'_>) -> Result<(), Error> {
         let (from, count) = line.sectors;
-        let Some(open) = self.open.get_mut(&line.device) else { return Ok(()) };
-        for request in open.take_completed(from, count) {
+        let Some(requests) = self.in_flight.get_mut(&line.device) else { return Ok(()) };
+        for request in requests.take_completed(from, count) {
             self.end_request(request, line.time, line.error)?;
         }
         Ok(())
@@ -191,52 +195,53 @@ impl BlktraceImport {
         Ok(self.import.add_call(imported)?)
     }
 
-    /// Ends a request with an errno, or 0.
+    /// Adds a request's call to the trace, as returned at `time`, and makes its thread idle.
+    /// `error` is the errno with which it failed, or 0.
     fn end_request(&mut self, mut request: Request, time: u64, error: i64) -> Result<(), Error> {
         let (tid, fd) = (request.imported.call.tid, request.imported.call.args[0] as i32);
         // Only calls that move bytes return their number.
-        let moved = if error > 0 {
+        let result = if error > 0 {
             -error
         } else if request.imported.row.spec.ret == abi::Ret::Bytes {
             request.imported.call.args[2].min(i64::MAX as u64) as i64
         } else {
             0
         };
-        request.imported.set_returned(time, moved);
+        request.imported.set_returned(time, result);
         add_unrecorded_data(&mut request.imported);
-        self.idle.entry(self.import.process_of(tid)).or_default().push(tid);
+        self.idle_threads.entry(self.import.process_of(tid)).or_default().push(tid);
         self.import.add_call(request.imported)?;
         if request.durable && error == 0 { self.import_flush(tid, fd, time) } else { Ok(()) }
     }
 
     /// Returns a thread of the process that waits for no request. Adds one if there is none.
     fn idle_thread(&mut self, pid: u32, time: u64) -> Result<u32, Error> {
-        let fresh = !self.idle.contains_key(&pid);
-        if let Some(tid) = self.idle.entry(pid).or_default().pop() {
+        let is_first = !self.idle_threads.contains_key(&pid);
+        if let Some(tid) = self.idle_threads.entry(pid).or_default().pop() {
             return Ok(tid);
         }
-        if fresh {
+        if is_first {
             return Ok(pid);
         }
         let tid = self.next_virtual_thread;
         self.next_virtual_thread = tid.saturating_add(1);
-        self.import.add_fork(tid, Fork { parent: pid, flags: THREAD, time })?;
+        self.import.add_fork(tid, Fork { parent: pid, flags: THREAD_FLAGS, time })?;
         Ok(tid)
     }
 
     /// Returns the process's descriptor of the device, which is open from its first request on.
     fn device_descriptor(&mut self, pid: u32, line: Line<'_>) -> Result<i32, Error> {
-        if let Some(fd) = self.files.get(&(pid, line.device)) {
+        if let Some(fd) = self.descriptors.get(&(pid, line.device)) {
             return Ok(*fd);
         }
-        let next = self.next.entry(pid).or_insert(3);
+        let next = self.next_descriptor.entry(pid).or_insert(3);
         while self.import.has_descriptor(pid, *next) {
             *next += 1;
         }
         let fd = *next;
         let path = format!("/block/{}:{}", line.device.0, line.device.1);
         self.import.add_open_descriptor(pid, line.time, fd, path.as_bytes(), O_RDWR)?;
-        self.files.insert((pid, line.device), fd);
+        self.descriptors.insert((pid, line.device), fd);
         Ok(fd)
     }
 }

@@ -66,7 +66,7 @@ pub fn import(
         began: first.began.unwrap_or(0),
         ..RecordingInfo::default()
     };
-    let mut import = begin(to, about, directory, first.forks.made)?;
+    let mut import = begin(to, about, directory, first.forks.starts)?;
     import.add_note(
         "recorded on FreeBSD: calls, flags and errors count as those of the same name on \
             Linux",
@@ -79,12 +79,12 @@ pub fn import(
             "the log has no times (kdump -T prints them): calls are in the order of the lines",
         );
     }
-    let mut conversion = KdumpImport { import, open: HashMap::default() };
-    let all = for_each_record(from, &mut |record| conversion.import_record(record))?;
-    progress(all, all);
-    let KdumpImport { mut import, open } = conversion;
-    for open_call in open.into_values() {
-        import.add_call(open_call.imported)?;
+    let mut conversion = KdumpImport { import, pending_calls: HashMap::default() };
+    let all_bytes = for_each_record(from, &mut |record| conversion.import_record(record))?;
+    progress(all_bytes, all_bytes);
+    let KdumpImport { mut import, pending_calls } = conversion;
+    for pending in pending_calls.into_values() {
+        import.add_call(pending.imported)?;
     }
     finish(import, None, progress)
 }
@@ -136,10 +136,13 @@ impl FirstPass {
         self.began.get_or_insert(record.time);
         let Some(line) = record.line else { return };
         self.timed |= line.time.is_some();
-        let forks = || is_fork(linux_name(line.rest.split(['(', ' ']).next().unwrap_or_default()));
+        let is_fork_record =
+            || is_fork(linux_name(line.rest.split(['(', ' ']).next().unwrap_or_default()));
         match line.kind {
-            "CALL" if forks() => self.forks.begin_fork(line.tid, record.time, 0),
-            "RET" if forks() => self.forks.end_fork(line.tid, parse_result(line.rest).unwrap_or(0)),
+            "CALL" if is_fork_record() => self.forks.begin_fork(line.tid, record.time, 0),
+            "RET" if is_fork_record() => {
+                self.forks.end_fork(line.tid, parse_result(line.rest).unwrap_or(0));
+            }
             _ => {}
         }
     }
@@ -163,29 +166,34 @@ fn parse_result(rest: &str) -> Option<i64> {
     Some(value)
 }
 
-struct OpenCall {
+/// A call that has not returned, and what the records since its entry say about it.
+struct PendingCall {
     imported: ImportedCall,
-    names: usize,
+    /// How many paths (`NAMI` records) there were.
+    paths: usize,
+    /// The data that the call read or wrote (`GIO` records), as far as kdump prints them.
     data: Vec<u8>,
-    moved: u64,
+    /// How many bytes the data have.
+    data_bytes: u64,
 }
 
-impl OpenCall {
-    /// Adds the path of a `NAMI` record, the next one that the call looked up.
+impl PendingCall {
+    /// Sets the call's next path argument to the path of a `NAMI` record, which is in quotes.
     fn add_path(&mut self, quoted: &str) {
         let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let args = self.imported.row.spec.args.iter().enumerate();
         let mut paths = args.filter(|(_, a)| matches!(a.kind, Kind::Path(_)));
-        if let Some((arg, _)) = paths.nth(self.names) {
+        if let Some((arg, _)) = paths.nth(self.paths) {
             self.imported.add_string(arg, inside.unwrap_or(quoted).as_bytes());
         }
-        self.names += 1;
+        self.paths += 1;
     }
 }
 
 struct KdumpImport {
     import: Import,
-    open: HashMap<u32, OpenCall>,
+    /// By thread id.
+    pending_calls: HashMap<u32, PendingCall>,
 }
 
 impl KdumpImport {
@@ -204,8 +212,8 @@ impl KdumpImport {
             "CALL" => self.begin_call(tid, record.time, line.rest),
             "RET" => self.end_call(tid, record.time, line.rest),
             "NAMI" => {
-                if let Some(open_call) = self.open.get_mut(&tid) {
-                    open_call.add_path(line.rest);
+                if let Some(pending) = self.pending_calls.get_mut(&tid) {
+                    pending.add_path(line.rest);
                 }
                 Ok(())
             }
@@ -213,12 +221,12 @@ impl KdumpImport {
                 // `fd 3 read 12 bytes`
                 let count =
                     line.rest.split(' ').nth(3).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-                if let Some(open_call) = self.open.get_mut(&tid) {
-                    open_call.data.extend(parse_data(
+                if let Some(pending) = self.pending_calls.get_mut(&tid) {
+                    pending.data.extend(parse_data(
                         record.data,
                         usize::try_from(count).unwrap_or(usize::MAX),
                     ));
-                    open_call.moved += count;
+                    pending.data_bytes += count;
                 }
                 Ok(())
             }
@@ -235,7 +243,7 @@ impl KdumpImport {
 
     /// Begins a call from the text of its `CALL` record.
     fn begin_call(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
-        if let Some(before) = self.open.remove(&tid) {
+        if let Some(before) = self.pending_calls.remove(&tid) {
             add_unreturned(&mut self.import, before.imported)?;
         }
         let (name, args) = text
@@ -245,36 +253,37 @@ impl KdumpImport {
             self.import.count_left_out(&format!("calls of {name}, which Linux does not have"), 1);
             return Ok(());
         };
-        let mut unread = false;
-        for (at, text) in value::split(args).iter().enumerate() {
-            if let Some(kind) = imported.row.spec.args.get(at).map(|a| a.kind) {
+        let mut has_unknown = false;
+        for (index, text) in value::split(args).iter().enumerate() {
+            if let Some(kind) = imported.row.spec.args.get(index).map(|a| a.kind) {
                 let value = parse_argument(kind, text);
-                unread |= value.is_none();
-                imported.set_number(at, value.unwrap_or(0));
+                has_unknown |= value.is_none();
+                imported.set_number(index, value.unwrap_or(0));
             }
         }
-        if unread && imported.row.spec.replay == abi::Replay::Issue {
+        if has_unknown && imported.row.spec.replay == abi::Replay::Issue {
             self.import.count_left_out(&format!("arguments of {name} that cannot be read"), 1);
         }
         self.import.ensure_thread(tid, time)?;
         if ends_thread(imported.row) {
             return Ok(self.import.add_call(imported)?);
         }
-        self.open.insert(tid, OpenCall { imported, names: 0, data: Vec::new(), moved: 0 });
+        self.pending_calls
+            .insert(tid, PendingCall { imported, paths: 0, data: Vec::new(), data_bytes: 0 });
         Ok(())
     }
 
     /// Ends the thread's call from the text of its `RET` record, and adds it to the trace.
     fn end_call(&mut self, tid: u32, time: u64, text: &str) -> Result<(), Error> {
         let name = linux_name(text.split(' ').next().unwrap_or_default());
-        let Some(OpenCall { mut imported, data, moved, .. }) =
-            self.open.remove(&tid).filter(|b| b.imported.row.name() == name)
+        let Some(PendingCall { mut imported, data, data_bytes, .. }) =
+            self.pending_calls.remove(&tid).filter(|pending| pending.imported.row.name() == name)
         else {
             // The end of a call for which Linux has none, or a child's return from its fork.
-            let born = is_fork(name) && parse_result(text) == Some(0);
+            let is_child_return = is_fork(name) && parse_result(text) == Some(0);
             let known = self.import.is_alive(tid);
             self.import.ensure_thread(tid, time)?;
-            if !born && abi::by_name(name).is_some() {
+            if !is_child_return && abi::by_name(name).is_some() {
                 count_unentered(&mut self.import, known);
             }
             return Ok(());
@@ -287,11 +296,11 @@ impl KdumpImport {
             Kind::InIov { .. } | Kind::OutIov { .. } => true,
             _ => false,
         };
-        if moved > 0
+        if data_bytes > 0
             && imported.call.succeeded()
             && let Some(arg) = imported.row.spec.args.iter().position(|a| is_data(a.kind))
         {
-            imported.add_data(arg, &data, moved);
+            imported.add_data(arg, &data, data_bytes);
         }
         add_unrecorded_data(&mut imported);
         Ok(self.import.add_call(imported)?)

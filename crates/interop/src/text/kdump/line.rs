@@ -51,15 +51,15 @@ pub fn is_data(text: &str) -> bool {
     text.starts_with('\t') || text.starts_with("       \"") || text.starts_with("       0x")
 }
 
-/// Returns the bytes in lines of data, at most `most`.
-pub fn parse_data(lines: &[String], most: usize) -> Vec<u8> {
+/// Returns the bytes in lines of data, at most `max_bytes`.
+pub fn parse_data(lines: &[String], max_bytes: usize) -> Vec<u8> {
     let mut out = match lines.first() {
         Some(first) if first.starts_with("       0x") => {
             lines.iter().flat_map(|l| parse_hex_row(l)).collect()
         }
         _ => parse_text(lines),
     };
-    out.truncate(most);
+    out.truncate(max_bytes);
     out
 }
 

@@ -36,17 +36,17 @@ pub fn import(
         began: first.began.unwrap_or(0),
         ..RecordingInfo::default()
     };
-    let mut import = begin(to, about, directory, first.forks.made)?;
+    let mut import = begin(to, about, directory, first.forks.starts)?;
     import.add_note("perf records no data and few paths: calls that need them are not replayed");
     import.add_note("times count from the start of the machine or of perf");
     if directory.is_none() {
         note_no_directory(&mut import, "perf records no working directories");
     }
-    let mut conversion = PerfImport { import, open: HashMap::default(), time: 0 };
+    let mut conversion = PerfImport { import, pending_calls: HashMap::default(), time: 0 };
     let bytes = for_each_line(from, &mut |line| conversion.import_line(line))?;
     progress(bytes, bytes);
-    let PerfImport { mut import, open, .. } = conversion;
-    for imported in open.into_values() {
+    let PerfImport { mut import, pending_calls, .. } = conversion;
+    for imported in pending_calls.into_values() {
         import.add_call(imported)?;
     }
     finish(import, None, progress)
@@ -78,7 +78,7 @@ impl FirstPass {
     /// Notes what the import has to know beforehand: the first time, and which calls started
     /// threads.
     fn scan_line(&mut self, line: Line<'_>) {
-        let forks = |nr: u32| abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
+        let is_fork_number = |nr: u32| abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
         let time = match line {
             Line::Enter(_, time, ..) | Line::Leave(_, time, ..) => Some(time),
             Line::Call(c, _) | Line::Begin(c) | Line::End(c, _) => c.entered,
@@ -87,8 +87,10 @@ impl FirstPass {
         let Some(time) = time else { return };
         self.began.get_or_insert(time);
         match line {
-            Line::Enter(tid, _, nr, args) if forks(nr) => self.forks.begin_fork(tid, time, args[0]),
-            Line::Leave(tid, _, nr, ret) if forks(nr) => self.forks.end_fork(tid, ret),
+            Line::Enter(tid, _, nr, args) if is_fork_number(nr) => {
+                self.forks.begin_fork(tid, time, args[0]);
+            }
+            Line::Leave(tid, _, nr, ret) if is_fork_number(nr) => self.forks.end_fork(tid, ret),
             Line::Begin(c) if is_fork(c.name) => {
                 self.forks.begin_fork(c.tid, time, parse_clone_flags(c.args));
             }
@@ -115,7 +117,8 @@ fn parse_result(result: &str) -> Option<i64> {
 
 struct PerfImport {
     import: Import,
-    open: HashMap<u32, ImportedCall>,
+    /// Calls that have not returned, by thread id.
+    pending_calls: HashMap<u32, ImportedCall>,
     /// The time of the last line.
     time: u64,
 }
@@ -142,8 +145,11 @@ impl PerfImport {
             }
             Line::Leave(tid, time, nr, ret) => {
                 self.time = time;
-                let open = self.open.remove(&tid).filter(|t| nr == u32::MAX || t.row.number == nr);
-                self.end_call(open, (tid, nr), time, ret)
+                let pending = self
+                    .pending_calls
+                    .remove(&tid)
+                    .filter(|t| nr == u32::MAX || t.row.number == nr);
+                self.end_call(pending, (tid, nr), time, ret)
             }
             Line::Begin(called) => match self.parse_call(called)? {
                 Some(imported) => self.begin_call(imported),
@@ -161,10 +167,16 @@ impl PerfImport {
                 Ok(self.import.add_call(imported)?)
             }
             Line::End(called, result) => {
-                let open = self.open.remove(&called.tid).filter(|t| t.row.name() == called.name);
+                let pending =
+                    self.pending_calls.remove(&called.tid).filter(|t| t.row.name() == called.name);
                 let left = called.entered.unwrap_or(0) + called.spent.unwrap_or(0);
                 let number = abi::by_name(called.name).map_or(u32::MAX, |r| r.number);
-                self.end_call(open, (called.tid, number), left, parse_result(result).unwrap_or(0))
+                self.end_call(
+                    pending,
+                    (called.tid, number),
+                    left,
+                    parse_result(result).unwrap_or(0),
+                )
             }
             Line::Lost(n) => Ok(self.import.add_gap(self.time, n)?),
             Line::Event => {
@@ -181,32 +193,32 @@ impl PerfImport {
     /// Begins a call of a thread. A call that the thread had under way did not return.
     fn begin_call(&mut self, imported: ImportedCall) -> Result<(), Error> {
         let tid = imported.call.tid;
-        if let Some(before) = self.open.remove(&tid) {
+        if let Some(before) = self.pending_calls.remove(&tid) {
             add_unreturned(&mut self.import, before)?;
         }
         self.import.ensure_thread(tid, imported.call.entered)?;
         if ends_thread(imported.row) {
             return Ok(self.import.add_call(imported)?);
         }
-        self.open.insert(tid, imported);
+        self.pending_calls.insert(tid, imported);
         Ok(())
     }
 
-    /// Ends a call of the thread, or one of an unknown number (`u32::MAX`). `open` is the call if
-    /// its entry was seen.
+    /// Ends a call of thread `tid` with the system call number `nr` (`u32::MAX`: it is unknown),
+    /// which returned `ret` at the time `left`. `pending` is the call if its entry was seen.
     fn end_call(
         &mut self,
-        open: Option<ImportedCall>,
+        pending: Option<ImportedCall>,
         (tid, nr): (u32, u32),
         left: u64,
         ret: i64,
     ) -> Result<(), Error> {
-        let Some(mut imported) = open else {
+        let Some(mut imported) = pending else {
             // A child's own return from the clone that made it has no beginning.
-            let born = ret == 0 && abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
+            let is_child_return = ret == 0 && abi::by_number(nr).is_some_and(|r| is_fork(r.name()));
             let known = self.import.is_alive(tid);
             self.import.ensure_thread(tid, left)?;
-            if !born {
+            if !is_child_return {
                 count_unentered(&mut self.import, known);
             }
             return Ok(());
@@ -230,18 +242,18 @@ impl PerfImport {
             self.import.count_left_out(&what, 1);
             return Ok(None);
         };
-        let mut unread = false;
+        let mut has_unknown = false;
         for part in value::split(called.args) {
             let Some((name, text)) = part.split_once(": ") else { continue };
-            let Some((at, arg)) =
+            let Some((index, arg)) =
                 imported.row.spec.args.iter().enumerate().find(|(_, a)| a.name == name)
             else {
-                unread = true;
+                has_unknown = true;
                 continue;
             };
-            unread |= !set_argument(&mut imported, at, arg.kind, text);
+            has_unknown |= !set_argument(&mut imported, index, arg.kind, text);
         }
-        if unread && imported.row.spec.replay == abi::Replay::Issue {
+        if has_unknown && imported.row.spec.replay == abi::Replay::Issue {
             let what = format!("arguments of {} that cannot be read", called.name);
             self.import.count_left_out(&what, 1);
         }
@@ -250,9 +262,9 @@ impl PerfImport {
 }
 
 /// Sets an argument from its text. Returns false if it cannot be parsed.
-fn set_argument(imported: &mut ImportedCall, at: usize, kind: Kind, text: &str) -> bool {
+fn set_argument(imported: &mut ImportedCall, index: usize, kind: Kind, text: &str) -> bool {
     if let Some((bytes, _)) = value::parse_string(text) {
-        imported.add_string(at, &bytes);
+        imported.add_string(index, &bytes);
         return true;
     }
     let value = match kind {
@@ -262,7 +274,7 @@ fn set_argument(imported: &mut ImportedCall, at: usize, kind: Kind, text: &str) 
         Kind::Fd | Kind::DirFd => {
             value::parse_number(text.split('<').next().unwrap_or_default(), None)
         }
-        // Without what all names of a set have in common.
+        // perf prints names without the prefix that all names of a set have in common.
         Kind::Flags(set) if set.name.is_empty() => {
             value::parse_number(&map_words(text, |w| format!("{w}_OK")), Some(set))
         }
@@ -272,7 +284,7 @@ fn set_argument(imported: &mut ImportedCall, at: usize, kind: Kind, text: &str) 
         Kind::Mode => value::parse_number(&map_words(text, |w| format!("S_{w}")), None),
         _ => value::parse_number(text, None),
     };
-    value.map(|v| imported.set_number(at, v)).is_some()
+    value.map(|v| imported.set_number(index, v)).is_some()
 }
 
 /// Replaces the words of `A|B|0x80` that are no numbers by what `name` returns for them.

@@ -1,9 +1,9 @@
 //! Imports strace's output.
 
-pub(crate) mod births;
 mod first_pass;
 mod lines;
 mod second_pass;
+pub(crate) mod thread_parents;
 
 use self::first_pass::FirstPass;
 use self::lines::Lines;
@@ -30,8 +30,8 @@ pub fn import(
         Ok(())
     })?;
     let main = first.main_thread();
-    let printed = first.directory_of(main).or(first.directory_of(0)).cloned();
-    let directory = directory.map(<[u8]>::to_vec).or(printed);
+    let printed_directory = first.directory_of(main).or(first.directory_of(0)).cloned();
+    let directory = directory.map(<[u8]>::to_vec).or(printed_directory);
     let about = RecordingInfo {
         engine: "strace".to_owned(),
         data: "all".to_owned(),
@@ -40,8 +40,8 @@ pub fn import(
         ..RecordingInfo::default()
     };
     let import = begin(to, about, directory.as_deref(), HashMap::default())?;
-    let births = std::mem::take(&mut first.births).find_parents();
-    let mut conversion = StraceImport::new(import, main, first, births);
+    let parents = std::mem::take(&mut first.thread_starts).find_parents();
+    let mut conversion = StraceImport::new(import, main, first, parents);
     if directory.is_none() {
         let why = "strace prints the working directory only with -y";
         note_no_directory(&mut conversion.import, why);
@@ -53,8 +53,8 @@ pub fn import(
         );
     }
     let mut lines = Lines::open(from)?;
-    let all = lines.bytes;
+    let all_bytes = lines.bytes;
     lines.for_each_line(&mut |line, time, number| conversion.import_line(line, time, number))?;
-    progress(all, all);
+    progress(all_bytes, all_bytes);
     conversion.finish(progress)
 }

@@ -4,127 +4,138 @@
 
 pub(crate) mod split;
 
-/// A kind of token.
+/// What kind of token it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Token {
+pub(crate) enum TokenKind {
     /// A string in quotes.
-    Quoted,
+    QuotedString,
     /// What strace adds to a number in angle brackets: a path, a socket, a program's name.
-    Named,
+    AngleBrackets,
     /// `/* ... */`.
     Comment,
     /// An opening bracket.
     Open,
     /// A closing bracket.
     Close,
-    /// `=>`, between memory before the call and after it.
-    Becomes,
-    /// Any other byte.
+    /// `=>`, between the contents of memory before the call and after it.
+    Arrow,
+    /// Any other character.
     Other,
 }
 
-/// Iterates over the tokens of a text.
+/// Iterates over the tokens of a text, each with the offsets at which it begins and ends.
 pub(crate) struct Tokens<'a> {
     bytes: &'a [u8],
-    at: usize,
-    /// Whether a name may begin here: after a number, a word, or a comment on one.
-    behind_word: bool,
-    /// Whether there was an angle bracket that is not closed: later ones are then not tried.
+    /// The offset of the next token.
+    position: usize,
+    /// Whether the text before `position` is a number, a word, or a comment on one, so that an
+    /// angle bracket may begin a [`TokenKind::AngleBrackets`].
+    after_word: bool,
+    /// Whether an angle bracket was found that is never closed. Later ones are not tried then, so
+    /// that the text is read only once.
     unclosed: bool,
 }
 
 impl<'a> Tokens<'a> {
     /// Starts at the beginning of the text.
     pub fn new(text: &'a str) -> Self {
-        Self { bytes: text.as_bytes(), at: 0, behind_word: false, unclosed: false }
+        Self { bytes: text.as_bytes(), position: 0, after_word: false, unclosed: false }
     }
 
-    /// Returns the end of the path in angle brackets that begins here. Returns `None` if none
-    /// begins here.
-    fn skip_path(&mut self) -> Option<usize> {
-        let starts = self.behind_word && !self.unclosed;
-        // `1<<3` is no name.
-        if !starts || self.bytes.get(self.at + 1) == Some(&b'<') {
+    /// Returns the offset after the text in angle brackets that begins at the current position.
+    /// Returns `None` if the angle bracket there is an operator, or is never closed.
+    fn angle_brackets_end(&mut self) -> Option<usize> {
+        let may_begin = self.after_word && !self.unclosed;
+        // `1<<3` is a shift.
+        if !may_begin || self.bytes.get(self.position + 1) == Some(&b'<') {
             return None;
         }
-        let end = path_end(self.bytes, self.at);
+        let end = path_end(self.bytes, self.position);
         self.unclosed = end.is_none();
         end
     }
 }
 
 impl Iterator for Tokens<'_> {
-    /// The kind of a token, the byte where it begins, and the byte after it.
-    type Item = (Token, usize, usize);
+    /// The kind of a token, the offset of its first byte, and the offset after its last byte.
+    type Item = (TokenKind, usize, usize);
 
+    /// Returns the next token and advances behind it, or returns `None` at the end of the text.
+    /// Every byte of the text belongs to one token.
     fn next(&mut self) -> Option<Self::Item> {
-        let (from, bytes) = (self.at, self.bytes);
-        let b = *bytes.get(from)?;
-        let (sign, end) = match b {
-            b'"' => (Token::Quoted, quote_end(bytes, from)),
-            b'/' if bytes.get(from + 1) == Some(&b'*') => {
-                (Token::Comment, comment_end(bytes, from + 2))
-            }
-            b'<' => self.skip_path().map_or((Token::Other, from + 1), |end| (Token::Named, end)),
-            b'=' if bytes.get(from + 1) == Some(&b'>') => (Token::Becomes, from + 2),
-            b'(' | b'[' | b'{' => (Token::Open, from + 1),
-            b')' | b']' | b'}' => (Token::Close, from + 1),
+        let (start, bytes) = (self.position, self.bytes);
+        let first = *bytes.get(start)?;
+        let second = bytes.get(start + 1).copied();
+        let (kind, end) = match first {
+            b'"' => (TokenKind::QuotedString, quote_end(bytes, start)),
+            b'/' if second == Some(b'*') => (TokenKind::Comment, comment_end(bytes, start + 2)),
+            b'<' => match self.angle_brackets_end() {
+                Some(end) => (TokenKind::AngleBrackets, end),
+                None => (TokenKind::Other, start + 1),
+            },
+            b'=' if second == Some(b'>') => (TokenKind::Arrow, start + 2),
+            b'(' | b'[' | b'{' => (TokenKind::Open, start + 1),
+            b')' | b']' | b'}' => (TokenKind::Close, start + 1),
             _ => {
-                let more = bytes[from + 1..].iter().take_while(|b| **b & 0xc0 == 0x80).count();
-                (Token::Other, from + 1 + more)
+                // The other bytes of the same character in UTF-8.
+                let more = bytes[start + 1..].iter().take_while(|b| **b & 0xc0 == 0x80).count();
+                (TokenKind::Other, start + 1 + more)
             }
         };
-        self.behind_word = match sign {
-            Token::Other => b.is_ascii_alphanumeric() || b == b'_' || b == b' ' && self.behind_word,
-            Token::Comment => self.behind_word,
+        self.after_word = match kind {
+            TokenKind::Other => {
+                first.is_ascii_alphanumeric() || first == b'_' || first == b' ' && self.after_word
+            }
+            TokenKind::Comment => self.after_word,
             _ => false,
         };
-        self.at = end;
-        Some((sign, from, end))
+        self.position = end;
+        Some((kind, start, end))
     }
 }
 
-/// Returns the offset after the closing quote of the string that begins at `from`, or the end of
-/// the text.
-pub(crate) fn quote_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = from + 1;
-    while at < bytes.len() && bytes[at] != b'"' {
-        at += if bytes[at] == b'\\' { 2 } else { 1 };
+/// Returns the offset after the closing quote of the string whose opening quote is at `start`, or
+/// the end of the text.
+pub(crate) fn quote_end(bytes: &[u8], start: usize) -> usize {
+    let mut offset = start + 1;
+    while offset < bytes.len() && bytes[offset] != b'"' {
+        offset += if bytes[offset] == b'\\' { 2 } else { 1 };
     }
-    (at + 1).min(bytes.len())
+    (offset + 1).min(bytes.len())
 }
 
-/// Returns the offset after the end of the comment that `at` is inside, or the end of the text.
-fn comment_end(bytes: &[u8], mut at: usize) -> usize {
-    while at < bytes.len() && !bytes[at..].starts_with(b"*/") {
-        at += 1;
+/// Returns the offset after the end of the comment that `offset` is inside, or the end of the text.
+fn comment_end(bytes: &[u8], mut offset: usize) -> usize {
+    while offset < bytes.len() && !bytes[offset..].starts_with(b"*/") {
+        offset += 1;
     }
-    (at + 2).min(bytes.len())
+    (offset + 2).min(bytes.len())
 }
 
-/// Returns the offset after the bracket that closes the path whose opening bracket is at `from`. In
-/// a path strace escapes angle brackets (`\74`, `\76`) and quotes. A device's number has brackets
-/// of its own. The name of a socket may contain `->` and a path in quotes.
-fn path_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    let letters = bytes[from + 1..].iter().take_while(|b| word(b)).count();
-    let socket = letters > 0 && bytes[from + 1 + letters..].starts_with(b":[");
-    let (mut at, mut deep) = (from + 1, 1);
-    while let Some(&b) = bytes.get(at) {
+/// Returns the offset after the bracket that closes the path whose opening bracket is at `start`,
+/// or `None` if it is never closed. In a path strace escapes angle brackets (`\74`, `\76`) and
+/// quotes. A device's number has brackets of its own. The name of a socket (`TCP:[...]`) may
+/// contain `->` and a path in quotes.
+fn path_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let is_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let letters = bytes[start + 1..].iter().take_while(|b| is_word(b)).count();
+    let is_socket = letters > 0 && bytes[start + 1 + letters..].starts_with(b":[");
+    let (mut offset, mut depth) = (start + 1, 1);
+    while let Some(&b) = bytes.get(offset) {
         match b {
-            b'\\' => at += 1,
-            b'"' if socket => {
-                at = quote_end(bytes, at);
+            b'\\' => offset += 1,
+            b'"' if is_socket => {
+                offset = quote_end(bytes, offset);
                 continue;
             }
-            b'>' if socket && bytes[at - 1] != b']' => {}
-            b'<' if !socket => deep += 1,
-            b'>' => deep -= 1,
+            b'>' if is_socket && bytes[offset - 1] != b']' => {}
+            b'<' if !is_socket => depth += 1,
+            b'>' => depth -= 1,
             _ => {}
         }
-        at += 1;
-        if deep == 0 {
-            return Some(at);
+        offset += 1;
+        if depth == 0 {
+            return Some(offset);
         }
     }
     None

@@ -1,12 +1,12 @@
 //! Parses a line: the thread, the time, and what happened.
 
-use super::lexer::{Token, Tokens};
+use super::lexer::{TokenKind, Tokens};
 use crate::text::lines::{SECOND, parse_nanos};
 
 /// The time in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// There is none.
+    /// The line has no time.
     Never,
     /// Nanoseconds since 1970.
     Epoch(u64),
@@ -31,7 +31,7 @@ pub enum Body<'a> {
     Exited(u32),
     /// Killed by the signal of this name, and whether a core was dumped.
     Killed(&'a str, bool),
-    /// Replaced by an execve in the thread of this number.
+    /// Replaced by the thread with this id, which called execve(2).
     Superseded(u32),
     /// A message of strace, or of options that dump data or stacks.
     Message,
@@ -55,10 +55,10 @@ const EPOCH: u64 = 100_000_000 * SECOND;
 const UNFINISHED: &str = "<unfinished ...>";
 /// strace detached from the thread in the middle of a call.
 const DETACHED: &str = "<detached ...>";
-/// Thread ids are lower (`PID_MAX_LIMIT`): a higher number is a time in seconds.
-const THREADS: u64 = 1 << 22;
+/// No thread id is higher (`PID_MAX_LIMIT`): a higher number is a time in seconds.
+const MAX_TID: u64 = 1 << 22;
 
-/// Returns the time in a line, and does not parse the rest.
+/// Returns the time in a line; [`When::Never`] if it has none.
 pub(crate) fn parse_time(text: &str) -> When {
     split_time(split_thread(text).1).0
 }
@@ -89,7 +89,7 @@ fn split_thread(text: &str) -> (Option<u32>, &str) {
         None => rest,
     };
     let end = if text.starts_with("[pid ") { ']' } else { ' ' };
-    let number = number.parse().ok().filter(|n| u64::from(*n) < THREADS);
+    let number = number.parse().ok().filter(|n| u64::from(*n) < MAX_TID);
     match (number, rest.strip_prefix(end)) {
         (Some(tid), Some(rest)) => (Some(tid), skip_prefixes(rest)),
         _ => (None, skip_prefixes(text)),
@@ -189,27 +189,28 @@ fn parse_body(text: &str) -> Body<'_> {
     }
     match split_arguments(rest) {
         Some((args, after)) => Body::Call(name, args, after),
-        // Its process was killed within it.
+        // The process was killed in the call: strace closes the parenthesis and prints no result.
         None if rest.ends_with(')') => Body::Begin(name, rest.trim_end_matches(')')),
         None => Body::Unknown,
     }
 }
 
-/// Returns the arguments up to the parenthesis that closes them, and what follows the `=`.
+/// Returns the arguments up to the parenthesis that closes them, and what follows the `=`. `text`
+/// begins after the opening parenthesis. Returns `None` if the closing one or the `=` is missing.
 fn split_arguments(text: &str) -> Option<(&str, &str)> {
-    let mut deep = 0i32;
-    for (sign, from, end) in Tokens::new(text) {
-        match (sign, text.as_bytes()[from]) {
-            (Token::Open, _) => deep += 1,
-            (Token::Close, b')') if deep <= 0 => {
+    let mut depth = 0i32;
+    for (kind, start, end) in Tokens::new(text) {
+        match (kind, text.as_bytes()[start]) {
+            (TokenKind::Open, _) => depth += 1,
+            (TokenKind::Close, b')') if depth <= 0 => {
                 if let Some(after) = text[end..].trim_start().strip_prefix('=') {
-                    let args = text[..from].trim_end();
-                    // Its thread ended in the middle of the call.
+                    let args = text[..start].trim_end();
+                    // The thread ended in the middle of the call.
                     let args = args.strip_suffix(UNFINISHED).unwrap_or(args).trim_end();
                     return Some((args, after.trim_start()));
                 }
             }
-            (Token::Close, _) => deep -= 1,
+            (TokenKind::Close, _) => depth -= 1,
             _ => {}
         }
     }
@@ -220,22 +221,22 @@ fn split_arguments(text: &str) -> Option<(&str, &str)> {
 /// must be calls of the table.
 pub fn is_strace(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    let mut known = 0;
+    let mut matching = 0;
     let mut all = 0;
     for line in text.lines().take(50) {
         match Line::parse(line).body {
             Body::Call(name, ..) | Body::Begin(name, _) | Body::Resume(name, ..)
                 if abi::by_name(name).is_some() =>
             {
-                known += 1;
+                matching += 1;
             }
             Body::Message => continue,
             Body::Exited(_) | Body::Signal(_) | Body::Killed(..) | Body::Superseded(_) => {
-                known += 1;
+                matching += 1;
             }
             _ => {}
         }
         all += 1;
     }
-    known > 0 && known * 2 > all
+    matching > 0 && matching * 2 > all
 }

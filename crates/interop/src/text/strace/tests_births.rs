@@ -1,12 +1,13 @@
 //! The parents of threads.
 
 use super::import;
-use super::import::births::Births;
+use super::import::thread_parents::ThreadStarts;
 use crate::tests_support::imported;
 use trace::{Item, RecordKind, Verdict};
 
-/// The threads that started: their ids and their parents', 0 if unknown.
-fn started(text: &str) -> (Vec<(u32, u64)>, Verdict) {
+/// Imports a log. Returns the ids of the threads that started and of their parents, 0 if unknown,
+/// and the verdict.
+fn started_threads(text: &str) -> (Vec<(u32, u64)>, Verdict) {
     let (outcome, _, items) = imported(text, import);
     let start = |i: &Item| match i {
         Item::Event(e) if e.kind == RecordKind::Start => Some((e.tid, e.args[1])),
@@ -24,7 +25,7 @@ fn in_one_namespace_the_number_tells() {
     let text = format!(
         "5 {FORK} = 6\n6 close(3) = 0\n6 +++ exited with 0 +++\n5 {FORK} = 6\n6 close(3) = 0\n"
     );
-    assert_eq!(started(&text), (vec![(5, 0), (6, 5), (6, 5)], Verdict::Complete));
+    assert_eq!(started_threads(&text), (vec![(5, 0), (6, 5), (6, 5)], Verdict::Complete));
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn in_another_namespace_the_order_tells() {
         ("6 close(3) = 0\n8 close(3) = 0\n".to_owned(), vec![(8, 0)], false),
     ];
     for (text, expected, imported) in cases {
-        let (mut all, verdict) = started(&format!("{nested}{text}"));
+        let (mut all, verdict) = started_threads(&format!("{nested}{text}"));
         all.retain(|(tid, _)| *tid > 6);
         let verdicts = if imported { Verdict::Complete } else { Verdict::Incomplete };
         assert_eq!((all, verdict), (expected, verdicts), "{text}");
@@ -95,15 +96,15 @@ fn flags_may_be_a_number() {
 #[test]
 fn every_thread_is_looked_at_so_often() {
     let steps = |n: u32| {
-        let mut births = Births::default();
-        births.observe_line(1, 1);
+        let mut starts = ThreadStarts::default();
+        starts.observe_line(1, 1);
         for i in 0..n {
             let line = u64::from(i) * 2 + 2;
-            births.begin_fork(1, line, line, 0);
-            births.end_fork(1, line, i64::from(i) + 2, None, 0);
-            births.observe_line(i * 2 + 1_000_000, line + 1);
+            starts.begin_fork(1, line, line, 0);
+            starts.end_fork(1, line, i64::from(i) + 2, None, 0);
+            starts.observe_line(i * 2 + 1_000_000, line + 1);
         }
-        births.find_parents().steps
+        starts.find_parents().steps
     };
     let (one, two) = (steps(5000), steps(10_000));
     assert!(two <= one * 5 / 2 && one > 5000, "{one} {two}");

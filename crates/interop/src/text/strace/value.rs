@@ -9,19 +9,19 @@ pub(crate) use self::words::sum_known;
 use self::words::sum_words;
 pub(crate) use self::words::{errno_by_name, parse_number, signal_by_name};
 pub(crate) use super::lexer::split::split;
-use super::lexer::{Token, Tokens};
+use super::lexer::{TokenKind, Tokens};
 use ::import::ImportedCall;
 use abi::{Flags, Form, Kind, Layout};
 use trace::record::PayloadKind;
 
-/// The result of parsing an argument.
+/// How much of an argument the text of strace tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parsed {
-    /// All of it is known.
+    /// All of it.
     Whole,
     /// strace cut a string in it.
     Cut,
-    /// A name in it is unknown.
+    /// Not all of it: a name in it is not known here.
     Unknown,
     /// strace did not print what it points to, or not all of it.
     Abbreviated,
@@ -93,7 +93,7 @@ pub(crate) fn parse(imported: &mut ImportedCall, arg: usize, kind: Kind, text: &
         | Kind::Signal
         | Kind::Unused => parse_scalar(imported, arg, text, None),
         Kind::Addr => match parse_address(imported, arg, text) {
-            // An address is all that it is.
+            // The argument is nothing but an address.
             Parsed::Abbreviated => Parsed::Whole,
             other => other,
         },
@@ -127,7 +127,8 @@ fn parse_data(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
     if cut && (bytes.len() as u64) < moved { Parsed::Cut } else { Parsed::Whole }
 }
 
-/// Parses a struct, or something else that a pointer leads to.
+/// Parses a struct, or something else that a pointer leads to, and adds it as a payload, or as two
+/// if strace prints it from before and after the call. Else sets the address only.
 fn parse_memory(
     imported: &mut ImportedCall,
     arg: usize,
@@ -140,7 +141,7 @@ fn parse_memory(
         Some((before, after)) => (before, Some(after)),
         None => (text, None),
     };
-    let mut put = |text: &str, at_exit: bool| -> Option<()> {
+    let mut add = |text: &str, at_exit: bool| -> Option<()> {
         let mut bytes = form::parse_pointee(layout, text)?;
         // getcwd(2) counts the NUL that strace leaves out.
         if layout.form == Form::Text && bytes.len() as u64 + 1 == moved {
@@ -149,21 +150,21 @@ fn parse_memory(
         imported.add_payload(arg, PayloadKind::Bytes, at_exit, &bytes, bytes.len() as u64);
         Some(())
     };
-    let done = match kind {
-        // What follows is what the call wrote elsewhere (clone3).
-        Kind::In(..) => put(before, false),
-        // strace prints what the call returned, and not what it was given (F_GETLK).
+    let added = match kind {
+        // The text after the arrow is what the call wrote elsewhere (clone3).
+        Kind::In(..) => add(before, false),
+        // strace prints only what is there after the call, and not what was there before (F_GETLK).
         Kind::InOut(..) if after.is_none() && filled_by_kernel(layout) => {
-            let _told = put(before, true);
+            let _known = add(before, true);
             imported.set_pointer_if_null(arg);
             return Parsed::Abbreviated;
         }
         Kind::InOut(..) => {
-            put(before, false).and_then(|()| after.map_or(Some(()), |after| put(after, true)))
+            add(before, false).and_then(|()| after.map_or(Some(()), |after| add(after, true)))
         }
-        _ => put(after.unwrap_or(before), true),
+        _ => add(after.unwrap_or(before), true),
     };
-    match done {
+    match added {
         Some(()) => Parsed::Whole,
         None => parse_address(imported, arg, before),
     }
@@ -171,19 +172,20 @@ fn parse_memory(
 
 /// Returns whether the kernel fills in all fields of a struct.
 fn filled_by_kernel(layout: &Layout) -> bool {
-    let system = |f: &abi::Field| matches!(f.kind, abi::FieldKind::Host | abi::FieldKind::Pid);
-    layout.fields.len() > 1 && layout.fields.iter().all(system)
+    let is_filled = |f: &abi::Field| matches!(f.kind, abi::FieldKind::Host | abi::FieldKind::Pid);
+    layout.fields.len() > 1 && layout.fields.iter().all(is_filled)
 }
 
-/// Splits `[0] => [11]` into the values before and after the call.
+/// Splits `[0] => [11]` into the values before and after the call. Returns `None` if the text is
+/// only one value.
 fn split_before_after(text: &str) -> Option<(&str, &str)> {
-    let mut deep = 0;
-    for (sign, from, end) in Tokens::new(text) {
-        match sign {
-            Token::Open => deep += 1,
-            Token::Close => deep -= 1,
-            Token::Becomes if deep == 0 => {
-                return Some((text[..from].trim_end(), text[end..].trim_start()));
+    let mut depth = 0;
+    for (kind, start, end) in Tokens::new(text) {
+        match kind {
+            TokenKind::Open => depth += 1,
+            TokenKind::Close => depth -= 1,
+            TokenKind::Arrow if depth == 0 => {
+                return Some((text[..start].trim_end(), text[end..].trim_start()));
             }
             _ => {}
         }
@@ -191,7 +193,8 @@ fn split_before_after(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Returns the result of a call. Returns `None` if it did not return.
+/// Returns the result of a call as the kernel returns it, from the text after `=`: a negative errno
+/// if it failed. Returns `None` if it did not return.
 pub(crate) fn parse_result(after: &str) -> Option<i64> {
     let word = after.split([' ', '<']).next().unwrap_or_default();
     if word == "?" {
@@ -211,8 +214,8 @@ pub(crate) fn parse_return_time(after: &str, entered: u64) -> Option<u64> {
     (0.0..1e9).contains(&seconds).then(|| entered.saturating_add((seconds * 1e9) as u64))
 }
 
-/// Returns a thread id in strace's own pid namespace, if it differs from the program's
-/// (`--decode-pids=pidns`).
+/// Returns the id in strace's own pid namespace of the thread whose id is the call's result, if
+/// strace prints it since the two differ (`--decode-pids=pidns`).
 pub(crate) fn parse_translated_id(after: &str) -> Option<u32> {
     let (_, comment) = after.split_once("/* ")?;
     let (number, rest) = comment.split_once(' ')?;
@@ -231,7 +234,8 @@ fn parse_scalar(
     if value.is_some() { Parsed::Whole } else { Parsed::Unknown }
 }
 
-/// Sets an address, or the address of something that is not parsed.
+/// Sets the argument to an address, whatever that points to; to an unknown address if the text is
+/// none.
 fn parse_address(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed {
     match parse_number(text.split(' ').next().unwrap_or_default(), None) {
         Some(v) => imported.set_number(arg, v),
@@ -240,8 +244,8 @@ fn parse_address(imported: &mut ImportedCall, arg: usize, text: &str) -> Parsed 
     Parsed::Abbreviated
 }
 
-/// Returns the strings of `["a", "b"]`, each with a NUL after it. Returns `None` if some are left
-/// out.
+/// Returns the strings of `["a", "b"]`, each with a NUL after it. Returns `None` if strace left out
+/// some of them or cut one.
 fn parse_strings(text: &str) -> Option<Vec<u8>> {
     let inside = text.strip_prefix('[')?.strip_suffix(']')?;
     let mut all = Vec::new();
@@ -256,8 +260,8 @@ fn parse_strings(text: &str) -> Option<Vec<u8>> {
     Some(all)
 }
 
-/// Parses `[{iov_base="abc", iov_len=3}, ...]`. Returns the vectors, the data as far as they are
-/// whole, and whether some of them were cut.
+/// Parses `[{iov_base="abc", iov_len=3}, ...]`. Returns the bytes of the `struct iovec[]`, the data
+/// up to the first that strace cut, and whether it cut any.
 fn parse_vectors(text: &str) -> Option<(Vec<u8>, Vec<u8>, bool)> {
     let inside = text.strip_prefix('[')?.strip_suffix(']')?;
     let (mut vectors, mut data, mut whole) = (Vec::new(), Vec::new(), true);

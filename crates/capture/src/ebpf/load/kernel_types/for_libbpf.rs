@@ -1,6 +1,7 @@
-//! The file of types that libbpf relocates the probe against.
+//! The file with the kernel's types (BTF) that libbpf reads to relocate the probe: it adapts the
+//! probe's accesses to structs to their layout in the running kernel.
 
-use super::{Found, KernelTypes, find};
+use super::{FoundTypes, KernelTypes, find_types};
 use crate::Error;
 use crate::ebpf::libbpf_error::refused;
 use libbpf_rs::btf::{Btf, BtfType, TypeId};
@@ -15,40 +16,40 @@ use std::os::fd::AsRawFd;
 
 const DOING: &str = "find the kernel's types for the eBPF program";
 
-/// The types of the tracepoints to which the programs that are loaded by separate threads are
-/// attached: exits and entries of calls, and ends of threads.
-const CALLED_AT: [&str; 3] =
+/// The types of the tracepoints to which the programs of `parallel.rs` are attached:
+/// exits and entries of system calls, and ends of threads.
+const TRACEPOINT_TYPES: [&str; 3] =
     ["btf_trace_sys_exit", "btf_trace_sys_enter", "btf_trace_sched_process_exit"];
-/// Structs to which the probe casts (`CAST` in `bpf/identity.h`).
-const CAST_TO: [&str; 5] = ["task_struct", "path", "file", "inode", "super_block"];
+/// The structs to which the probe casts pointers (`CAST` in `bpf/identity.h`).
+const CAST_STRUCTS: [&str; 5] = ["task_struct", "path", "file", "inode", "super_block"];
 
-/// Numbers of types of the kernel.
-pub(in crate::ebpf::load) struct Numbers {
-    /// See [`CALLED_AT`].
-    pub called_at: [u32; 3],
-    /// See [`CAST_TO`].
-    cast_to: [u32; 5],
+/// The BTF type ids, in the running kernel, of types that the probe needs.
+pub(in crate::ebpf::load) struct TypeIds {
+    /// Those of [`TRACEPOINT_TYPES`].
+    pub tracepoints: [u32; 3],
+    /// Those of [`CAST_STRUCTS`].
+    cast_structs: [u32; 5],
 }
 
-impl Numbers {
-    /// Looks up the numbers. Fails if a type does not exist.
-    fn of(found: &Found<'_>) -> Result<Self, Error> {
-        let number = |kind, name| {
-            found.number(kind, name).ok_or_else(|| unusable(format!("there is no type {name}")))
+impl TypeIds {
+    /// Looks up the type ids by the names of the types. Fails if the kernel lacks one of them.
+    fn look_up(types: &FoundTypes<'_>) -> Result<Self, Error> {
+        let type_id = |kind, name| {
+            types.type_id(kind, name).ok_or_else(|| unusable(format!("there is no type {name}")))
         };
-        let mut numbers = Self { called_at: [0; 3], cast_to: [0; 5] };
-        for (at, name) in CALLED_AT.into_iter().enumerate() {
-            numbers.called_at[at] = number(BTF_KIND_TYPEDEF, name)?;
+        let mut ids = Self { tracepoints: [0; 3], cast_structs: [0; 5] };
+        for (index, name) in TRACEPOINT_TYPES.into_iter().enumerate() {
+            ids.tracepoints[index] = type_id(BTF_KIND_TYPEDEF, name)?;
         }
-        for (at, name) in CAST_TO.into_iter().enumerate() {
-            numbers.cast_to[at] = number(BTF_KIND_STRUCT, name)?;
+        for (index, name) in CAST_STRUCTS.into_iter().enumerate() {
+            ids.cast_structs[index] = type_id(BTF_KIND_STRUCT, name)?;
         }
-        Ok(numbers)
+        Ok(ids)
     }
 
-    /// Returns the numbers of [`CAST_TO`], for the probe's constants.
-    pub fn cast_to(&self) -> [u32; 5] {
-        self.cast_to
+    /// Returns the type ids of [`CAST_STRUCTS`], in that order, for the probe's constants.
+    pub fn cast_structs(&self) -> [u32; 5] {
+        self.cast_structs
     }
 }
 
@@ -77,9 +78,9 @@ impl TypesFile {
         }
     }
 
-    /// Writes the kernel's types that `object` needs into the file. Returns the numbers of those
-    /// that the probe is given.
-    pub fn fill(&self, kernel: &KernelTypes, object: &OpenObject) -> Result<Numbers, Error> {
+    /// Writes the kernel's types that `object` needs into the file. Returns the type ids that the
+    /// recorder passes to the probe.
+    pub fn fill(&self, kernel: &KernelTypes, object: &OpenObject) -> Result<TypeIds, Error> {
         // SAFETY: the object lives, and nothing changes its types.
         let own = unsafe { Btf::from_bpf_object(object.as_libbpf_object().as_ref()) }
             .map_err(refused(DOING))?
@@ -88,17 +89,17 @@ impl TypesFile {
             .filter_map(|id| own.type_by_id::<BtfType<'_>>(TypeId::from(id))?.name())
             // A suffix `___X` marks versions of one struct.
             .filter_map(|name| name.to_str()?.split("___").next());
-        let names: HashSet<&[u8]> = names.chain(CALLED_AT).map(str::as_bytes).collect();
-        let found = find(kernel, &names).ok_or_else(|| unusable("they are damaged"))?;
-        // If there are kinds that are unknown here, libbpf gets all types.
+        let names: HashSet<&[u8]> = names.chain(TRACEPOINT_TYPES).map(str::as_bytes).collect();
+        let found = find_types(kernel, &names).ok_or_else(|| unusable("they are damaged"))?;
+        // If the kernel has kinds of types that are unknown here, libbpf gets all types.
         let subset = found.subset();
         let bytes = subset.as_deref().unwrap_or(kernel);
         (&self.file).write_all(bytes).map_err(unusable)?;
-        Numbers::of(&found)
+        TypeIds::look_up(&found)
     }
 }
 
-/// Makes an error.
+/// Returns the error for types that cannot be used, with this cause.
 fn unusable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::EbpfUnavailable { doing: DOING, source: io::Error::other(source), hint: None }
 }

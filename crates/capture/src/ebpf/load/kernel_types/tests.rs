@@ -1,6 +1,6 @@
 //! The subset says of a struct what the whole says, and no bytes make the search panic.
 
-use super::{KernelTypes, find};
+use super::{KernelTypes, find_types};
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::Struct;
 use std::collections::{BTreeMap, HashSet};
@@ -18,7 +18,7 @@ fn members(types: &Btf<'_>, name: &str) -> BTreeMap<OsString, String> {
 #[test]
 fn members_stand_where_they_stand_in_the_kernel() {
     let kernel = KernelTypes::open().unwrap();
-    let found = find(&kernel, &HashSet::from(NAMES)).unwrap();
+    let found = find_types(&kernel, &HashSet::from(NAMES)).unwrap();
     let subset = found.subset().unwrap();
     assert!(subset.len() < kernel.len() / 4, "{} of {}", subset.len(), kernel.len());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -34,14 +34,14 @@ fn members_stand_where_they_stand_in_the_kernel() {
 fn damaged_types_are_no_types() {
     let kernel = KernelTypes::open().unwrap();
     let names = HashSet::from(NAMES);
-    let whole = find(&kernel, &names).unwrap().subset().unwrap();
-    assert!(find(&[], &names).is_none());
+    let whole = find_types(&kernel, &names).unwrap().subset().unwrap();
+    assert!(find_types(&[], &names).is_none());
     for len in 0..whole.len().min(5_000) {
-        assert!(find(&whole[..len], &names).is_none(), "{len}");
+        assert!(find_types(&whole[..len], &names).is_none(), "{len}");
     }
     for at in 0..whole.len().min(20_000) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0xff;
-        let _any = find(&damaged, &names).and_then(|found| found.subset());
+        let _any = find_types(&damaged, &names).and_then(|found| found.subset());
     }
 }

@@ -48,9 +48,10 @@ impl Loader for AioLoader {
 
     fn load<'o>(&self, object: &'o mut MaybeUninit<OpenObject>) -> Result<AioSkel<'o>, Error> {
         let kernel = KernelTypes::open()?;
-        let (mut open, cast_to, _types) = Shared::open(AioSkelBuilder::default(), &kernel, object)?;
+        let (mut open, cast_structs, _types) =
+            Shared::open(AioSkelBuilder::default(), &kernel, object)?;
         drop(kernel);
-        configure!(open, self.shared, cast_to);
+        configure!(open, self.shared, cast_structs);
         self.shared.reuse_maps(open.open_object_mut())?;
         let mut skel = open.load().map_err(refused("load the eBPF program for libaio"))?;
         self.shared.store_opcodes(&skel.maps.aio_opcodes)?;

@@ -53,10 +53,10 @@ impl Loader for UringLoader {
 
     fn load<'o>(&self, object: &'o mut MaybeUninit<OpenObject>) -> Result<UringSkel<'o>, Error> {
         let kernel = KernelTypes::open()?;
-        let (mut open, cast_to, _types) =
+        let (mut open, cast_structs, _types) =
             Shared::open(UringSkelBuilder::default(), &kernel, object)?;
-        configure!(open, self.shared, cast_to);
-        let new_submit = kernel.have_name("btf_trace_io_uring_submit_req");
+        configure!(open, self.shared, cast_structs);
+        let new_submit = kernel.has_name("btf_trace_io_uring_submit_req");
         let completion = kernel.tracepoint_arguments("io_uring_complete");
         let with_completion = completion == Some(ARGUMENTS_WITH_COMPLETION);
         drop(kernel);

@@ -9,59 +9,65 @@ use std::path::{Path, PathBuf};
 
 /// Nanoseconds between lines without times.
 const STEP: u64 = 1000;
+/// Nanoseconds in a day.
 const DAY: u64 = 86_400_000_000_000;
 
-/// The lines of one file, or of several files merged.
+/// The lines of one log file, or of several files merged by time.
 pub(crate) struct Lines {
-    files: Vec<Source>,
-    /// Files that have another line, by its time.
-    next: BinaryHeap<Reverse<(u64, usize)>>,
+    files: Vec<LogFile>,
+    /// The files that have another line: its time, and the file's index in `files`.
+    queue: BinaryHeap<Reverse<(u64, usize)>>,
     /// The bytes of all files.
     pub bytes: u64,
 }
 
-struct Source {
+/// A file of a log, and the time that its lines have reached.
+struct LogFile {
     lines: lines::Lines,
-    /// The thread of a file `NAME.PID`.
+    /// The thread that a file `NAME.PID` is about.
     tid: Option<u32>,
+    /// The greatest time of a line so far, in nanoseconds.
     clock: u64,
-    /// Nanoseconds of the midnights that passed in this log.
+    /// For logs whose times begin again at midnight: nanoseconds of the days that have passed.
     days: u64,
-    next: String,
+    /// The line that was read last.
+    line: String,
 }
 
 impl Lines {
-    /// Opens `path`, and its siblings if it is one file of `strace -ff -o NAME` (`NAME.PID`). Fails
-    /// if one cannot be read.
+    /// Opens `path`, and the other files of the log if it is one of several; see [`log_files`].
+    /// Fails if one of them cannot be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let mut this = Self { files: Vec::new(), next: BinaryHeap::new(), bytes: 0 };
-        for (path, tid) in sibling_files(path) {
+        let mut this = Self { files: Vec::new(), queue: BinaryHeap::new(), bytes: 0 };
+        for (path, tid) in log_files(path) {
             this.bytes += path.metadata().map_or(0, |m| m.len());
             let lines = lines::Lines::open(&path)?;
-            this.files.push(Source { lines, tid, clock: 0, days: 0, next: String::new() });
+            this.files.push(LogFile { lines, tid, clock: 0, days: 0, line: String::new() });
             this.read_next(this.files.len() - 1)?;
         }
         Ok(this)
     }
 
-    /// Reads the next line of a file, and queues the file by the line's time.
+    /// Reads the next line of the file with this index, and queues the file by the line's time.
+    /// Does nothing at the end of the file.
     fn read_next(&mut self, file: usize) -> Result<(), Error> {
         if let Some(time) = self.files[file].read_next()? {
-            self.next.push(Reverse((time, file)));
+            self.queue.push(Reverse((time, file)));
         }
         Ok(())
     }
 
-    /// Calls `each` with every line, its time and its number, in the order of time.
+    /// Calls `each` with every line, its time and its number, in the order of time. Lines of all
+    /// files are numbered together, from 1.
     pub fn for_each_line(
         &mut self,
         each: &mut dyn FnMut(Line<'_>, u64, u64) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut number = 0;
-        while let Some(Reverse((time, file))) = self.next.pop() {
-            let source = &self.files[file];
-            let mut line = Line::parse(&source.next);
-            line.tid = line.tid.or(source.tid);
+        while let Some(Reverse((time, file))) = self.queue.pop() {
+            let log_file = &self.files[file];
+            let mut line = Line::parse(&log_file.line);
+            line.tid = line.tid.or(log_file.tid);
             number += 1;
             each(line, time, number)?;
             self.read_next(file)?;
@@ -70,26 +76,28 @@ impl Lines {
     }
 }
 
-/// Returns the file itself, or all files of `strace -ff -o NAME` (`NAME.PID`) if it is one of them,
-/// each with its thread.
-fn sibling_files(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
-    let number =
-        |p: &Path| p.extension().and_then(|e| e.to_str()).and_then(|e| e.parse::<u32>().ok());
-    let (Some(_), Some(parent)) = (number(path), path.parent()) else {
+/// Returns the files of the log to which `path` belongs, each with the id of the thread that it is
+/// about. If `path` is `NAME.PID`, as `strace -ff -o NAME` names its files, these are all files
+/// `NAME.PID` in the directory; else only `path` itself, without a thread.
+fn log_files(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
+    let tid = |path: &Path| path.extension()?.to_str()?.parse::<u32>().ok();
+    let (Some(_), Some(directory)) = (tid(path), path.parent()) else {
         return vec![(path.to_owned(), None)];
     };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let siblings = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|e| e.path());
-    let mut found: Vec<(PathBuf, Option<u32>)> = siblings
-        .filter(|p| p.file_stem() == path.file_stem() && number(p).is_some())
-        .map(|p| (p.clone(), number(&p)))
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let listing = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut files: Vec<(PathBuf, Option<u32>)> = listing
+        .map(|entry| entry.path())
+        .filter(|file| file.file_stem() == path.file_stem() && tid(file).is_some())
+        .map(|file| (file.clone(), tid(&file)))
         .collect();
-    found.sort();
-    found
+    files.sort();
+    files
 }
 
-impl Source {
-    /// Reads the next line, and returns its time.
+impl LogFile {
+    /// Reads the next line into `self.line`. Returns its time, which is never before that of an
+    /// earlier line, or `None` at the end of the file.
     fn read_next(&mut self) -> Result<Option<u64>, Error> {
         let Some(text) = self.lines.next_line()? else { return Ok(None) };
         let time = match line::parse_time(&text) {
@@ -107,7 +115,7 @@ impl Source {
             When::Never => self.clock + STEP,
         };
         self.clock = self.clock.max(time);
-        self.next = text;
+        self.line = text;
         Ok(Some(self.clock))
     }
 }

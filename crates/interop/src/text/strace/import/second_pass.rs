@@ -1,7 +1,7 @@
 //! The second pass: each line goes into the trace.
 
-use super::births::Parents;
 use super::first_pass::FirstPass;
+use super::thread_parents::Parents;
 use crate::importing::finish;
 use crate::text::strace::line::{Body, Line};
 use crate::text::strace::value::{self, Parsed};
@@ -14,7 +14,7 @@ use linux_raw_sys::general::O_RDWR;
 use std::collections::BTreeSet;
 
 /// The bit of a wait status that means a core dump (WCOREDUMP).
-const DUMPED: u64 = 0x80;
+const CORE_DUMPED: u64 = 0x80;
 
 /// A call that has not returned.
 struct PendingCall {
@@ -24,12 +24,16 @@ struct PendingCall {
     args: String,
 }
 
+/// An import under way: what the second pass has read so far.
 pub(crate) struct StraceImport {
     pub import: Import,
     pub first: FirstPass,
+    /// The thread of lines that have no thread id.
     main: u32,
-    births: Parents,
-    open: HashMap<u32, PendingCall>,
+    parents: Parents,
+    /// Calls that have not returned, by thread id.
+    pending_calls: HashMap<u32, PendingCall>,
+    /// Threads that have made a call and have not ended.
     alive: BTreeSet<u32>,
     /// Calls with strings that strace cut.
     cut: u64,
@@ -39,51 +43,51 @@ pub(crate) struct StraceImport {
 
 impl StraceImport {
     /// Starts the second pass. `main` is the thread of lines without a thread id; `first` and
-    /// `births` are what the first pass found.
-    pub fn new(import: Import, main: u32, first: FirstPass, births: Parents) -> Self {
+    /// `parents` are what the first pass found.
+    pub fn new(import: Import, main: u32, first: FirstPass, parents: Parents) -> Self {
         Self {
             import,
             first,
             main,
-            births,
-            open: HashMap::default(),
+            parents,
+            pending_calls: HashMap::default(),
             alive: BTreeSet::new(),
             cut: 0,
             abbreviated: 0,
         }
     }
 
-    /// Counts a call or line that is not imported.
+    /// Counts a call or line that is not imported; `what` says which.
     fn count_left_out(&mut self, what: &str) {
         self.import.count_left_out(what, 1);
     }
 
     /// Imports a line. `number` counts lines from 1.
     pub fn import_line(&mut self, line: Line<'_>, time: u64, number: u64) -> Result<(), Error> {
-        // Lines without a number are about the only one that is left.
-        let only = || self.alive.first().copied().filter(|_| self.alive.len() == 1);
-        let tid = line.tid.or_else(only).unwrap_or(self.main);
-        if self.births.orphans.contains(&number) {
+        // Lines without a thread id are about the only thread that is left.
+        let only_thread = || self.alive.first().copied().filter(|_| self.alive.len() == 1);
+        let tid = line.tid.or_else(only_thread).unwrap_or(self.main);
+        if self.parents.orphans.contains(&number) {
             let directory = self.first.directory_of(tid).cloned();
             self.import.add_existing_thread(tid, time, directory.as_deref())?;
         }
-        for (child, fork) in self.births.at.remove(&number).unwrap_or_default() {
+        for (child, fork) in self.parents.children_by_line.remove(&number).unwrap_or_default() {
             self.import.add_fork(child, fork)?;
         }
-        let begun = |name: &str, args: &str| PendingCall {
+        let pending = |name: &str, args: &str| PendingCall {
             tid,
             entered: time,
             name: name.to_owned(),
             args: args.to_owned(),
         };
         match line.body {
-            Body::Call(name, args, after) => self.import_call(begun(name, args), after, None),
+            Body::Call(name, args, after) => self.import_call(pending(name, args), after, None),
             Body::Begin(name, args) => {
                 self.alive.insert(tid);
-                let before = self.open.insert(tid, begun(name, args));
+                let before = self.pending_calls.insert(tid, pending(name, args));
                 self.add_broken(before, "starts of calls without a return")
             }
-            Body::Resume(name, args, after) => match self.open.remove(&tid) {
+            Body::Resume(name, args, after) => match self.pending_calls.remove(&tid) {
                 Some(mut begun) if begun.name == name => {
                     join_arguments(&mut begun.args, args);
                     self.import_call(begun, after, Some(time))
@@ -103,7 +107,7 @@ impl StraceImport {
             Body::Exited(status) => self.end_thread(tid, time, u64::from(status & 0xff) << 8),
             Body::Killed(name, dumped) => match value::signal_by_name(name) {
                 Some(signal) => {
-                    self.end_thread(tid, time, signal | if dumped { DUMPED } else { 0 })
+                    self.end_thread(tid, time, signal | if dumped { CORE_DUMPED } else { 0 })
                 }
                 None => {
                     self.count_left_out("ends by signals with an unknown name");
@@ -112,9 +116,9 @@ impl StraceImport {
             },
             Body::Superseded(by) => {
                 // The call of the first thread ends; the execve(2) continues under its id.
-                let ended = self.open.remove(&tid);
-                if let Some(execve) = self.open.remove(&by) {
-                    self.open.insert(tid, execve);
+                let ended = self.pending_calls.remove(&tid);
+                if let Some(execve) = self.pending_calls.remove(&by) {
+                    self.pending_calls.insert(tid, execve);
                 }
                 self.alive.remove(&by);
                 self.add_unreturned(ended)
@@ -127,7 +131,8 @@ impl StraceImport {
         }
     }
 
-    /// Adds a call whose return is missing, and counts it for the reason `why`.
+    /// Adds a call, if there is one, whose return is missing in the log, and counts it for the
+    /// reason `why`.
     fn add_broken(&mut self, begun: Option<PendingCall>, why: &str) -> Result<(), Error> {
         if begun.is_some() {
             self.count_left_out(why);
@@ -135,14 +140,14 @@ impl StraceImport {
         self.add_unreturned(begun)
     }
 
-    /// Adds a call that did not return.
+    /// Adds a call, if there is one, that did not return.
     fn add_unreturned(&mut self, begun: Option<PendingCall>) -> Result<(), Error> {
         begun.map_or(Ok(()), |begun| self.import_call(begun, "?", None))
     }
 
     /// Adds the end of a thread, with its wait status. A call under way did not return.
     fn end_thread(&mut self, tid: u32, time: u64, status: u64) -> Result<(), Error> {
-        let ended = self.open.remove(&tid);
+        let ended = self.pending_calls.remove(&tid);
         self.add_unreturned(ended)?;
         self.alive.remove(&tid);
         Ok(self.import.add_exit(tid, time, status)?)
@@ -223,11 +228,9 @@ impl StraceImport {
         }
         let (tid, time) = (imported.call.tid, imported.call.entered);
         match value::parse_path(text).filter(|(path, _)| path.starts_with(b"/")) {
-            Some((parse_path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
-                true => {
-                    Ok(self.import.add_unlinked_descriptor(tid, time, fd, &parse_path, O_RDWR)?)
-                }
-                false => Ok(self.import.add_open_descriptor(tid, time, fd, &parse_path, O_RDWR)?),
+            Some((path, deleted)) if !self.import.has_descriptor(tid, fd) => match deleted {
+                true => Ok(self.import.add_unlinked_descriptor(tid, time, fd, &path, O_RDWR)?),
+                false => Ok(self.import.add_open_descriptor(tid, time, fd, &path, O_RDWR)?),
             },
             _ => Ok(()),
         }
@@ -235,12 +238,13 @@ impl StraceImport {
 
     /// Adds the calls that are unfinished, and ends the trace.
     pub fn finish(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Outcome, Error> {
-        let mut open: Vec<PendingCall> = std::mem::take(&mut self.open).into_values().collect();
-        open.sort_by_key(|begun| (begun.entered, begun.tid));
-        for begun in open {
+        let mut unfinished: Vec<PendingCall> =
+            std::mem::take(&mut self.pending_calls).into_values().collect();
+        unfinished.sort_by_key(|begun| (begun.entered, begun.tid));
+        for begun in unfinished {
             self.add_unreturned(Some(begun))?;
         }
-        let Self { mut import, births, cut, abbreviated, .. } = self;
+        let Self { mut import, parents, cut, abbreviated, .. } = self;
         let mut count = |n: u64, what: &str| {
             if n > 0 {
                 import.count_left_out(what, n);
@@ -248,13 +252,13 @@ impl StraceImport {
         };
         count(cut, "ends of strings that strace cut (a larger -s keeps them)");
         count(abbreviated, "structs and strings that strace abbreviated (-v prints them)");
-        let orphans = births.orphans.len() as u64;
+        let orphans = parents.orphans.len() as u64;
         count(
             orphans,
             "starts of threads or processes (their directory and descriptors are guessed)",
         );
         count(
-            births.ambiguous,
+            parents.ambiguous,
             "parents of processes that are ambiguous (--decode-pids=pidns prints them)",
         );
         finish(import, None, progress)
@@ -285,27 +289,28 @@ fn assign_arguments<'t>(
 ) -> Vec<(usize, &'t str)> {
     let args = imported.row.spec.args;
     let joined = parts.len() < args.len();
-    let mut places = (0..usize::MAX)
+    let mut indices = (0..usize::MAX)
         .filter(|i| !joined || !args.get(*i).is_some_and(|a| a.kind == Kind::PosHigh));
     parts
         .iter()
         .filter_map(|text| {
-            let place = places.next()?;
-            argument_by_name(&imported.row.spec, text).or(Some((place, &**text)))
+            let index = indices.next()?;
+            argument_by_name(&imported.row.spec, text).or(Some((index, &**text)))
         })
         .collect()
 }
 
-/// Returns the argument whose value decides what the others mean.
+/// Returns the argument whose value decides what the others mean, with its index. Returns `None` if
+/// the call has no such argument, or the line lacks it.
 fn selecting_argument<'t>(row: &Row, parts: &[(usize, &'t str)]) -> Option<(usize, &'t str)> {
-    let by = usize::from(row.selector);
-    parts.iter().copied().find(|(i, _)| *i == by && !row.variants.is_empty())
+    let selector = usize::from(row.selector);
+    parts.iter().copied().find(|(i, _)| *i == selector && !row.variants.is_empty())
 }
 
 /// Returns whether the kernel read or wrote the memory that the argument points to.
 fn was_copied(imported: &ImportedCall, kind: Kind) -> bool {
-    let out = matches!(kind, Kind::Out(..) | Kind::OutIov { .. });
-    let in_ = matches!(
+    let is_output = matches!(kind, Kind::Out(..) | Kind::OutIov { .. });
+    let is_input = matches!(
         kind,
         Kind::Path(_)
             | Kind::Str
@@ -314,10 +319,13 @@ fn was_copied(imported: &ImportedCall, kind: Kind) -> bool {
             | Kind::InOut(..)
             | Kind::InIov { .. }
     );
-    in_ && imported.call.errno() != Some(EFAULT.cast_signed()) || out && imported.call.succeeded()
+    is_input && imported.call.errno() != Some(EFAULT.cast_signed())
+        || is_output && imported.call.succeeded()
 }
 
-/// Parses `name=value`, as strace prints the arguments of clone(2). The name determines the index.
+/// Parses `name=value`, as strace prints the arguments of clone(2). Returns the index of the
+/// argument with this name (`usize::MAX` if there is none) and the text of its value, or `None` if
+/// `text` has another form.
 fn argument_by_name<'t>(spec: &CallSpec, text: &'t str) -> Option<(usize, &'t str)> {
     let (name, value) = text.split_once('=').filter(|(name, _)| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')

@@ -51,12 +51,12 @@ pub(crate) fn parse_pointee(layout: &Layout, text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Returns the text between two brackets.
+/// Returns the text between two brackets, or `None` if it is not between them.
 fn strip_brackets(text: &str, open: char, close: char) -> Option<&str> {
     text.strip_prefix(open)?.strip_suffix(close)
 }
 
-/// Returns the bytes of a struct. Returns `None` if a field is unknown.
+/// Returns the bytes of a struct. Returns `None` if a field has a value that is unknown or was cut.
 fn parse_struct(layout: &Layout, text: &str) -> Option<Vec<u8>> {
     // `UTIME_NOW` stands for a whole struct.
     if let Some(v) = parse_number(text, None).filter(|_| text.starts_with("UTIME_")) {
@@ -68,25 +68,26 @@ fn parse_struct(layout: &Layout, text: &str) -> Option<Vec<u8>> {
 }
 
 /// Writes the fields that `text` names into `bytes`. `prefix` is the path of the struct within the
-/// outer struct, with a dot at its end.
+/// outer struct, with a dot at its end. Fields that the layout lacks are skipped. Returns `None` if
+/// `text` is no struct, or a field has a value that is unknown or was cut.
 fn parse_fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> Option<()> {
     for part in split(strip_brackets(text, '{', '}')?) {
         let (name, value) = part.split_once('=')?;
         let name = format!("{prefix}{name}");
-        let known = layout.fields.iter().find(|f| f.name == name || f.name == format!("{name}_"));
-        let Some(field) = known else {
+        let field = layout.fields.iter().find(|f| f.name == name || f.name == format!("{name}_"));
+        let Some(field) = field else {
             let within = format!("{name}.");
             if layout.fields.iter().any(|f| f.name.starts_with(&within)) {
                 parse_fields(layout, &within, value, bytes)?;
             }
             continue;
         };
-        let (at, width) = (field.at as usize, usize::from(field.size));
-        let place = bytes.get_mut(at..at + width)?;
+        let (offset, width) = (field.at as usize, usize::from(field.size));
+        let target = bytes.get_mut(offset..offset + width)?;
         if field.kind == FieldKind::Text {
             let (text, cut) = parse_string(value)?;
             let end = text.len().min(width);
-            place[..end].copy_from_slice(&text[..end]);
+            target[..end].copy_from_slice(&text[..end]);
             if cut {
                 return None;
             }
@@ -100,7 +101,7 @@ fn parse_fields(layout: &Layout, prefix: &str, text: &str, bytes: &mut [u8]) -> 
             _ => parse_number(value, set).or_else(|| parse_fsid(value)),
         }?;
         let width = width.min(8);
-        place[..width].copy_from_slice(&value.to_le_bytes()[..width]);
+        target[..width].copy_from_slice(&value.to_le_bytes()[..width]);
     }
     Some(())
 }
@@ -119,21 +120,22 @@ fn parse_dirents(text: &str) -> Option<Vec<u8>> {
         let fields = split(strip_brackets(&part, '{', '}')?);
         let field =
             |name: &str| fields.iter().find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
-        let word = |name: &str| parse_number(field(name)?, None);
-        let len = usize::try_from(word("d_reclen")?).ok().filter(|len| *len < 1 << 16)?;
+        let number = |name: &str| parse_number(field(name)?, None);
+        let len = usize::try_from(number("d_reclen")?).ok().filter(|len| *len < 1 << 16)?;
         let (name, _) = parse_string(field("d_name")?).filter(|(_, cut)| !cut)?;
-        let kind = TYPES.iter().find(|(word, _)| Some(*word) == field("d_type"));
-        let kind = kind.map(|(_, kind)| *kind).or_else(|| word("d_type")?.try_into().ok())?;
-        let from = bytes.len();
-        bytes.extend_from_slice(&word("d_ino")?.to_le_bytes());
-        bytes.extend_from_slice(&word("d_off")?.to_le_bytes());
+        let file_type = TYPES.iter().find(|(name, _)| Some(*name) == field("d_type"));
+        let file_type =
+            file_type.map(|(_, number)| *number).or_else(|| number("d_type")?.try_into().ok())?;
+        let start = bytes.len();
+        bytes.extend_from_slice(&number("d_ino")?.to_le_bytes());
+        bytes.extend_from_slice(&number("d_off")?.to_le_bytes());
         bytes.extend_from_slice(&(len as u16).to_le_bytes());
-        bytes.push(kind);
+        bytes.push(file_type);
         bytes.extend_from_slice(&name);
-        if bytes.len() - from >= len {
+        if bytes.len() - start >= len {
             return None;
         }
-        bytes.resize(from + len, 0);
+        bytes.resize(start + len, 0);
     }
     Some(bytes)
 }
