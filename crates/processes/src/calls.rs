@@ -6,6 +6,7 @@ mod credentials;
 pub(crate) mod effects;
 pub(crate) mod enter;
 pub(crate) mod mounting;
+mod offset;
 mod opening;
 pub(crate) mod passing;
 pub(crate) mod virtual_links;

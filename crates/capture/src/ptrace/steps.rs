@@ -194,14 +194,10 @@ impl CallAtStop<'_> {
             StepKind::StrVec => self.capture_string_vector(address, unlimited, scratch, sink),
             StepKind::Iov => self.capture_buffers(limited, spec, scratch, sink),
             StepKind::Msg | StepKind::Msgs => {
-                let count = match step.kind {
-                    StepKind::Msg => 1,
-                    _ => self.byte_count(step).min(vectors::MAX_VECTORS),
-                };
-                let size = if step.kind == StepKind::Msg {
-                    vectors::MSGHDR_SIZE
+                let (count, size) = if step.kind == StepKind::Msg {
+                    (1, vectors::MSGHDR_SIZE)
                 } else {
-                    vectors::MMSGHDR_SIZE
+                    (self.byte_count(step).min(vectors::MAX_VECTORS), vectors::MMSGHDR_SIZE)
                 };
                 let moved = (step.kind == StepKind::Msg).then(|| self.moved());
                 let Scratch { bytes, buffers, .. } = scratch;

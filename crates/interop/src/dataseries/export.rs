@@ -5,6 +5,7 @@
 //! comes before that thread's calls, and `exit` comes where the thread ends, as the original
 //! replayer needs it.
 
+mod copies;
 mod fields;
 mod lower;
 mod names;
@@ -39,23 +40,7 @@ pub fn export(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, Error> {
     let written = |e| Error::io("write", to)(e);
-    let sink = Sink::new(to)?;
-    let mut descriptions: Vec<String> =
-        schema::type_descriptions().into_iter().map(|(_, xml)| xml).collect();
-    descriptions.push(schema::losses_description());
-    let writer =
-        Writer::new(BufWriter::with_capacity(1 << 20, sink), &descriptions).map_err(written)?;
-    let mut exporter = Exporter {
-        writer,
-        clock_offset: trace.recording_info().clock_offset,
-        next_unique_id: 1,
-        flags: schema::required_flags(),
-        first_record_written: false,
-        known_threads: HashSet::default(),
-        exit_calls: HashMap::default(),
-        ended_threads: VecDeque::new(),
-        exported: Exported::default(),
-    };
+    let mut exporter = create_file(trace, to)?;
     let all_calls = trace.summary().calls;
     let (mut processes, mut names) = (Processes::<()>::new(), Names::default());
     let mut open: HashMap<usize, Operands<()>> = HashMap::default();
@@ -113,6 +98,27 @@ pub fn export(
     exporter.advance_to(u64::MAX).map_err(written)?;
     exporter.write_losses(trace).map_err(written)?;
     finish_file(exporter, to)
+}
+
+/// Creates the file and declares the types of its records.
+fn create_file(trace: &Trace, to: &Path) -> Result<Exporter, Error> {
+    let sink = Sink::new(to)?;
+    let mut descriptions: Vec<String> =
+        schema::type_descriptions().into_iter().map(|(_, xml)| xml).collect();
+    descriptions.push(schema::losses_description());
+    let writer = Writer::new(BufWriter::with_capacity(1 << 20, sink), &descriptions)
+        .map_err(Error::io("write", to))?;
+    Ok(Exporter {
+        writer,
+        clock_offset: trace.recording_info().clock_offset,
+        next_unique_id: 1,
+        flags: schema::required_flags(),
+        first_record_written: false,
+        known_threads: HashSet::default(),
+        exit_calls: HashMap::default(),
+        ended_threads: VecDeque::new(),
+        exported: Exported::default(),
+    })
 }
 
 /// Writes what is buffered and the end of the file, and gives the file its name.

@@ -2,8 +2,8 @@
 
 use crate::Processes;
 use crate::arguments::Operands;
-use crate::calls::enter::explicit_position;
 use crate::calls::mounting::ReadLink;
+use crate::calls::offset::explicit_position;
 use crate::state::file::{Descriptor, Inode};
 use crate::state::table::Slot;
 use abi::plan::{ROOT_DIRECTORY, WORKING_DIRECTORY};

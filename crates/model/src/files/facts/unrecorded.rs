@@ -7,6 +7,7 @@
 
 mod inodes;
 pub mod overlapping;
+mod replaced;
 mod sizes;
 
 use super::*;
@@ -92,6 +93,7 @@ impl Facts {
         let is_only_path = paths.len() == 1;
         for path in paths.iter_mut() {
             let Walk::Entry(dir_entry) = &mut path.walk else { continue };
+            let used = (path.follow, &path.path_use);
             if self.names.node(dir_entry.dir).is_virtual {
                 continue;
             }
@@ -122,17 +124,7 @@ impl Facts {
                 (None, EntryState::Unknown | EntryState::Node(_))
                     if self.found_existing(call, &path.path_use) =>
                 {
-                    let other_file = match self.find_file_with_reused_inode(
-                        call,
-                        spec,
-                        path.follow,
-                        dir_entry,
-                    ) {
-                        Some(node) => Some(node),
-                        None => {
-                            self.find_replaced_file(call, spec, context, &path.path_use, dir_entry)
-                        }
-                    };
+                    let other_file = self.find_other_file(call, spec, context, used, dir_entry);
                     if let Some(other_file) = other_file {
                         dir_entry.state = EntryState::Node(other_file);
                     }
@@ -288,66 +280,6 @@ impl Facts {
         let Some(path) = self.names.path_in(dir, &name) else { return };
         self.names.node_mut(node).appeared = true;
         self.add_change(new_change(call, path, ChangeKind::Made), Some(node));
-    }
-
-    /// If a call opened another file than the one that is known to have this name, adds the change
-    /// that an unrecorded process replaced the file. Returns the new file, or `None` if that is not
-    /// so.
-    fn find_replaced_file(
-        &mut self,
-        call: &Call,
-        spec: &CallSpec,
-        context: &Context,
-        used: &PathUse,
-        dir_entry: &DirEntry,
-    ) -> Option<NodeId> {
-        let (Role::Open(_), EntryState::Node(node)) = (used.role, dir_entry.state) else {
-            return None;
-        };
-        let (identity, _) = call.identity(RESULT).filter(|_| spec.ret == Ret::Fd)?;
-        let found = stable_identity(&identity)?;
-        let known = self.names.node(node);
-        let former = known.opened_identity?;
-        let kind = FileType::of_mode(identity.mode);
-        if former == found
-            || former.from_kernel != found.from_kernel
-            || known.merged_into.is_some()
-            || kind == FileType::Directory
-        {
-            return None;
-        }
-        self.add_appeared_file(call, spec, context, dir_entry, ChangeKind::Replaced)
-    }
-
-    /// If nothing but an unrecorded process can have removed this name, which is known to have
-    /// existed, adds that change and removes the name. Returns whether it did.
-    fn remove_vanished_name(
-        &mut self,
-        call: &Call,
-        dir_entry: &DirEntry,
-        node: NodeId,
-        follow: bool,
-    ) -> bool {
-        let known = self.names.node(node);
-        // A file that was only presumed may never have existed, and a link may lead to a path that
-        // does not exist.
-        let certain = matches!(known.kind, FileType::Regular | FileType::Directory)
-            && (known.id.is_some() || known.opened_identity.is_some())
-            && !known.presumed
-            && !known.has_made_up_name
-            && known.merged_into.is_none();
-        let may_lead_nowhere = follow && !known.confirmed && known.opened_identity.is_none();
-        if !certain
-            || may_lead_nowhere
-            || self.unrecorded.overlapping.may_have_changed_name(call, &dir_entry.name)
-        {
-            return false;
-        }
-        let Some(path) = self.names.path_in(dir_entry.dir, &dir_entry.name) else { return false };
-        let after = self.names.node(node).last_call;
-        self.names.detach(dir_entry, node);
-        self.add_change(Change { after, ..new_change(call, path, ChangeKind::Removed) }, None);
-        true
     }
 
     /// Adds a change that an unrecorded process made to `file`; `None`: the file is gone. Bytes
