@@ -2,11 +2,13 @@
 //! and how replay treats it.
 
 mod groups;
+mod io_class;
 mod operation;
 mod unrecorded;
 mod uses;
 
 pub use groups::Groups;
+pub use io_class::IoClass;
 pub use operation::{
     AIO, AIO_OPCODES, MAPPINGS, OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES,
     mapped_file, mapping_number, registered_file, registered_index,
@@ -267,6 +269,8 @@ pub struct CallSpec {
     pub unrecorded: UnrecordedEffect,
     /// Facts about the arguments.
     pub uses: Uses,
+    /// The sort of work for statistics, where the other facts do not tell it.
+    pub counted_as: Option<IoClass>,
 }
 
 /// The description of one system call.
@@ -304,6 +308,7 @@ impl CallSpec {
             copies: None,
             unrecorded: UnrecordedEffect::Nothing,
             uses: Uses::from_args(args),
+            counted_as: None,
         }
     }
     /// Sets what the result means.
@@ -324,6 +329,11 @@ impl CallSpec {
     /// Says that the call changes a file or directory.
     pub const fn changes(mut self) -> Self {
         self.changes = true;
+        self
+    }
+    /// Sets the sort of work, for a call whose other facts do not tell it.
+    pub const fn counted(mut self, class: IoClass) -> Self {
+        self.counted_as = Some(class);
         self
     }
     /// Sets the transfer inside the kernel.
@@ -396,6 +406,11 @@ impl Row {
     /// Says that the call changes a file or directory.
     pub const fn changes(mut self) -> Self {
         self.spec.changes = true;
+        self
+    }
+    /// Sets the sort of work, for a call whose other facts do not tell it.
+    pub const fn counted(mut self, class: IoClass) -> Self {
+        self.spec.counted_as = Some(class);
         self
     }
     /// Sets the transfer inside the kernel.

@@ -1,0 +1,92 @@
+//! How long at least one call of a group was in progress: the union of the calls' intervals.
+//!
+//! Calls come in the order of entry, so that one number for each group suffices: when the covered
+//! time ends. Late segments are merged: a segment is held only until the calls before its last one
+//! have been seen.
+
+use super::groups::Tally;
+use trace::Error;
+
+/// The covered time of a group.
+#[derive(Clone, Copy, Default)]
+struct Covered {
+    end: u64,
+    nanos: u64,
+}
+
+impl Covered {
+    /// Adds an interval that begins no earlier than those before it.
+    fn add(&mut self, (start, end): (u64, u64)) {
+        self.nanos += end.saturating_sub(start.max(self.end));
+        self.end = self.end.max(end);
+    }
+}
+
+/// Merges segments and computes the time that each group covers.
+#[derive(Default)]
+pub(super) struct Sweep {
+    groups: Vec<Covered>,
+    /// Of calls that do not wait, and that wait.
+    all: [Covered; 2],
+    /// Segments with the row that comes next.
+    open: Vec<(Tally, usize)>,
+    /// The time of the last row.
+    time: u64,
+}
+
+impl Sweep {
+    /// Adds a segment; [`Sweep::advance`] uses its rows.
+    pub fn add(&mut self, tally: Tally) {
+        if !tally.spans.is_empty() {
+            self.open.push((tally, 0));
+        }
+    }
+
+    /// Uses all rows up to this time, which is no later than the first row of any segment to come.
+    /// Fails if a row is earlier than one that was used.
+    pub fn advance(&mut self, until: u64) -> Result<(), Error> {
+        loop {
+            let next = |(tally, at): &(Tally, usize)| tally.spans[*at].0;
+            let mut starts: Vec<(u64, usize)> =
+                self.open.iter().enumerate().map(|(i, open)| (next(open), i)).collect();
+            starts.sort_unstable();
+            let Some(&(start, i)) = starts.first().filter(|(start, _)| *start <= until) else {
+                return Ok(());
+            };
+            if start < self.time {
+                return Err(Error::damaged("trace.json", "rows are not in the order of entry"));
+            }
+            let limit = starts.get(1).map_or(until, |(start, _)| (*start).min(until));
+            if self.use_rows(i, limit) {
+                self.open.swap_remove(i);
+            }
+        }
+    }
+
+    /// Uses the rows of an open segment up to a time. Returns whether that was all of them.
+    fn use_rows(&mut self, i: usize, limit: u64) -> bool {
+        let Self { groups, all, open, time, .. } = self;
+        let (tally, at) = &mut open[i];
+        while let Some(span) = tally.spans.get(*at).filter(|span| span.0 <= limit) {
+            let group = tally.groups[*at] as usize;
+            if group >= groups.len() {
+                groups.resize(group + 1, Covered::default());
+            }
+            groups[group].add(*span);
+            all[usize::from(tally.waits[*at])].add(*span);
+            *time = span.0;
+            *at += 1;
+        }
+        *at == tally.spans.len()
+    }
+
+    /// Returns the time that a group covers, in nanoseconds.
+    pub fn wall(&self, group: usize) -> u64 {
+        self.groups.get(group).map_or(0, |covered| covered.nanos)
+    }
+
+    /// Returns the times that all calls cover that do not wait, and that wait.
+    pub fn totals(&self) -> [u64; 2] {
+        self.all.map(|covered| covered.nanos)
+    }
+}
