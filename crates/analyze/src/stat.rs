@@ -96,7 +96,7 @@ pub fn stat(trace: &Trace, request: &Request<'_>) -> Result<Stat, Error> {
     let segments = scan.segments();
     let firsts: Vec<u64> = segments.iter().skip(1).map(|s| s.first).chain([u64::MAX]).collect();
     let groups = Mutex::new(Groups::default());
-    let (mut sweep, mut limits) = (Sweep::default(), firsts.into_iter());
+    let (mut sweep, mut limits) = (Sweep::new(request.quantiles), firsts.into_iter());
     in_order(
         &segments,
         |segment| Tally::of_segment(&scan, segment, &groups),
@@ -114,8 +114,10 @@ pub fn stat(trace: &Trace, request: &Request<'_>) -> Result<Stat, Error> {
     let walls = sweep.totals();
     let [work, waits] = std::array::from_fn(|i| Totals { wall: walls[i], ..all[i] });
     let more = request.order.cut(&mut found);
-    if request.quantiles {
-        quantiles::add(&scan, &mut found)?;
+    match sweep.take_durations() {
+        Some(durations) => quantiles::add_known(durations, &mut found),
+        None if request.quantiles => quantiles::add(&scan, &mut found)?,
+        None => {}
     }
     let rows = found.into_iter().map(|row| row.finish(request)).collect();
     Ok(Stat { elapsed: scan.elapsed(), work, waits, rows, more })

@@ -26,12 +26,15 @@ pub(super) struct Tally {
     pub waits: Vec<bool>,
 }
 
+/// How many groups are found without a look into the hash table; a power of two.
+const RECENT: usize = 256;
+
 /// The groups of a segment while it is read.
-#[derive(Default)]
 struct Local {
     numbers: HashMap<Group, u32>,
     totals: Vec<(Group, Totals)>,
-    last: Option<(Group, u32)>,
+    /// The number of the group that was found last in each place.
+    recent: [u32; RECENT],
 }
 
 impl Totals {
@@ -63,31 +66,47 @@ impl Totals {
 }
 
 impl Local {
+    fn new() -> Self {
+        Self { numbers: HashMap::default(), totals: Vec::new(), recent: [0; RECENT] }
+    }
+
     fn number(&mut self, group: Group) -> u32 {
-        if let Some((last, number)) = self.last
-            && last == group
-        {
-            return number;
+        let [a, b, c] = group.keys;
+        let mix = a ^ b.rotate_left(3) ^ c.rotate_left(5) ^ group.interval.rotate_left(4);
+        let place = (mix << 1 | u32::from(group.waits)) as usize % RECENT;
+        let recent = self.recent[place];
+        if self.totals.get(recent as usize).is_some_and(|(last, _)| *last == group) {
+            return recent;
         }
         let next = self.totals.len() as u32;
         let number = *self.numbers.entry(group).or_insert(next);
         if number == next {
             self.totals.push((group, Totals::default()));
         }
-        self.last = Some((group, number));
+        self.recent[place] = number;
         number
     }
 }
 
 impl Tally {
+    /// Makes room for so many calls, if they are not more than a segment has.
+    fn with_capacity(calls: u64) -> Self {
+        let calls = calls.min(1 << 16) as usize;
+        Self {
+            groups: Vec::with_capacity(calls),
+            spans: Vec::with_capacity(calls),
+            waits: Vec::new(),
+        }
+    }
+
     /// Reads a segment, and adds what it holds to the groups.
     pub fn of_segment(
         scan: &Scan<'_>,
         segment: &Segment,
         groups: &Mutex<Groups>,
     ) -> Result<Self, Error> {
-        let mut local = Local::default();
-        let mut tally = Self::default();
+        let mut local = Local::new();
+        let mut tally = Self::with_capacity(segment.rows);
         scan.each_call(segment, |call| {
             let number = local.number(call.group);
             local.totals[number as usize].1.count(call);
@@ -126,6 +145,7 @@ impl Groups {
         let row = |(number, (key, totals)): (usize, (Group, Totals))| {
             let texts = scan.keys.iter().zip(key.keys);
             Found {
+                number,
                 key,
                 keys: texts.map(|(key, number)| key.texts.text(number)).collect(),
                 totals: Totals { wall: sweep.wall(number), ..totals },
@@ -139,6 +159,8 @@ impl Groups {
 /// A group that was found.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
+    /// The number of the group.
+    pub number: usize,
     pub key: Group,
     pub keys: Vec<Option<String>>,
     pub totals: Totals,

@@ -24,38 +24,41 @@ pub(super) fn column<A: Array + Clone + 'static>(
         .ok_or_else(|| Error::damaged(file, format!("column {name} is missing or of another type")))
 }
 
-/// A column of text, as a dictionary.
-pub(super) struct TextColumn {
-    keys: UInt32Array,
-    values: StringArray,
-}
+/// A column of text, as a dictionary; without one it is null in every row.
+#[derive(Default)]
+pub(super) struct TextColumn(Option<(UInt32Array, StringArray)>);
 
-/// Returns the column of text `name` of a batch of `file`.
+/// Returns the column of text `name` of a batch of `file`. `is_null`: it is null in every row.
 pub(super) fn text_column(
     file: &str,
     batch: &RecordBatch,
     name: &str,
+    is_null: bool,
 ) -> Result<TextColumn, Error> {
+    if is_null {
+        return Ok(TextColumn::default());
+    }
     let column: DictionaryArray<UInt32Type> = column(file, batch, name)?;
     let values = column.values().as_any().downcast_ref::<StringArray>().cloned();
     let values = values.ok_or_else(|| Error::damaged(file, format!("column {name} is no text")))?;
-    Ok(TextColumn { keys: column.keys().clone(), values })
+    Ok(TextColumn(Some((column.keys().clone(), values))))
 }
 
 impl TextColumn {
     /// Returns the index in the dictionary of row `i`'s text, or `None` if it is null.
     pub fn key(&self, i: usize) -> Option<usize> {
-        (!self.keys.is_null(i)).then(|| self.keys.value(i) as usize)
+        let (keys, _) = self.0.as_ref()?;
+        (!keys.is_null(i)).then(|| keys.value(i) as usize)
     }
 
     /// Returns the text with this index.
     pub fn text(&self, key: usize) -> &str {
-        self.values.value(key)
+        self.0.as_ref().map_or("", |(_, values)| values.value(key))
     }
 
     /// Creates a place for what is computed once for each text.
     pub fn memo<T: Copy>(&self) -> Memo<T> {
-        Memo(vec![None; self.values.len()])
+        Memo(vec![None; self.0.as_ref().map_or(0, |(_, values)| values.len())])
     }
 }
 
@@ -93,9 +96,15 @@ pub(super) const ALWAYS: [&str; 8] =
     ["entered", "duration", "call", "variant", "error", "file", "bytes", "mode"];
 
 impl Calls {
-    /// Takes the columns of a batch of `file`; `columns` are those that were asked for.
-    pub fn new(file: &str, batch: &RecordBatch, columns: &[&str]) -> Result<Self, Error> {
-        let text = |name| text_column(file, batch, name);
+    /// Takes the columns of a batch of `file`; `columns` are those that were asked for, and
+    /// `is_null` tells which of them are null in every row.
+    pub fn new(
+        file: &str,
+        batch: &RecordBatch,
+        columns: &[&str],
+        is_null: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
+        let text = |name| text_column(file, batch, name, is_null(name));
         let numbers = |name| {
             columns.contains(&name).then(|| column::<UInt32Array>(file, batch, name)).transpose()
         };
@@ -124,17 +133,19 @@ impl Calls {
 
     /// Returns the class of each row, from the table of calls and the type of its file.
     pub fn classes(&self) -> Vec<IoClass> {
-        let mut rows = self.call.memo::<Option<&'static abi::Row>>();
+        let mut rows = self.call.memo::<(Option<&'static abi::Row>, IoClass)>();
         let mut variants = self.variant.memo::<(usize, IoClass)>();
         // By file: the mode that it had, and whether transfers wait.
         let mut files = self.file.memo::<(Option<u32>, IoClass, IoClass)>();
         let class = |i: usize| {
             let Some(call) = self.call.key(i) else { return IoClass::Other };
-            let row = rows.get(call, || abi::by_name(self.call.text(call)));
-            let Some(row) = row else { return IoClass::Other };
-            let class = match self.variant.key(i) {
-                None => row.io_class(&row.spec),
-                Some(key) => {
+            let find_row = || {
+                let row = abi::by_name(self.call.text(call));
+                (row, row.map_or(IoClass::Other, |row| row.io_class(&row.spec)))
+            };
+            let class = match (rows.get(call, find_row), self.variant.key(i)) {
+                ((None, class), _) | ((_, class), None) => class,
+                ((Some(row), _), Some(key)) => {
                     let find = || {
                         let name = self.variant.text(key);
                         let of = |spec: &abi::CallSpec| spec.name == name;

@@ -81,19 +81,24 @@ fn read_threads(trace: &Trace) -> Result<Vec<Thread>, Error> {
     let sealed = trace.sealed().find(|sealed| sealed.file == FILE);
     let sealed = sealed.ok_or_else(|| Error::damaged(FILE, "the trace has no such table"))?;
     let mut threads = Vec::new();
-    for batch in trace.columns(sealed, &["pid", "tid", "parent", "started", "program"])? {
-        add_threads(&batch?, &mut threads)?;
+    let mut batches = trace.columns(sealed, &["pid", "tid", "parent", "started", "program"])?;
+    while let Some(batch) = batches.next() {
+        add_threads(&batch?, batches.is_null("program"), &mut threads)?;
     }
     threads.sort_by_key(|thread| thread.started);
     Ok(threads)
 }
 
-fn add_threads(batch: &RecordBatch, threads: &mut Vec<Thread>) -> Result<(), Error> {
+fn add_threads(
+    batch: &RecordBatch,
+    no_program: bool,
+    threads: &mut Vec<Thread>,
+) -> Result<(), Error> {
     let pid: UInt32Array = column(FILE, batch, "pid")?;
     let tid: UInt32Array = column(FILE, batch, "tid")?;
     let parent: UInt32Array = column(FILE, batch, "parent")?;
     let started: Int64Array = column(FILE, batch, "started")?;
-    let program = text_column(FILE, batch, "program")?;
+    let program = text_column(FILE, batch, "program", no_program)?;
     threads.extend((0..batch.num_rows()).map(|i| Thread {
         pid: pid.value(i),
         tid: tid.value(i),

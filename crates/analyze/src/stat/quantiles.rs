@@ -1,4 +1,5 @@
-//! Percentiles of the rows that are shown: a second pass over the calls.
+//! Percentiles of the rows that are shown: a second pass over the calls, unless there are so few
+//! groups that the first pass kept the durations of all.
 //!
 //! A row with few calls keeps their durations, one with many a histogram. How many rows a pass
 //! serves depends on the memory that they need.
@@ -14,7 +15,7 @@ use trace::Error;
 /// The significant digits of a percentile.
 const DIGITS: u8 = 3;
 /// A row with more calls has a histogram.
-const FEW: u64 = 16 << 10;
+const FEW: usize = 16 << 10;
 /// What a histogram takes at most for durations up to some hours, in bytes.
 const HISTOGRAM_BYTES: u64 = 320 << 10;
 /// What the durations of the rows of one pass may take, in bytes.
@@ -22,6 +23,14 @@ const PASS_BYTES: u64 = 256 << 20;
 
 /// The quantiles of [`super::Row::quantiles`].
 const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
+
+/// Adds the percentiles to the rows from the durations of all groups, by their numbers.
+pub(super) fn add_known(durations: Vec<Durations>, rows: &mut [Found]) {
+    let mut quantiles: Vec<_> = durations.into_iter().map(Durations::quantiles).collect();
+    for row in rows {
+        row.quantiles = quantiles.get_mut(row.number).and_then(Option::take);
+    }
+}
 
 /// Adds the percentiles to the rows. Reads the calls once, or more often if there are very many
 /// rows.
@@ -31,7 +40,7 @@ pub(super) fn add(scan: &Scan<'_>, rows: &mut [Found]) -> Result<(), Error> {
         let mut bytes = 0;
         let fits = |row: &&Found| {
             let returned = row.totals.returned;
-            bytes += if returned > FEW { HISTOGRAM_BYTES } else { 8 * returned + 64 };
+            bytes += if returned > FEW as u64 { HISTOGRAM_BYTES } else { 8 * returned + 64 };
             bytes <= PASS_BYTES
         };
         let count = rows[from..].iter().take_while(fits).count().max(1);
@@ -46,8 +55,7 @@ fn pass(scan: &Scan<'_>, rows: &mut [Found], range: Range<usize>) -> Result<(), 
     let rows = &mut rows[range];
     let numbers: HashMap<Group, usize> =
         rows.iter().enumerate().map(|(number, row)| (row.key, number)).collect();
-    let mut all: Vec<Durations> =
-        rows.iter().map(|row| Durations::for_calls(row.totals.returned)).collect();
+    let mut all: Vec<Durations> = rows.iter().map(|_| Durations::default()).collect();
     in_order(
         &scan.segments(),
         |segment| {
@@ -77,24 +85,29 @@ fn pass(scan: &Scan<'_>, rows: &mut [Found], range: Range<usize>) -> Result<(), 
 }
 
 /// The durations of a row's calls in nanoseconds.
-enum Durations {
-    /// Each of them.
+pub(super) enum Durations {
+    /// Each of them, if they are few.
     Few(Vec<u64>),
     /// How often each occurs, with three significant digits.
     Many(Box<Histogram<u64>>),
 }
 
-impl Durations {
-    fn for_calls(calls: u64) -> Self {
-        match Histogram::new(DIGITS) {
-            Ok(histogram) if calls > FEW => Self::Many(Box::new(histogram)),
-            _ => Self::Few(Vec::new()),
-        }
+impl Default for Durations {
+    fn default() -> Self {
+        Self::Few(Vec::new())
     }
+}
 
-    fn add(&mut self, nanos: u64) {
+impl Durations {
+    pub fn add(&mut self, nanos: u64) {
         match self {
-            Self::Few(all) => all.push(nanos),
+            Self::Few(all) if all.len() < FEW => all.push(nanos),
+            Self::Few(all) => {
+                let Ok(mut histogram) = Histogram::new(DIGITS) else { return };
+                all.iter().for_each(|nanos| histogram.saturating_record(*nanos));
+                histogram.saturating_record(nanos);
+                *self = Self::Many(Box::new(histogram));
+            }
             Self::Many(histogram) => histogram.saturating_record(nanos),
         }
     }
@@ -120,13 +133,11 @@ mod tests {
 
     #[test]
     fn few_and_many_agree_to_three_digits() {
-        let mut few = Durations::Few(Vec::new());
-        let mut many = Durations::for_calls(FEW + 1);
-        for n in 0..20_000u64 {
-            let nanos = (n * 2_654_435_761) % 5_000_000;
-            few.add(nanos);
-            many.add(nanos);
-        }
+        let nanos = |n: u64| (n * 2_654_435_761) % 5_000_000;
+        let few = Durations::Few((0..20_000).map(nanos).collect());
+        let mut many = Durations::default();
+        (0..20_000).for_each(|n| many.add(nanos(n)));
+        assert!(matches!(many, Durations::Many(_)));
         let (few, many) = (few.quantiles().expect("some"), many.quantiles().expect("some"));
         for (a, b) in few.into_iter().zip(many) {
             assert!(a.abs_diff(b) * 1000 <= a, "{a} {b}");
@@ -139,6 +150,5 @@ mod tests {
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[7]), Some([7, 7, 7]));
         assert_eq!(of(&[3, 1, 2]), Some([2, 3, 3]));
-        assert_eq!(Durations::for_calls(FEW + 1).quantiles(), None);
     }
 }

@@ -84,13 +84,14 @@ impl<'a> Scan<'a> {
         mut each: impl FnMut(&Counted),
     ) -> Result<(), Error> {
         let file = &segment.sealed.file;
-        let batches = self.trace.columns(&segment.sealed, &self.columns)?;
+        let mut batches = self.trace.columns(&segment.sealed, &self.columns)?;
         if batches.rows() != segment.rows {
             return Err(Error::damaged(file, "it has more or fewer rows than trace.json says"));
         }
         let mut time = 0;
-        for batch in batches {
-            let calls = Calls::new(file, &batch?, &self.columns)?;
+        while let Some(batch) = batches.next() {
+            let is_null = |column: &str| batches.is_null(column);
+            let calls = Calls::new(file, &batch?, &self.columns, &is_null)?;
             self.each_of_batch(&calls, &mut time, &mut each)
                 .ok_or_else(|| Error::damaged(file, "its rows are not in the order of entry"))?;
         }

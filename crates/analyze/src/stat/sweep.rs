@@ -5,6 +5,7 @@
 //! have been seen.
 
 use super::groups::Tally;
+use super::quantiles::Durations;
 use trace::Error;
 
 /// The covered time of a group.
@@ -32,9 +33,19 @@ pub(super) struct Sweep {
     open: Vec<(Tally, usize)>,
     /// The time of the last row.
     time: u64,
+    /// By group: the durations, as long as there are few groups.
+    durations: Option<Vec<Durations>>,
 }
 
+/// So many groups have their percentiles without a second pass over the calls.
+const WITH_DURATIONS: usize = 128;
+
 impl Sweep {
+    /// Creates a sweep before the first row. `durations`: percentiles are asked for.
+    pub fn new(durations: bool) -> Self {
+        Self { durations: durations.then(Vec::new), ..Self::default() }
+    }
+
     /// Adds a segment; [`Sweep::advance`] uses its rows.
     pub fn add(&mut self, tally: Tally) {
         if !tally.spans.is_empty() {
@@ -65,7 +76,7 @@ impl Sweep {
 
     /// Uses the rows of an open segment up to a time. Returns whether that was all of them.
     fn use_rows(&mut self, i: usize, limit: u64) -> bool {
-        let Self { groups, all, open, time, .. } = self;
+        let Self { groups, all, open, time, durations } = self;
         let (tally, at) = &mut open[i];
         while let Some(span) = tally.spans.get(*at).filter(|span| span.0 <= limit) {
             let group = tally.groups[*at] as usize;
@@ -73,6 +84,16 @@ impl Sweep {
                 groups.resize(group + 1, Covered::default());
             }
             groups[group].add(*span);
+            match durations {
+                Some(_) if group >= WITH_DURATIONS => *durations = None,
+                Some(durations) => {
+                    if group >= durations.len() {
+                        durations.resize_with(group + 1, Durations::default);
+                    }
+                    durations[group].add(span.1 - span.0);
+                }
+                None => {}
+            }
             all[usize::from(tally.waits[*at])].add(*span);
             *time = span.0;
             *at += 1;
@@ -83,6 +104,11 @@ impl Sweep {
     /// Returns the time that a group covers, in nanoseconds.
     pub fn wall(&self, group: usize) -> u64 {
         self.groups.get(group).map_or(0, |covered| covered.nanos)
+    }
+
+    /// Returns the durations by group, or `None` if there are too many groups to keep them.
+    pub fn take_durations(&mut self) -> Option<Vec<Durations>> {
+        self.durations.take()
     }
 
     /// Returns the times that all calls cover that do not wait, and that wait.

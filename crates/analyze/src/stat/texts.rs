@@ -36,6 +36,6 @@ impl Texts {
     /// Returns the text with a number, or `None` for 0.
     pub fn text(&self, number: u32) -> Option<String> {
         let at = (number as usize).checked_sub(1)?;
-        self.lock().texts.get(at).map(|text| text.to_string())
+        self.lock().texts.get(at).map(ToString::to_string)
     }
 }

@@ -17,6 +17,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
 use std::sync::Arc;
 
 /// The target size of a batch in bytes: a row group of the columns that statistics need.
@@ -29,13 +32,15 @@ const BATCH_ROWS: u64 = 64 << 10;
 pub struct ColumnBatches {
     name: String,
     rows: u64,
+    nulls: Vec<String>,
     reader: ParquetRecordBatchReader,
     ended: bool,
 }
 
 impl Trace {
     /// Opens a file of the trace ([`Trace::segments`], [`Trace::sealed`]) to read the columns with
-    /// these names; those that the file lacks are left out. Columns of text are read as
+    /// these names; those that the file lacks are left out, and so are those that are null in every
+    /// row ([`ColumnBatches::is_null`]). Columns of text are read as
     /// dictionaries with `u32` keys. Fails if the length of the file is not the recorded one, or if
     /// its structure is invalid.
     pub fn columns(&self, sealed: &Sealed, columns: &[&str]) -> Result<ColumnBatches, Error> {
@@ -49,13 +54,32 @@ impl Trace {
             return Err(Error::damaged(name, "its length differs from the one in trace.json"));
         }
         let checked = guard::check(name, source, &|column| columns.contains(&column))?;
-        let rows = checked.metadata.metadata().file_metadata().num_rows().max(0) as u64;
-        let reader = catch_panics(name, || reader(name, checked, columns))?;
-        Ok(ColumnBatches { name: name.clone(), rows, reader, ended: false })
+        let metadata = checked.metadata.metadata();
+        let rows = metadata.file_metadata().num_rows().max(0) as u64;
+        let null = |column: &&&str| metadata.row_groups().iter().all(|g| is_null(g, column));
+        let nulls: Vec<String> = columns.iter().filter(null).map(ToString::to_string).collect();
+        let columns: Vec<&str> =
+            columns.iter().copied().filter(|c| !nulls.iter().any(|null| null == c)).collect();
+        let reader = catch_panics(name, || reader(name, checked, &columns))?;
+        Ok(ColumnBatches { name: name.clone(), rows, nulls, reader, ended: false })
     }
 }
 
+/// Returns whether the statistics say that a column of text is null in every row of the group.
+fn is_null(group: &RowGroupMetaData, column: &str) -> bool {
+    let found = group.columns().iter().find(|c| c.column_path().string() == column);
+    found.filter(|c| c.column_type() == Type::BYTE_ARRAY).is_some_and(|c| {
+        let nulls = c.statistics().and_then(Statistics::null_count_opt);
+        nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(group.num_rows()))
+    })
+}
+
 impl ColumnBatches {
+    /// Returns whether this column, which is one of text, was left out as it is null in every row.
+    pub fn is_null(&self, column: &str) -> bool {
+        self.nulls.iter().any(|null| null == column)
+    }
+
     /// Returns the number of rows that the file says it has.
     pub const fn rows(&self) -> u64 {
         self.rows
@@ -104,7 +128,7 @@ fn reader(
     let rows: u64 = groups.iter().map(|g| g.num_rows().unsigned_abs()).sum();
     let bytes: u64 = groups
         .iter()
-        .flat_map(parquet::file::metadata::RowGroupMetaData::columns)
+        .flat_map(RowGroupMetaData::columns)
         .filter(|c| columns.contains(&c.column_path().string().as_str()))
         .map(|c| c.uncompressed_size().unsigned_abs())
         .fold(0, u64::saturating_add);
