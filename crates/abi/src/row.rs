@@ -2,11 +2,13 @@
 //! and how replay treats it.
 
 mod groups;
+mod io_class;
 mod operation;
 mod unrecorded;
 mod uses;
 
 pub use groups::Groups;
+pub use io_class::IoClass;
 pub use operation::{
     AIO, AIO_OPCODES, MAPPINGS, OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES,
     mapped_file, mapping_number, registered_file, registered_index,
@@ -269,6 +271,8 @@ pub struct CallSpec {
     pub unrecorded: UnrecordedEffect,
     /// Facts about the arguments.
     pub uses: Uses,
+    /// The sort of work for statistics, where the other facts do not tell it.
+    pub counted_as: Option<IoClass>,
 }
 
 /// The description of one system call.
@@ -306,6 +310,7 @@ impl CallSpec {
             copies: None,
             unrecorded: UnrecordedEffect::Nothing,
             uses: Uses::from_args(args),
+            counted_as: None,
         }
     }
     /// Sets what the result means.

@@ -16,7 +16,9 @@ use crate::flags::{file as ff, io as fi, net as fnet, process as fp};
 use crate::kind::Arg;
 use crate::kind::{Follow, Kind, Len, OpenFlags, Role};
 use crate::layout::*;
-use crate::row::{AioUse, CallSpec, Class, Effect, Groups, OPERATIONS, Ret, Row, UnrecordedEffect};
+use crate::row::{
+    AioUse, CallSpec, Class, Effect, Groups, IoClass, OPERATIONS, Ret, Row, UnrecordedEffect,
+};
 use args::*;
 use core::mem::offset_of;
 use linux_raw_sys::{general as raw, ioctl};
@@ -135,8 +137,8 @@ static TABLE: &[Row] = &[
     desc(X::dup2, &[fd("oldfd"), int("newfd")])
         .returns(Ret::Fd)
         .does(Effect::DupTo { old: 0, new: 1 }),
-    signal(X::pause, &[]),
-    clock(X::nanosleep, &[ins("rqtp", &TIMESPEC), outs("rmtp", &TIMESPEC)]),
+    signal(X::pause, &[]).counted(IoClass::Wait),
+    clock(X::nanosleep, &[ins("rqtp", &TIMESPEC), outs("rmtp", &TIMESPEC)]).counted(IoClass::Wait),
     clock(X::getitimer, &[fl("which", &fp::ITIMER), outs("value", &ITIMERVAL)]),
     clock(X::alarm, &[uint("seconds")]).returns(Ret::Host),
     clock(
@@ -257,18 +259,21 @@ static TABLE: &[Row] = &[
             outs("ru", &RUSAGE),
         ],
     )
-    .returns(Ret::Pid),
+    .returns(Ret::Pid)
+    .counted(IoClass::Wait),
     signal(X::kill, &[pid("pid"), sig("sig")]).groups(Groups::PROCESS),
     system(X::uname, &[outs("name", &UTSNAME)]),
     ipc(X::semget, &[hex("key"), int("nsems"), hex("semflg")]).returns(Ret::Host),
-    ipc(X::semop, &[int("semid"), input("tsops", each(2, &SEMBUF), &SEMBUF), uint("nsops")]),
+    ipc(X::semop, &[int("semid"), input("tsops", each(2, &SEMBUF), &SEMBUF), uint("nsops")])
+        .counted(IoClass::Wait),
     ipc(X::semctl, &[int("semid"), int("semnum"), int("cmd"), addr("arg")]).returns(Ret::Host),
     ipc(X::shmdt, &[addr("shmaddr")]).groups(Groups::MEMORY),
     ipc(X::msgget, &[hex("key"), hex("msgflg")]).returns(Ret::Host),
     ipc(
         X::msgsnd,
         &[int("msqid"), input("msgp", Len::Fixed(8), &U64), size("msgsz"), hex("msgflg")],
-    ),
+    )
+    .counted(IoClass::Wait),
     ipc(
         X::msgrcv,
         &[
@@ -279,20 +284,23 @@ static TABLE: &[Row] = &[
             hex("msgflg"),
         ],
     )
-    .returns(Ret::Count),
+    .returns(Ret::Count)
+    .counted(IoClass::Wait),
     ipc(X::msgctl, &[int("msqid"), int("cmd"), addr("buf")]).returns(Ret::Host),
     desc(X::fcntl, &[fd("fd"), fl("cmd", &fi::FCNTL), addr("arg")])
         .returns(Ret::Host)
         .skipped(Class::System)
         .variants(1, FCNTL),
-    desc(X::flock, &[fd("fd"), fl("cmd", &fi::FLOCK)]).changes(),
-    desc(X::fsync, &[fd("fd")]),
-    desc(X::fdatasync, &[fd("fd")]),
+    desc(X::flock, &[fd("fd"), fl("cmd", &fi::FLOCK)]).changes().counted(IoClass::Lock),
+    desc(X::fsync, &[fd("fd")]).counted(IoClass::Sync),
+    desc(X::fdatasync, &[fd("fd")]).counted(IoClass::Sync),
     file(X::truncate, &[path("path"), length("length")]).does(Effect::Truncate).changes(),
     desc(X::ftruncate, &[fd("fd"), length("length")]).does(Effect::Truncate).changes(),
     desc(X::getdents, &[fd("fd"), output("dirent", ret(2), &DIRENTS), size("count")])
         .returns(Ret::Count),
-    file(X::getcwd, &[output("buf", ret(1), &TEXT), size("size")]).returns(Ret::Count),
+    file(X::getcwd, &[output("buf", ret(1), &TEXT), size("size")])
+        .returns(Ret::Count)
+        .counted(IoClass::Dir),
     file(X::chdir, &[path("filename")]).does(Effect::Chdir),
     desc(X::fchdir, &[fd("fd")]).does(Effect::Fchdir),
     file(X::rename, &[name("oldname", None, Role::Source), name("newname", None, Role::Target)])
@@ -374,9 +382,11 @@ static TABLE: &[Row] = &[
             size("sigsetsize"),
         ],
     )
-    .returns(Ret::Int),
+    .returns(Ret::Int)
+    .counted(IoClass::Wait),
     signal(X::rt_sigqueueinfo, &[pid("pid"), sig("sig"), ins("uinfo", &SIGINFO)]),
-    signal(X::rt_sigsuspend, &[input("unewset", by(1), &SIGSET), size("sigsetsize")]),
+    signal(X::rt_sigsuspend, &[input("unewset", by(1), &SIGSET), size("sigsetsize")])
+        .counted(IoClass::Wait),
     signal(X::sigaltstack, &[ins("uss", &SIGALTSTACK), outs("uoss", &SIGALTSTACK)]),
     file(X::utime, &[path("filename"), ins("times", &UTIMBUF)]).changes(),
     file(X::mknod, &[name("filename", None, Role::Create), mode("mode"), dev("dev")]).changes(),
@@ -384,7 +394,7 @@ static TABLE: &[Row] = &[
     attr(X::personality, &[fl("personality", &fp::PERSONALITY)]).returns(Ret::Host),
     system(X::ustat, &[dev("dev"), outs("ubuf", &USTAT)]),
     file(X::statfs, &[path("pathname"), outs("buf", &STATFS)]),
-    desc(X::fstatfs, &[fd("fd"), outs("buf", &STATFS)]),
+    desc(X::fstatfs, &[fd("fd"), outs("buf", &STATFS)]).counted(IoClass::Stat),
     system(X::sysfs, &[int("option"), hex("arg1"), hex("arg2")]).returns(Ret::Host),
     attr(X::getpriority, &[fl("which", &fp::PRIO), int("who")]).returns(Ret::Host),
     attr(X::setpriority, &[fl("which", &fp::PRIO), int("who"), int("niceval")]),
@@ -544,7 +554,8 @@ static TABLE: &[Row] = &[
         ],
     )
     .returns(Ret::Int)
-    .does(Effect::Aio(AioUse::Reap)),
+    .does(Effect::Aio(AioUse::Reap))
+    .counted(IoClass::Wait),
     aio(X::io_submit, &[addr("ctx_id"), int("nr"), arg("iocbpp", Kind::Iocbs { count: 1 })])
         .returns(Ret::Int)
         .does(Effect::Aio(AioUse::Submit))
@@ -573,7 +584,8 @@ static TABLE: &[Row] = &[
             uint("nsops"),
             ins("timeout", &TIMESPEC),
         ],
-    ),
+    )
+    .counted(IoClass::Wait),
     desc(X::fadvise64, &[fd("fd"), off("offset"), size("len"), fl("advice", &fi::FADVISE)]),
     clock(
         X::timer_create,
@@ -606,7 +618,8 @@ static TABLE: &[Row] = &[
             ins("rqtp", &TIMESPEC),
             outs("rmtp", &TIMESPEC),
         ],
-    ),
+    )
+    .counted(IoClass::Wait),
     process(X::exit_group, &[int("error_code")]).returns(Ret::Never).does(Effect::ExitGroup),
     wait(
         X::epoll_wait,
@@ -668,7 +681,8 @@ static TABLE: &[Row] = &[
             ins("u_abs_timeout", &TIMESPEC),
         ],
     )
-    .groups(D),
+    .groups(D)
+    .counted(IoClass::Wait),
     ipc(
         X::mq_timedreceive,
         &[
@@ -680,7 +694,8 @@ static TABLE: &[Row] = &[
         ],
     )
     .returns(Ret::Count)
-    .groups(D),
+    .groups(D)
+    .counted(IoClass::Wait),
     ipc(X::mq_notify, &[fd("mqdes"), input("u_notification", Len::Fixed(64), &OPAQUE)]).groups(D),
     ipc(X::mq_getsetattr, &[fd("mqdes"), ins("u_mqstat", &MQ_ATTR), outs("u_omqstat", &MQ_ATTR)])
         .groups(D),
@@ -694,7 +709,8 @@ static TABLE: &[Row] = &[
             fl("options", &fp::WAIT),
             outs("ru", &RUSAGE),
         ],
-    ),
+    )
+    .counted(IoClass::Wait),
     system(
         X::add_key,
         &[
@@ -860,7 +876,8 @@ static TABLE: &[Row] = &[
     desc(
         X::sync_file_range,
         &[fd("fd"), off("offset"), off("nbytes"), fl("flags", &fi::SYNC_RANGE)],
-    ),
+    )
+    .counted(IoClass::Sync),
     pipe(
         X::vmsplice,
         &[
@@ -1045,13 +1062,14 @@ static TABLE: &[Row] = &[
         ],
     )
     .returns(Ret::Fd)
-    .skipped(Class::System),
+    .skipped(Class::System)
+    .counted(IoClass::Open),
     clock(
         X::clock_adjtime,
         &[fl("which_clock", &fp::CLOCKS), output("utx", Len::Fixed(208), &HOST)],
     )
     .returns(Ret::Host),
-    desc(X::syncfs, &[fd("fd")]),
+    desc(X::syncfs, &[fd("fd")]).counted(IoClass::Sync),
     net(
         X::sendmmsg,
         &[fd("fd"), arg("mmsg", Kind::InMsgs { count: 2 }), uint("vlen"), fl("flags", &fnet::MSG)],
@@ -1110,7 +1128,9 @@ static TABLE: &[Row] = &[
     .returns(Ret::Host),
     system(X::getrandom, &[output("ubuf", ret(1), &HOST), size("len"), fl("flags", &fp::GRND)])
         .returns(Ret::Count),
-    desc(X::memfd_create, &[text("uname"), fl("flags", &fi::MEMFD)]).returns(Ret::Fd),
+    desc(X::memfd_create, &[text("uname"), fl("flags", &fi::MEMFD)])
+        .returns(Ret::Fd)
+        .counted(IoClass::Open),
     system(
         X::kexec_file_load,
         &[
@@ -1208,7 +1228,8 @@ static TABLE: &[Row] = &[
         ],
     )
     .returns(Ret::Int)
-    .does(Effect::Aio(AioUse::Reap)),
+    .does(Effect::Aio(AioUse::Reap))
+    .counted(IoClass::Wait),
     attr(X::rseq, &[addr("rseq"), hex("rseq_len"), hex("flags"), hex("sig")]),
     attr(X::uretprobe, &[]).returns(Ret::Host),
     attr(X::uprobe, &[]).returns(Ret::Host),
@@ -1235,7 +1256,8 @@ static TABLE: &[Row] = &[
     )
     .returns(Ret::Host)
     .leaves_unrecorded(UnrecordedEffect::AsyncOperations)
-    .groups(D),
+    .groups(D)
+    .counted(IoClass::Wait),
     aio(X::io_uring_register, &[fd("fd"), uint("opcode"), addr("arg"), uint("nr_args")])
         .returns(Ret::Host)
         .groups(D)
@@ -1387,7 +1409,8 @@ static TABLE: &[Row] = &[
     desc(
         X::cachestat,
         &[fd("fd"), ins("cstat_range", &CACHESTAT_RANGE), outs("cstat", &CACHESTAT), hex("flags")],
-    ),
+    )
+    .counted(IoClass::Stat),
     both(
         X::fchmodat2,
         &[dirfd("dfd"), lpath_at("filename", 0, 3), mode("mode"), fl("flags", &ff::AT)],
@@ -1560,9 +1583,18 @@ static FCNTL: &[(u64, CallSpec)] = &[
         raw::F_SETFL as u64,
         var("F_SETFL", &[FD, CMD, fl("arg", &ff::OPEN)]).does(Effect::SetStatusFlags),
     ),
-    (raw::F_GETLK as u64, var("F_GETLK", &[FD, CMD, inouts("arg", &FLOCK_FOUND)])),
-    (raw::F_SETLK as u64, var("F_SETLK", &[FD, CMD, ins("arg", &FLOCK)]).changes()),
-    (raw::F_SETLKW as u64, var("F_SETLKW", &[FD, CMD, ins("arg", &FLOCK)]).changes()),
+    (
+        raw::F_GETLK as u64,
+        var("F_GETLK", &[FD, CMD, inouts("arg", &FLOCK_FOUND)]).counted(IoClass::Lock),
+    ),
+    (
+        raw::F_SETLK as u64,
+        var("F_SETLK", &[FD, CMD, ins("arg", &FLOCK)]).changes().counted(IoClass::Lock),
+    ),
+    (
+        raw::F_SETLKW as u64,
+        var("F_SETLKW", &[FD, CMD, ins("arg", &FLOCK)]).changes().counted(IoClass::Lock),
+    ),
     (raw::F_SETOWN as u64, var("F_SETOWN", &[FD, CMD, pid("arg")]).skipped(Class::Signal)),
     (raw::F_GETOWN as u64, var("F_GETOWN", &[FD, CMD]).returns(Ret::Pid).skipped(Class::Signal)),
     (raw::F_SETSIG as u64, var("F_SETSIG", &[FD, CMD, sig("arg")]).skipped(Class::Signal)),
@@ -1580,9 +1612,18 @@ static FCNTL: &[(u64, CallSpec)] = &[
         var("F_GETOWNER_UIDS", &[FD, CMD, output("arg", Len::Fixed(8), &HOST_INTS)])
             .skipped(Class::Signal),
     ),
-    (raw::F_OFD_GETLK as u64, var("F_OFD_GETLK", &[FD, CMD, inouts("arg", &FLOCK_FOUND)])),
-    (raw::F_OFD_SETLK as u64, var("F_OFD_SETLK", &[FD, CMD, ins("arg", &FLOCK)]).changes()),
-    (raw::F_OFD_SETLKW as u64, var("F_OFD_SETLKW", &[FD, CMD, ins("arg", &FLOCK)]).changes()),
+    (
+        raw::F_OFD_GETLK as u64,
+        var("F_OFD_GETLK", &[FD, CMD, inouts("arg", &FLOCK_FOUND)]).counted(IoClass::Lock),
+    ),
+    (
+        raw::F_OFD_SETLK as u64,
+        var("F_OFD_SETLK", &[FD, CMD, ins("arg", &FLOCK)]).changes().counted(IoClass::Lock),
+    ),
+    (
+        raw::F_OFD_SETLKW as u64,
+        var("F_OFD_SETLKW", &[FD, CMD, ins("arg", &FLOCK)]).changes().counted(IoClass::Lock),
+    ),
     (
         raw::F_SETLEASE as u64,
         var("F_SETLEASE", &[FD, CMD, fl("arg", &fi::LOCK_TYPE)]).skipped(Class::Watch),

@@ -5,7 +5,7 @@ pub mod generate;
 
 use crate::commands::replay::prepare;
 use crate::commands::{
-    bench, convert, doctor, info, print, record, recover, replay, syscalls, verify,
+    bench, convert, doctor, info, print, record, recover, replay, stat, syscalls, verify,
 };
 use crate::options::MessageArgs;
 use clap::builder::Styles;
@@ -54,6 +54,7 @@ pub enum Command {
     Bench(bench::Args),
     Convert(convert::Args),
     Print(print::Args),
+    Stat(stat::Args),
     Info(info::Args),
     Recover(recover::Args),
     Syscalls(syscalls::Args),

@@ -8,5 +8,6 @@ pub mod print;
 pub mod record;
 pub mod recover;
 pub mod replay;
+pub mod stat;
 pub mod syscalls;
 pub mod verify;

@@ -140,8 +140,8 @@ impl Filter {
             && self.has_status(Status::of_call(call))
             && (self.paths.is_empty() || paths.iter().any(|p| self.has_path(p)))
     }
-    /// Returns whether one of the globs matches the path.
-    fn has_path(&self, path: &[u8]) -> bool {
+    /// Returns whether one of the globs matches the path. None does without [`Filter::needs_paths`].
+    pub fn has_path(&self, path: &[u8]) -> bool {
         let path = std::ffi::OsStr::from_bytes(path);
         self.paths.iter().any(|glob| glob.is_match(path))
     }

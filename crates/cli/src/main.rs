@@ -16,7 +16,9 @@ mod traces;
 
 use args::{Command, generate};
 use commands::replay::prepare;
-use commands::{bench, convert, doctor, info, print, record, recover, replay, syscalls, verify};
+use commands::{
+    bench, convert, doctor, info, print, record, recover, replay, stat, syscalls, verify,
+};
 use messages::{Messages, Outcome, failure};
 
 fn main() -> ! {
@@ -33,6 +35,7 @@ fn main() -> ! {
         Command::Bench(a) => bench::run(&a, &messages).into(),
         Command::Convert(a) => convert::run(&a, &messages).into(),
         Command::Print(a) => print::run(&a, &messages).into(),
+        Command::Stat(a) => stat::run(&a, &messages),
         Command::Info(a) => info::run(&a, &messages).into(),
         Command::Recover(a) => recover::run(&a, &messages).into(),
         Command::Syscalls(a) => syscalls::run(&a).into(),

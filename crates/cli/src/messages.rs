@@ -31,6 +31,10 @@ impl Messages {
             colours: Colours::for_stream(&stderr()),
         }
     }
+    /// Returns messages that are as `-q` has them.
+    pub const fn warnings_only(&self) -> Self {
+        Self { quiet: true, verbose: false, colours: self.colours }
+    }
     /// Prints a line, unless `-q` was given.
     pub fn say(&self, line: impl Display) {
         if !self.quiet {
@@ -85,6 +89,11 @@ pub fn wipe() {
 /// Prints a line from a thread without a [`Messages`], unless `-q` was given.
 pub fn say(line: &str) {
     write_stderr(&format!("{line}\n"));
+}
+
+/// Prints a text on stderr, where a recorded program has stdout.
+pub fn print_on_stderr(text: &str) {
+    write_stderr(text);
 }
 
 /// Writes a text to stderr. Ignores errors: a closed stderr does not change the exit status.

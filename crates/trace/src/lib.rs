@@ -21,7 +21,7 @@ pub use error::Error;
 pub use format::record::{Identity, RecordKind};
 pub use format::{record, text};
 pub use journal::Journal;
-pub use reader::{ReadOptions, Reader, Trace, catch_panics};
+pub use reader::{ColumnBatches, ReadOptions, Reader, Trace, catch_panics};
 pub use recording::{Recording, recover};
 pub use seal::{Limits, SealAhead, compression};
 pub use semantics::{Columns, Inference, Progress, SealingContext, Semantics};

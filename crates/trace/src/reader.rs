@@ -4,12 +4,14 @@
 //! works after replay has changed its root directory.
 
 mod chunk_reader;
+mod columns;
 mod cursor;
 mod decode_ahead;
 mod guard;
 mod items;
 mod thrift;
 
+pub use columns::ColumnBatches;
 pub use cursor::ReadOptions;
 pub use guard::catch_panics;
 pub use items::Reader;

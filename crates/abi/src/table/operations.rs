@@ -10,7 +10,8 @@ use crate::kind::{Arg, Len as Length};
 use crate::layout::*;
 use crate::row::SqeField::{self, *};
 use crate::row::{
-    AIO, CallSpec, Class, Effect, Groups, MAPPINGS, Operation, Ret, Row, URING, UnrecordedEffect,
+    AIO, CallSpec, Class, Effect, Groups, IoClass, MAPPINGS, Operation, Ret, Row, URING,
+    UnrecordedEffect,
 };
 use linux_raw_sys::io_uring::io_uring_op::{self, *};
 use syscalls::x86_64::Sysno as X;
@@ -126,7 +127,8 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     like(IORING_OP_READV, "uring_readv", X::preadv2, VECTORS),
     like(IORING_OP_WRITEV, "uring_writev", X::pwritev2, VECTORS),
     Row {
-        spec: CallSpec::new("uring_fsync", &[fd("fd"), fl("fsync_flags", &fi::URING_FSYNC)]),
+        spec: CallSpec::new("uring_fsync", &[fd("fd"), fl("fsync_flags", &fi::URING_FSYNC)])
+            .counted(IoClass::Sync),
         ..like(IORING_OP_FSYNC, "uring_fsync", X::fsync, &[Fd, OpFlags])
     },
     buffer(IORING_OP_READ_FIXED, "uring_read_fixed", READ, READS),
@@ -224,7 +226,9 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
         &[Addr, Len, Fd, Off],
     ),
     only_recorded(IORING_OP_REMOVE_BUFFERS, "uring_remove_buffers", Class::Async, NR, &[Fd]),
-    only_recorded(IORING_OP_TEE, "uring_tee", Class::Ipc, SPLICE, MOVE).returns(Ret::Int),
+    only_recorded(IORING_OP_TEE, "uring_tee", Class::Ipc, SPLICE, MOVE)
+        .returns(Ret::Int)
+        .counted(IoClass::Wait),
     like(IORING_OP_SHUTDOWN, "uring_shutdown", X::shutdown, &[Fd, Len]),
     like(IORING_OP_RENAMEAT, "uring_renameat", X::renameat2, TWO_PATHS),
     like(IORING_OP_UNLINKAT, "uring_unlinkat", X::unlinkat, &[Fd, Addr, OpFlags]),
@@ -254,7 +258,8 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     multishot(like(IORING_OP_SENDMSG_ZC, "uring_sendmsg_zc", X::sendmsg, &[Fd, Addr, OpFlags])),
     // The data are in a buffer that the ring selects: it is taken from each completion.
     multishot(buffer(IORING_OP_READ_MULTISHOT, "uring_read_multishot", READ, READS)),
-    only_recorded(IORING_OP_WAITID, "uring_waitid", Class::Process, WAITID, WAITID_FIELDS),
+    only_recorded(IORING_OP_WAITID, "uring_waitid", Class::Process, WAITID, WAITID_FIELDS)
+        .counted(IoClass::Wait),
     only_recorded(IORING_OP_FUTEX_WAIT, "uring_futex_wait", Class::Wait, FUTEX, FUTEX_FIELDS),
     only_recorded(IORING_OP_FUTEX_WAKE, "uring_futex_wake", Class::Wait, FUTEX, FUTEX_FIELDS),
     only_recorded(
@@ -282,7 +287,8 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
         Class::Network,
         &[fd("fd"), uint("len"), hex("flags")],
         &[Fd, Len, OpFlags],
-    )),
+    ))
+    .counted(IoClass::Wait),
     only_recorded(
         IORING_OP_EPOLL_WAIT,
         "uring_epoll_wait",

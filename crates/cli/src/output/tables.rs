@@ -21,3 +21,11 @@ pub fn new_table(head: &[&str]) -> Table {
     }
     table
 }
+
+/// Aligns the first `texts` columns to the left, and the others to the right.
+pub fn align_right(table: &mut Table, texts: usize) {
+    for (i, column) in table.column_iter_mut().enumerate() {
+        let side = if i < texts { CellAlignment::Left } else { CellAlignment::Right };
+        column.set_cell_alignment(side);
+    }
+}

@@ -53,6 +53,39 @@ pub fn format_duration(nanos: u64) -> String {
     }
 }
 
+/// Formats nanoseconds with three digits: `1.24 s`, `13.9 ms`, `820 µs`, `52 ns`.
+pub fn format_digits(nanos: u64) -> String {
+    const UNITS: [(&str, f64); 4] = [("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)];
+    let of = |size: f64| nanos as f64 / size;
+    // A number that would be rounded to 1000 is one of the next unit.
+    let (unit, size) = UNITS.into_iter().find(|(_, size)| of(*size) < 999.5).unwrap_or(UNITS[3]);
+    match of(size) {
+        value if size == 1.0 || value >= 99.95 => format!("{value:.0} {unit}"),
+        value if value >= 9.995 => format!("{value:.1} {unit}"),
+        value => format!("{value:.2} {unit}"),
+    }
+}
+
+/// Parses a duration to nanoseconds: `500ms`, `1.5s`, `2min`, `1h`, or a number of seconds.
+pub fn parse_duration(text: &str) -> Result<u64, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let size = match unit {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "ms" => 1e6,
+        "s" | "" => 1e9,
+        "m" | "min" => 60e9,
+        "h" => 3600e9,
+        _ => return Err(format!("unknown unit '{unit}'; known units: ns us ms s min h")),
+    };
+    let nanos = number.parse::<f64>().map_err(|_| "expected a time like 500ms or 1.5s")? * size;
+    if nanos > u64::MAX as f64 {
+        return Err("that is longer than 500 years".to_owned());
+    }
+    Ok(nanos.round() as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +114,39 @@ mod tests {
             [format_counted(1, "call", "calls"), format_counted(0, "call", "calls")],
             ["1 call", "0 calls"]
         );
+    }
+
+    #[test]
+    fn times_with_three_digits() {
+        assert_eq!(
+            [0, 52, 999, 1_000, 13_940_000, 999_600, 820_400, 1_240_000_000, 7_200_000_000_000]
+                .map(format_digits),
+            [
+                "0 ns", "52 ns", "999 ns", "1.00 µs", "13.9 ms", "1.00 ms", "820 µs", "1.24 s",
+                "7200 s"
+            ]
+        );
+    }
+
+    #[test]
+    fn durations_as_they_are_typed() {
+        let good = ["500ms", "1.5s", "2", "2min", "1h", "0", "7ns", ".5s", "3us"];
+        assert_eq!(
+            good.map(|text| parse_duration(text).expect("a duration")),
+            [
+                500_000_000,
+                1_500_000_000,
+                2_000_000_000,
+                120_000_000_000,
+                3_600_000_000_000,
+                0,
+                7,
+                500_000_000,
+                3_000
+            ]
+        );
+        for wrong in ["", "s", "1.2.3s", "-1s", "1 s", "1d", "999999999999h", "nan", "."] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
     }
 }
