@@ -2,6 +2,7 @@
 
 use super::clock::Due;
 use super::completion::Dependency;
+use super::ring::RingStart;
 use crate::issue::{PreparedCall, RealFd};
 use model::processes::{Credentials, Descriptor};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ impl Job {
     pub fn bytes(&self) -> u64 {
         match &self.work {
             Work::Call(call) => call.bytes(),
-            Work::Release(_) => 0,
+            Work::Release(_) | Work::StartRing(_) => 0,
         }
     }
 
@@ -50,4 +51,6 @@ pub(crate) enum Work {
     Call(PreparedCall),
     /// Drops descriptors that were closed by an event or by a call that is not performed.
     Release(Vec<Arc<Descriptor<RealFd>>>),
+    /// Starts the thread of a ring, with the descriptors of the executor.
+    StartRing(Option<Box<RingStart>>),
 }

@@ -5,8 +5,10 @@
 use super::completion::MAX_EXECUTORS;
 use super::executor::Executor;
 use super::job::{Job, Work};
+use super::ring::RingStart;
 use super::shared::Shared;
 use crate::Error;
+use crate::issue::ring::RingSpec;
 use crate::issue::thread::FsContext;
 use crate::issue::{RealFd, raw, real_fd};
 use ahash::HashMap;
@@ -15,9 +17,12 @@ use model::processes::{Credentials, Descriptor, Operands};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-const STACK_SIZE: usize = 512 << 10;
+pub(super) const STACK_SIZE: usize = 512 << 10;
 /// Jobs that are handed over at once, to all executors together.
 const BATCH: usize = 64;
+/// The largest number of rings of io_uring and contexts of libaio. Beyond it, recorded ones share
+/// one.
+const MAX_RINGS: usize = 64;
 /// Empty queues that are kept for reuse.
 const MAX_EMPTY_QUEUES: usize = 256;
 
@@ -31,7 +36,28 @@ struct ExecutorHandle {
     context: Option<FsContext>,
     /// The user sent last.
     credentials: Option<Arc<Credentials>>,
-    thread: JoinHandle<()>,
+    /// It performs the operations of a ring.
+    is_ring: bool,
+    /// `None`: another executor starts it and waits for it.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ExecutorHandle {
+    fn new(jobs: Sender<Vec<Job>>, is_ring: bool, thread: Option<JoinHandle<()>>) -> Self {
+        Self {
+            jobs,
+            queued: Vec::new(),
+            descriptor: None,
+            context: None,
+            credentials: None,
+            is_ring,
+            thread,
+        }
+    }
+}
+
+fn no_thread(why: std::io::Error) -> Error {
+    Error::Sandbox(sandbox::Error("cannot start a thread", why))
 }
 
 pub(crate) struct Pool {
@@ -50,6 +76,8 @@ pub(crate) struct Pool {
     /// Executors whose traced thread has ended.
     idle: Vec<usize>,
     by_thread: HashMap<u32, usize>,
+    /// The executors of rings.
+    rings: Vec<usize>,
     /// The thread looked up last, and its executor.
     latest: Option<(u32, usize)>,
     /// Real descriptors of files that were open when the recording began, by open file.
@@ -74,6 +102,7 @@ impl Pool {
             executors: Vec::new(),
             idle: Vec::new(),
             by_thread: HashMap::default(),
+            rings: Vec::new(),
             latest: None,
             inherited: HashMap::default(),
             opened: Vec::new(),
@@ -114,7 +143,7 @@ impl Pool {
                 let executor = match self.idle.pop() {
                     Some(executor) => executor,
                     None if self.shared.single_executor && !self.executors.is_empty() => 0,
-                    None if self.executors.len() >= MAX_EXECUTORS => tid as usize % MAX_EXECUTORS,
+                    None if self.executors.len() >= MAX_EXECUTORS => self.shared_executor(tid),
                     None => self.start()?,
                 };
                 self.by_thread.insert(tid, executor);
@@ -125,6 +154,54 @@ impl Pool {
         Ok(executor)
     }
 
+    /// Returns the executor that thread `tid` shares with others.
+    fn shared_executor(&self, tid: u32) -> usize {
+        let first = tid as usize % self.executors.len();
+        let all = (first..self.executors.len()).chain(0..first);
+        all.into_iter().find(|executor| !self.executors[*executor].is_ring).unwrap_or(first)
+    }
+
+    /// Returns whether an executor performs the operations of a ring, so that its jobs need not
+    /// begin in the order of their numbers.
+    pub fn is_ring(&self, executor: usize) -> bool {
+        self.executors[executor].is_ring
+    }
+
+    /// Makes an executor perform what belongs to `lane`.
+    pub fn assign(&mut self, lane: u32, executor: usize) {
+        self.by_thread.insert(lane, executor);
+    }
+
+    /// Starts the executor of a ring, or returns that of another one if there are too many. With
+    /// its number returns what an executor of thread `tid` must start, as descriptors are in a
+    /// table of its own.
+    pub fn start_ring(
+        &mut self,
+        spec: RingSpec,
+        tid: u32,
+    ) -> Result<(usize, Option<Box<RingStart>>), Error> {
+        if self.rings.len() >= MAX_RINGS || self.executors.len() >= MAX_EXECUTORS {
+            let shared = self.rings.get(self.executors.len() % self.rings.len().max(1)).copied();
+            return Ok((shared.map_or_else(|| self.executor_of(tid), Ok)?, None));
+        }
+        if self.shared.single_executor {
+            self.executor_of(tid)?;
+        }
+        let index = self.executors.len();
+        self.shared.completion.add_executor(index);
+        let (sender, jobs) = unbounded();
+        let (shared, returned) = (self.shared.clone(), self.returned_sender.clone());
+        let start = RingStart { shared, index, spec, jobs, returned };
+        let (thread, start) = if self.shared.single_executor {
+            (None, Some(Box::new(start)))
+        } else {
+            (Some(start.spawn(STACK_SIZE).map_err(no_thread)?), None)
+        };
+        self.executors.push(ExecutorHandle::new(sender, true, thread));
+        self.rings.push(index);
+        Ok((index, start))
+    }
+
     /// Returns the working directory and umask of a call, or `None` if the executor has them
     /// already.
     pub fn changed_context(
@@ -132,6 +209,9 @@ impl Pool {
         executor: usize,
         operands: &Operands<RealFd>,
     ) -> Option<FsContext> {
+        if self.is_ring(executor) {
+            return Some(FsContext::of(operands));
+        }
         let known = &mut self.executors[executor].context;
         if known.as_ref().is_some_and(|known| known.applies_to(operands)) {
             return None;
@@ -164,6 +244,7 @@ impl Pool {
         }
         // The executor keeps a descriptor over consecutive calls on it.
         match &mut job.work {
+            _ if handle.is_ring => {}
             Work::Call(call) if !call.is_handled() => {
                 let descriptor = call.descriptor.as_ref().map(Arc::as_ptr);
                 call.same_descriptor = descriptor.is_some()
@@ -227,7 +308,7 @@ impl Pool {
             .name("executor".into())
             .stack_size(STACK_SIZE)
             .spawn(move || Executor::run(&shared, executor, &jobs, &returned_sender, own_table))
-            .map_err(|e| Error::Sandbox(sandbox::Error("cannot start a thread", e)))?;
+            .map_err(no_thread)?;
         if own_table_signal.recv().is_ok() {
             // The executor's table has copies of these descriptors now.
             for fd in self.opened.drain(..) {
@@ -235,20 +316,14 @@ impl Pool {
             }
             real_fd::close_with_table();
         }
-        self.executors.push(ExecutorHandle {
-            jobs: sender,
-            queued: Vec::new(),
-            descriptor: None,
-            context: None,
-            credentials: None,
-            thread,
-        });
+        self.executors.push(ExecutorHandle::new(sender, false, Some(thread)));
         Ok(executor)
     }
 
     /// Wakes executors that wait for the replay to begin.
     pub fn wake(&self) {
-        self.executors.iter().for_each(|handle| handle.thread.thread().unpark());
+        let threads = self.executors.iter().filter_map(|handle| handle.thread.as_ref());
+        threads.for_each(|thread| thread.thread().unpark());
     }
 
     /// Notes that thread `tid` has ended, so that its executor can serve another one.
@@ -264,9 +339,10 @@ impl Pool {
     /// Ends all executors, whose queues must be empty, and waits for them.
     pub fn finish(&mut self) {
         self.hand_over();
-        for ExecutorHandle { jobs, thread, .. } in self.executors.drain(..) {
+        // An executor that has started others waits for them.
+        for ExecutorHandle { jobs, thread, .. } in self.executors.drain(..).rev() {
             drop(jobs);
-            let _ = thread.join();
+            let _ = thread.map(JoinHandle::join);
         }
         self.by_thread.clear();
         self.idle.clear();

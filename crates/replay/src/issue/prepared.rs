@@ -5,7 +5,10 @@
 //! and what it needs lies in its queue, one call behind the other. All others have a handler and
 //! hold what it needs ([`HandledCall`]): they are translated by their executor.
 
+mod submission;
 mod translated_call;
+
+pub(crate) use submission::Submission;
 
 use super::handled::{HandledCall, NO_WORKING_DIRECTORY, Outcome, returns_a_path};
 use super::handlers::{self, close_if_last, is_open, is_plain, set_opened};

@@ -51,6 +51,7 @@ impl Dispatcher<'_> {
         } else {
             self.processes.leave(call, operands);
         }
+        self.rings.returned(call);
         self.order.reinterpret(&self.processes, operands);
         for (i, d) in alternatives.iter().filter(|_| call.succeeded()) {
             if operands.fds[*i].is_none() {

@@ -57,8 +57,10 @@ impl Dispatcher<'_> {
         let executor = self.pool.executor_of(tid)?;
         self.dispatched[self.shared.completion.index(number)] =
             Dispatched { executor: executor as u16, ..dispatched };
-        // Its own executor does those first anyway.
-        dependencies.retain(|(of, _)| usize::from(*of) != executor);
+        // Its own executor does those first anyway, unless it performs several calls at once.
+        if !self.pool.is_ring(executor) {
+            dependencies.retain(|(of, _)| usize::from(*of) != executor);
+        }
         let extras = (due != Due::Now || !dependencies.is_empty())
             .then(|| Box::new(JobExtras { dependencies, due, credentials: None }));
         let job = Job { number, after, extras, tid, work };

@@ -1,0 +1,70 @@
+//! What a ring performs one after the other.
+
+use crate::execute::clock::Due;
+use crate::execute::shared::Shared;
+use crate::issue::Scratch;
+use crate::issue::prepared::Submission;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// An operation that was submitted.
+pub(super) struct UnderWay {
+    /// The position of its job.
+    pub position: u64,
+    pub submission: Submission,
+    /// When it was submitted, if that is measured.
+    pub submitted: Option<Instant>,
+}
+
+/// Jobs that follow each other, of which one is under way at most.
+pub(super) struct Lane {
+    number: u32,
+    /// The positions of its jobs that have not begun.
+    pub waiting: VecDeque<u64>,
+    pub under_way: Option<UnderWay>,
+    /// The memory of the operation that is under way.
+    pub scratch: Scratch,
+    /// When its last job was done, from which the next one's time is counted.
+    pub ended: Option<Instant>,
+}
+
+impl Lane {
+    /// Returns the lane with this number, which is added if it is not there. Fails if there is no
+    /// memory for it.
+    pub fn with_number(lanes: &mut Vec<Self>, number: u32) -> Result<&mut Self, String> {
+        let at = match lanes.iter().position(|lane| lane.number == number) {
+            Some(at) => at,
+            None => {
+                lanes.push(Self {
+                    number,
+                    waiting: VecDeque::new(),
+                    under_way: None,
+                    scratch: Scratch::new().ok_or("no memory for an operation")?,
+                    ended: None,
+                });
+                lanes.len() - 1
+            }
+        };
+        Ok(&mut lanes[at])
+    }
+
+    /// Returns the position of the job that may begin next, if none is under way.
+    pub fn next(&self) -> Option<u64> {
+        self.waiting.front().copied().filter(|_| self.under_way.is_none())
+    }
+
+    /// Returns when a job of this lane is due, or `None` if that is at any time.
+    pub fn due_at(&mut self, due: Due, shared: &Shared) -> Option<Instant> {
+        match due {
+            Due::Now => None,
+            Due::At(ns) => {
+                let started = *shared.started.get_or_init(Instant::now);
+                Some(started + Duration::from_nanos(ns))
+            }
+            Due::After(ns) => {
+                let ended = *self.ended.get_or_insert_with(Instant::now);
+                Some(ended + Duration::from_nanos(ns))
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Rings of io_uring and contexts of libaio, with which one thread submits operations and takes
+//! their completions.
+//!
+//! What makes it sound is what the module above says of pointers, and that the memory an entry
+//! points to stays where it is until its completion is taken or the ring is dropped, which waits
+//! for all that is under way.
+
+#[allow(unsafe_code)]
+mod context;
+mod entry;
+#[allow(unsafe_code)]
+mod uring;
+
+pub(crate) use entry::Entry;
+
+use context::Context;
+use linux_raw_sys::io_uring::{
+    IORING_SETUP_COOP_TASKRUN, IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_SINGLE_ISSUER,
+    IORING_SETUP_TASKRUN_FLAG,
+};
+use rustix::io;
+use std::time::Duration;
+use uring::Uring;
+
+/// Which ring to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RingSpec {
+    /// A ring of io_uring with so many entries, and those of these flags that say how completions
+    /// reach the thread that submits.
+    Uring { entries: u32, flags: u32 },
+    /// A context of libaio for so many operations.
+    Context { events: u32 },
+}
+
+impl RingSpec {
+    /// The flags of a ring that replay takes over. The others ask for polling, for memory or
+    /// threads of other rings, or for other layouts of entries.
+    const FLAGS: u32 = IORING_SETUP_COOP_TASKRUN
+        | IORING_SETUP_TASKRUN_FLAG
+        | IORING_SETUP_SINGLE_ISSUER
+        | IORING_SETUP_DEFER_TASKRUN;
+
+    /// Returns what the system call that makes such a ring is called.
+    pub fn call(self) -> &'static str {
+        match self {
+            Self::Uring { .. } => "io_uring_setup",
+            Self::Context { .. } => "io_setup",
+        }
+    }
+
+    /// Makes the ring. It belongs to the calling thread.
+    pub fn make(self) -> io::Result<Ring> {
+        match self {
+            Self::Uring { entries, flags } => {
+                Uring::new(entries, flags & Self::FLAGS).map(Ring::Uring)
+            }
+            Self::Context { events } => Context::new(events).map(Ring::Context),
+        }
+    }
+}
+
+/// A ring of io_uring or a context of libaio.
+pub(crate) enum Ring {
+    Uring(Uring),
+    Context(Context),
+}
+
+impl Ring {
+    /// Returns whether the kernel takes such an operation.
+    pub fn supports(&self, entry: &Entry) -> bool {
+        match self {
+            Self::Uring(uring) => entry.opcode().is_some_and(|opcode| uring.supports(opcode)),
+            Self::Context(_) => entry.is_of_context(),
+        }
+    }
+
+    /// Returns whether one more operation can be submitted before a completion is taken.
+    pub fn has_room(&self) -> bool {
+        match self {
+            Self::Uring(uring) => uring.has_room(),
+            Self::Context(context) => context.has_room(),
+        }
+    }
+
+    /// Returns how many operations were added whose completion was not taken.
+    pub fn under_way(&self) -> u32 {
+        match self {
+            Self::Uring(uring) => uring.under_way(),
+            Self::Context(context) => context.under_way(),
+        }
+    }
+
+    /// Adds an operation, to be submitted by the next [`Self::enter`]. There must be room.
+    /// `id` comes back with its completion.
+    pub fn add(&mut self, entry: &Entry, id: u32) {
+        match self {
+            Self::Uring(uring) => uring.add(entry, id),
+            Self::Context(context) => context.add(entry, id),
+        }
+    }
+
+    /// Submits what was added, and waits until a completion is there, but not longer than `longest`.
+    pub fn enter(&mut self, longest: Duration) {
+        match self {
+            Self::Uring(uring) => uring.enter(longest),
+            Self::Context(context) => context.enter(longest),
+        }
+    }
+
+    /// Takes a completion, if there is one: the id of the operation, and its result or a negative
+    /// errno.
+    pub fn take(&mut self) -> Option<(u32, i64)> {
+        match self {
+            Self::Uring(uring) => uring.take(),
+            Self::Context(context) => context.take(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! An operation as it is submitted.
+
+use abi::{AIO, AIO_OPCODES, OPERATIONS, Operation, SqeField, URING, URING_OPCODES};
+
+/// In the flags of an entry of io_uring: a thread of the kernel carries it out.
+const ASYNC: u8 = 1 << 4;
+/// How many values [`SqeField`] has.
+const FIELDS: usize = 9;
+
+/// What stands in the fields of an operation's entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// The number of its row.
+    number: u32,
+    with_own_buffer: Option<u8>,
+    flags: u8,
+    fields: [u64; FIELDS],
+}
+
+impl Entry {
+    /// Makes the entry of an operation with these arguments, where `number` and `operation` are
+    /// those of its row. `flags` are those with which it was submitted.
+    pub fn new(number: u32, operation: &Operation, flags: u8, values: &[usize; 6]) -> Self {
+        debug_assert!(number >= OPERATIONS);
+        let mut fields = [0; FIELDS];
+        for (field, value) in operation.fields.iter().zip(values) {
+            fields[*field as usize] = *value as u64;
+        }
+        let flags = flags & ASYNC;
+        Self { number, with_own_buffer: operation.with_own_buffer, flags, fields }
+    }
+
+    /// Returns the opcode of io_uring, or `None` if this is an operation of libaio.
+    pub fn opcode(&self) -> Option<u8> {
+        let opcode = self.number.checked_sub(URING).filter(|opcode| *opcode < URING_OPCODES)?;
+        self.with_own_buffer.or(Some(opcode as u8))
+    }
+
+    /// Returns whether this is an operation of libaio.
+    pub fn is_of_context(&self) -> bool {
+        (AIO..AIO + AIO_OPCODES).contains(&self.number)
+    }
+
+    /// Returns the opcode of libaio. The entry must be one of libaio.
+    pub fn context_opcode(&self) -> u16 {
+        (self.number - AIO) as u16
+    }
+
+    /// Returns `io_uring_sqe.flags`.
+    pub fn flags(&self) -> u8 {
+        self.flags
+    }
+
+    /// Returns what stands in a field.
+    pub fn field(&self, field: SqeField) -> u64 {
+        self.fields[field as usize]
+    }
+}

@@ -1,0 +1,185 @@
+//! Which ring of io_uring or context of libaio an operation belongs to, and what performs it.
+//!
+//! An operation has one of the lanes of its ring, by its slot among the calls in flight: those of
+//! one lane follow each other. With `calls`, lanes belong to no ring, and each has an executor.
+
+use super::{Dispatched, Dispatcher};
+use crate::execute::{Due, Work, refused};
+use crate::issue::RealFd;
+use crate::issue::ring::RingSpec;
+use crate::{Error, Operations};
+use abi::{AIO, AioUse, CallSpec, Class, Effect, MAPPINGS, OPERATIONS, Replay};
+use ahash::HashMap;
+use model::processes::Processes;
+use trace::Call;
+use trace::record::{AT_EXIT, PayloadKind};
+
+/// Lanes from here on are no threads: the kernel's thread numbers are smaller (PID_MAX_LIMIT).
+const FIRST_LANE: u32 = 1 << 31;
+/// The entries of a ring whose creation is not in the trace, and the most that one gets.
+const ENTRIES: u32 = 256;
+const MOST_ENTRIES: u32 = 4096;
+
+/// A ring of the recording.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum RingKey {
+    /// None: calls are made.
+    Calls,
+    /// The number of a ring of io_uring.
+    Uring(u32),
+    /// A process, and its number of a context of libaio.
+    Context(u32, u64),
+}
+
+/// The rings and contexts of the recording.
+#[derive(Default)]
+pub(super) struct Rings {
+    /// Lanes, by ring and slot.
+    lanes: HashMap<(RingKey, usize), u32>,
+    /// The executors of those that were started.
+    executors: HashMap<RingKey, usize>,
+    /// How they were created.
+    specs: HashMap<RingKey, RingSpec>,
+    /// The one that a thread submits to, and the last one of a process.
+    by_thread: HashMap<u32, RingKey>,
+    by_process: HashMap<u32, RingKey>,
+    /// Whether the kernel lets this process make rings and contexts, once that was tried.
+    is_uring_allowed: Option<bool>,
+    is_context_allowed: Option<bool>,
+}
+
+impl Rings {
+    /// Notes which ring a thread submits to, from the call that does it.
+    fn submits(&mut self, processes: &Processes<RealFd>, call: &Call) {
+        let Some(spec) = call.spec().filter(|s| s.replay == Replay::Skip(Class::Async)) else {
+            return;
+        };
+        if spec.effect == Effect::Aio(AioUse::Submit) {
+            self.by_thread.insert(call.tid, RingKey::Context(call.pid, call.args[0]));
+        } else if spec.uses.fd_args != 0
+            && let Some(ring) = processes.ring_number(call.tid, call.args[0] as i32)
+        {
+            self.by_thread.insert(call.tid, RingKey::Uring(ring));
+        }
+    }
+
+    /// Notes a ring or context that a call has created.
+    pub fn returned(&mut self, call: &Call) {
+        let serves = |spec: &&CallSpec| spec.replay == Replay::Skip(Class::Async);
+        let Some(spec) = call.spec().filter(serves).filter(|_| call.succeeded()) else { return };
+        if let Some(number) = call.created_ring() {
+            let params =
+                call.payload(1, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
+            let flags = params.get(8..12).and_then(|b| b.try_into().ok());
+            let flags = flags.map_or(0, u32::from_le_bytes);
+            let entries = (call.args[0] as u32).clamp(1, MOST_ENTRIES);
+            let key = RingKey::Uring(number);
+            self.specs.insert(key, RingSpec::Uring { entries, flags });
+            self.by_process.insert(call.pid, key);
+        } else if spec.effect == Effect::Aio(AioUse::Create) {
+            let made = call.payloads.iter().find(|p| p.arg == 1 && p.flags & AT_EXIT != 0);
+            let Some(id) = made.and_then(|p| p.bytes.as_slice().first_chunk()) else { return };
+            let key = RingKey::Context(call.pid, u64::from_le_bytes(*id));
+            let events = (call.args[0] as u32).clamp(1, MOST_ENTRIES);
+            self.specs.insert(key, RingSpec::Context { events });
+        }
+    }
+
+    /// Returns the ring that an operation belongs to, as far as the trace tells.
+    fn of(&self, call: &Call) -> RingKey {
+        let submitted_to = self.by_thread.get(&call.tid).copied();
+        if call.nr >= MAPPINGS {
+            RingKey::Calls
+        } else if call.nr >= AIO {
+            let is_context = |key: &RingKey| matches!(key, RingKey::Context(..));
+            submitted_to.filter(is_context).unwrap_or(RingKey::Context(call.pid, 0))
+        } else {
+            // Operations with six arguments do not say which ring.
+            let known = call.sqe_word().map(|word| word.ring()).filter(|ring| *ring != 0);
+            let is_ring = |key: &RingKey| matches!(key, RingKey::Uring(_));
+            let of_process = || self.by_process.get(&call.pid).copied();
+            let otherwise = || submitted_to.filter(is_ring).or_else(of_process);
+            known.map(RingKey::Uring).or_else(otherwise).unwrap_or(RingKey::Uring(0))
+        }
+    }
+
+    /// Returns how a ring was created.
+    fn spec(&self, key: RingKey) -> Option<RingSpec> {
+        let unknown = match key {
+            RingKey::Calls => return None,
+            RingKey::Uring(_) => RingSpec::Uring { entries: ENTRIES, flags: 0 },
+            RingKey::Context(..) => RingSpec::Context { events: ENTRIES },
+        };
+        Some(self.specs.get(&key).copied().unwrap_or(unknown))
+    }
+}
+
+impl Dispatcher<'_> {
+    /// Returns what performs a call that was entered as number `slot` of those in flight: its
+    /// thread, or a lane for an operation that a thread only submits.
+    pub(super) fn lane(&mut self, slot: usize, call: &Call) -> Result<u32, Error> {
+        if call.nr < OPERATIONS {
+            self.rings.submits(&self.processes, call);
+            return Ok(call.tid);
+        }
+        let key = match self.rings.of(call) {
+            key if self.is_real(key) => key,
+            _ => RingKey::Calls,
+        };
+        if let RingKey::Uring(_) = key {
+            self.rings.by_process.insert(call.pid, key);
+        }
+        let next = FIRST_LANE | self.rings.lanes.len() as u32;
+        let lane = *self.rings.lanes.entry((key, slot)).or_insert(next);
+        if lane == next
+            && let Some(executor) = self.ring_executor(key, call.tid)?
+        {
+            self.pool.assign(lane, executor);
+        }
+        Ok(lane)
+    }
+
+    /// Returns whether the operations of a ring are performed by a ring.
+    fn is_real(&mut self, key: RingKey) -> bool {
+        let (chosen, allowed, least) = match key {
+            RingKey::Calls => return false,
+            RingKey::Uring(_) => (
+                self.options.uring,
+                &mut self.rings.is_uring_allowed,
+                RingSpec::Uring { entries: 1, flags: 0 },
+            ),
+            RingKey::Context(..) => (
+                self.options.aio,
+                &mut self.rings.is_context_allowed,
+                RingSpec::Context { events: 1 },
+            ),
+        };
+        if chosen == Operations::Calls {
+            return false;
+        }
+        *allowed.get_or_insert_with(|| match least.make() {
+            Ok(_) => true,
+            Err(why) => {
+                self.shared.note(refused(least, why));
+                false
+            }
+        })
+    }
+
+    /// Returns the executor of a ring, or `None` if calls are made. Starts it if there is none.
+    /// `tid` is a thread that submits to it.
+    fn ring_executor(&mut self, key: RingKey, tid: u32) -> Result<Option<usize>, Error> {
+        let Some(spec) = self.rings.spec(key) else { return Ok(None) };
+        if let Some(executor) = self.rings.executors.get(&key) {
+            return Ok(Some(*executor));
+        }
+        let (executor, start) = self.pool.start_ring(spec, tid)?;
+        self.rings.executors.insert(key, executor);
+        if start.is_some() {
+            let dispatched =
+                Dispatched { seq: 0, thread: tid, lane: tid, call: spec.call(), executor: 0 };
+            self.dispatch(dispatched, 0, Vec::new(), Due::Now, Work::StartRing(start))?;
+        }
+        Ok(Some(executor))
+    }
+}
