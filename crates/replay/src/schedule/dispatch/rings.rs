@@ -176,6 +176,8 @@ impl Dispatcher<'_> {
         let (executor, start) = self.pool.start_ring(spec, tid)?;
         self.rings.executors.insert(key, executor);
         if start.is_some() {
+            // It has no jobs below this number: what comes before its start does not wait for it.
+            self.shared.completion.advance(executor, self.number, 0);
             let dispatched =
                 Dispatched { seq: 0, thread: tid, lane: tid, call: spec.call(), executor: 0 };
             self.dispatch(dispatched, 0, Vec::new(), Due::Now, Work::StartRing(start))?;
