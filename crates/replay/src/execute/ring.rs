@@ -18,6 +18,7 @@ use super::job::{Job, Work};
 use super::shared::Shared;
 use crate::issue::ring::Ring;
 use crate::report::RingCounts;
+use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender};
 use lane::{Lane, UnderWay};
 use rustix::io::Errno;
@@ -51,6 +52,8 @@ pub(crate) struct RingExecutor {
     /// the memory of what follows. `None`: the kernel refused it, and calls are made.
     ring: Option<Ring>,
     lanes: Vec<Lane>,
+    /// The index of each lane, by its number.
+    lane_of: HashMap<u32, usize>,
     /// Jobs that are not done, and those after them, in the order of their numbers.
     pending: VecDeque<Pending>,
     /// How many jobs came before those.
@@ -96,7 +99,12 @@ impl RingExecutor {
         }
         for job in batch.drain(..) {
             let position = self.first + self.pending.len() as u64;
-            Lane::with_number(&mut self.lanes, job.tid)?.waiting.push_back(position);
+            let next = self.lanes.len();
+            let lane = *self.lane_of.entry(job.tid).or_insert(next);
+            if lane == next {
+                self.lanes.push(Lane::new()?);
+            }
+            self.lanes[lane].waiting.push_back(position);
             let credentials = job.extras.as_ref().and_then(|extras| extras.credentials.as_ref());
             if credentials.is_some() && shared.privileges.any_user {
                 self.changing_user.push_back(job.number);
@@ -156,8 +164,12 @@ impl RingExecutor {
         if !extras.dependencies.iter().all(|other| self.is_done(shared, *other)) {
             return Readiness::Blocked;
         }
-        match self.lanes[lane].due_at(extras.due, shared) {
-            Some(at) if at > Instant::now() && !shared.stopping() => Readiness::Due(at),
+        let lane = &mut self.lanes[lane];
+        match lane.due_at(extras.due, shared) {
+            Some(at) if at > Instant::now() && !shared.stopping() => {
+                lane.is_early = true;
+                Readiness::Due(at)
+            }
             _ => Readiness::Ready,
         }
     }
@@ -176,7 +188,8 @@ impl RingExecutor {
     fn begin(&mut self, shared: &Shared, lane: usize, position: u64) -> bool {
         let job = &mut self.pending[(position - self.first) as usize].job;
         let due = job.due();
-        if due != Due::Now
+        let was_early = std::mem::take(&mut self.lanes[lane].is_early);
+        if (was_early || matches!(due, Due::At(_)))
             && let Some(at) = self.lanes[lane].due_at(due, shared)
         {
             self.base.clock.note_lateness(at);

@@ -25,9 +25,9 @@ use uring::Uring;
 /// Which ring to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RingSpec {
-    /// A ring of io_uring with so many entries, and those of these flags that say how completions
-    /// reach the thread that submits.
-    Uring { entries: u32, flags: u32 },
+    /// A ring of io_uring with room for so many entries and completions (0: as the kernel chooses),
+    /// and those of these flags that say how completions reach the thread that submits.
+    Uring { entries: u32, completions: u32, flags: u32 },
     /// A context of libaio for so many operations.
     Context { events: u32 },
 }
@@ -51,8 +51,8 @@ impl RingSpec {
     /// Makes the ring. It belongs to the calling thread.
     pub fn make(self) -> io::Result<Ring> {
         match self {
-            Self::Uring { entries, flags } => {
-                Uring::new(entries, flags & Self::FLAGS).map(Ring::Uring)
+            Self::Uring { entries, completions, flags } => {
+                Uring::new(entries, completions, flags & Self::FLAGS).map(Ring::Uring)
             }
             Self::Context { events } => Context::new(events).map(Ring::Context),
         }
@@ -90,7 +90,8 @@ impl Ring {
         }
     }
 
-    /// Adds an operation, to be submitted by the next [`Self::enter`]. There must be room.
+    /// Adds an operation, to be submitted by the next [`Self::enter`] at the latest. There must be
+    /// room.
     /// `id` comes back with its completion.
     pub fn add(&mut self, entry: &Entry, id: u32) {
         match self {

@@ -18,7 +18,6 @@ pub(super) struct UnderWay {
 
 /// Jobs that follow each other, of which one is under way at most.
 pub(super) struct Lane {
-    number: u32,
     /// The positions of its jobs that have not begun.
     pub waiting: VecDeque<u64>,
     pub under_way: Option<UnderWay>,
@@ -26,26 +25,20 @@ pub(super) struct Lane {
     pub scratch: Scratch,
     /// When its last job was done, from which the next one's time is counted.
     pub ended: Option<Instant>,
+    /// Its next job had to wait until it was due.
+    pub is_early: bool,
 }
 
 impl Lane {
-    /// Returns the lane with this number, which is added if it is not there. Fails if there is no
-    /// memory for it.
-    pub fn with_number(lanes: &mut Vec<Self>, number: u32) -> Result<&mut Self, String> {
-        let at = match lanes.iter().position(|lane| lane.number == number) {
-            Some(at) => at,
-            None => {
-                lanes.push(Self {
-                    number,
-                    waiting: VecDeque::new(),
-                    under_way: None,
-                    scratch: Scratch::new().ok_or("no memory for an operation")?,
-                    ended: None,
-                });
-                lanes.len() - 1
-            }
-        };
-        Ok(&mut lanes[at])
+    /// Makes a lane without jobs. Fails if there is no memory for it.
+    pub fn new() -> Result<Self, String> {
+        Ok(Self {
+            waiting: VecDeque::new(),
+            under_way: None,
+            scratch: Scratch::new().ok_or("no memory for an operation")?,
+            ended: None,
+            is_early: false,
+        })
     }
 
     /// Returns the position of the job that may begin next, if none is under way.

@@ -6,6 +6,7 @@ use crate::execute::job::Job;
 use crate::execute::shared::Shared;
 use crate::issue::ring::RingSpec;
 use crate::report::RingCounts;
+use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -44,6 +45,7 @@ impl RingStart {
             let mut this = RingExecutor {
                 ring,
                 lanes: Vec::new(),
+                lane_of: HashMap::default(),
                 pending: VecDeque::new(),
                 first: 0,
                 changing_user: VecDeque::new(),

@@ -17,8 +17,8 @@ fn read(name: &str, file: &File, to: &mut [u8; 8], offset: usize) -> Entry {
 #[test]
 fn each_operation_completes_once() {
     let kinds = [
-        (RingSpec::Uring { entries: 4, flags: u32::MAX }, "uring_read_fixed"),
-        (RingSpec::Uring { entries: 4, flags: 0 }, "uring_read"),
+        (RingSpec::Uring { entries: 2, completions: 8, flags: u32::MAX }, "uring_read_fixed"),
+        (RingSpec::Uring { entries: 4, completions: 0, flags: 0 }, "uring_read"),
         (RingSpec::Context { events: 4 }, "aio_pread"),
     ];
     let file = tempfile::tempfile().expect("a file");
@@ -56,7 +56,7 @@ fn dropping_waits() {
     let file = tempfile::tempfile().expect("a file");
     std::os::unix::fs::FileExt::write_all_at(&file, &[7; 8], 0).expect("written");
     for (spec, name) in [
-        (RingSpec::Uring { entries: 4, flags: 0 }, "uring_read"),
+        (RingSpec::Uring { entries: 4, completions: 0, flags: 0 }, "uring_read"),
         (RingSpec::Context { events: 4 }, "aio_pread"),
     ] {
         let Ok(mut ring) = spec.make() else { continue };

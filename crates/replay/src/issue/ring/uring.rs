@@ -116,11 +116,16 @@ pub(crate) struct Uring {
 }
 
 impl Uring {
-    /// Makes a ring with so many entries, or as many as the kernel allows.
-    pub fn new(entries: u32, flags: u32) -> io::Result<Self> {
+    /// Makes a ring with room for so many entries and completions (0: as the kernel chooses), or as
+    /// many as the kernel allows.
+    pub fn new(entries: u32, completions: u32, flags: u32) -> io::Result<Self> {
         // SAFETY: a struct of numbers.
         let mut params: linux::io_uring_params = unsafe { std::mem::zeroed() };
         params.flags = flags | linux::IORING_SETUP_CLAMP;
+        if completions > 0 {
+            params.flags |= linux::IORING_SETUP_CQSIZE;
+            params.cq_entries = completions.max(entries);
+        }
         let address = (&raw mut params) as usize;
         let arguments = [entries as usize, address, 0, 0, 0, 0];
         // SAFETY: the kernel writes to `params`, which has this layout.
@@ -151,7 +156,7 @@ impl Uring {
 
     /// Returns whether an operation can be added.
     pub fn has_room(&self) -> bool {
-        self.added < self.params.sq_entries && self.under_way < self.params.cq_entries
+        self.under_way < self.params.cq_entries
     }
 
     /// Returns how many operations were added whose completion was not taken.
@@ -161,7 +166,10 @@ impl Uring {
 
     /// Adds an operation. There must be room.
     pub fn add(&mut self, entry: &Entry, id: u32) {
-        let Some(opcode) = entry.opcode().filter(|_| self.has_room()) else { return };
+        let Some(opcode) = entry.opcode() else { return };
+        while self.added == self.params.sq_entries {
+            self.submit(0, Duration::ZERO);
+        }
         let sqe = Sqe {
             opcode,
             flags: entry.flags(),
@@ -190,6 +198,12 @@ impl Uring {
 
     /// Submits what was added, and waits until a completion is there, but not longer than `longest`.
     pub fn enter(&mut self, longest: Duration) {
+        self.submit(1, longest);
+    }
+
+    /// Submits what was added, and waits until so many completions are there, but not longer than
+    /// `longest`.
+    fn submit(&mut self, completions: usize, longest: Duration) {
         let timeout = [longest.as_secs(), longest.subsec_nanos().into()];
         // `struct io_uring_getevents_arg`: no signal mask.
         let argument = [0, 8, timeout.as_ptr() as u64];
@@ -197,7 +211,7 @@ impl Uring {
         let arguments = [
             self.fd.as_raw_fd() as usize,
             self.added as usize,
-            1,
+            completions,
             flags as usize,
             argument.as_ptr() as usize,
             size_of_val(&argument),

@@ -10,6 +10,7 @@ use crate::issue::ring::RingSpec;
 use crate::{Error, Operations};
 use abi::{AIO, AioUse, CallSpec, Class, Effect, MAPPINGS, OPERATIONS, Replay};
 use ahash::HashMap;
+use linux_raw_sys::io_uring::IORING_SETUP_CQSIZE;
 use model::processes::Processes;
 use trace::Call;
 use trace::record::{AT_EXIT, PayloadKind};
@@ -19,6 +20,7 @@ const FIRST_LANE: u32 = 1 << 31;
 /// The entries of a ring whose creation is not in the trace, and the most that one gets.
 const ENTRIES: u32 = 256;
 const MOST_ENTRIES: u32 = 4096;
+const MOST_COMPLETIONS: u32 = 2 * MOST_ENTRIES;
 
 /// A ring of the recording.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -70,11 +72,16 @@ impl Rings {
         if let Some(number) = call.created_ring() {
             let params =
                 call.payload(1, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
-            let flags = params.get(8..12).and_then(|b| b.try_into().ok());
-            let flags = flags.map_or(0, u32::from_le_bytes);
+            let word = |at: usize| {
+                let word = params.get(at..at + 4).and_then(|b| b.try_into().ok());
+                word.map_or(0, u32::from_le_bytes)
+            };
+            let flags = word(8);
+            let completions = if flags & IORING_SETUP_CQSIZE == 0 { 0 } else { word(4) };
             let entries = (call.args[0] as u32).clamp(1, MOST_ENTRIES);
+            let completions = completions.min(MOST_COMPLETIONS);
             let key = RingKey::Uring(number);
-            self.specs.insert(key, RingSpec::Uring { entries, flags });
+            self.specs.insert(key, RingSpec::Uring { entries, completions, flags });
             self.by_process.insert(call.pid, key);
         } else if spec.effect == Effect::Aio(AioUse::Create) {
             let made = call.payloads.iter().find(|p| p.arg == 1 && p.flags & AT_EXIT != 0);
@@ -107,7 +114,7 @@ impl Rings {
     fn spec(&self, key: RingKey) -> Option<RingSpec> {
         let unknown = match key {
             RingKey::Calls => return None,
-            RingKey::Uring(_) => RingSpec::Uring { entries: ENTRIES, flags: 0 },
+            RingKey::Uring(_) => RingSpec::Uring { entries: ENTRIES, completions: 0, flags: 0 },
             RingKey::Context(..) => RingSpec::Context { events: ENTRIES },
         };
         Some(self.specs.get(&key).copied().unwrap_or(unknown))
@@ -146,7 +153,7 @@ impl Dispatcher<'_> {
             RingKey::Uring(_) => (
                 self.options.uring,
                 &mut self.rings.is_uring_allowed,
-                RingSpec::Uring { entries: 1, flags: 0 },
+                RingSpec::Uring { entries: 1, completions: 0, flags: 0 },
             ),
             RingKey::Context(..) => (
                 self.options.aio,
