@@ -201,6 +201,12 @@ impl Completion {
         self.in_use().iter().all(|executor| executor.has_passed(number))
     }
 
+    /// Returns whether all calls below `number` are done, leaving those of `executor` aside.
+    pub fn is_done_below_elsewhere(&self, number: u64, executor: usize) -> bool {
+        let mut others = self.in_use().iter().enumerate().filter(|(other, _)| *other != executor);
+        others.all(|(_, other)| other.has_passed(number))
+    }
+
     /// Returns whether one call is done.
     pub fn is_done(&self, (executor, number): Dependency) -> bool {
         self.executors[usize::from(executor)].has_passed(number + 1)

@@ -25,6 +25,8 @@ pub(crate) struct Job {
 pub(crate) struct JobExtras {
     /// Single earlier calls that must be done first.
     pub dependencies: Vec<Dependency>,
+    /// The operation of the same ring behind which this one was linked, which is one of those.
+    pub follows: Option<u64>,
     /// When it is due.
     pub due: Due,
     /// The user that the executor must become first, if that changed.

@@ -6,6 +6,7 @@
 //! the oldest job is that is not done. Since jobs wait only for jobs with smaller numbers, whoever
 //! waits for more than it must (for all jobs of a ring below a number) cannot be in a circle.
 
+mod chain;
 mod lane;
 mod start;
 
@@ -16,6 +17,7 @@ use super::completion::Dependency;
 use super::executor::Executor;
 use super::job::{Job, Work};
 use super::shared::Shared;
+use crate::issue::prepared::Submission;
 use crate::issue::ring::Ring;
 use crate::report::RingCounts;
 use ahash::HashMap;
@@ -36,6 +38,8 @@ const RETURNED: usize = 64;
 struct Pending {
     job: Job,
     is_done: bool,
+    /// The position of the operation that was linked behind it, if that is here.
+    next: Option<u64>,
 }
 
 /// Whether a job may begin.
@@ -60,6 +64,8 @@ pub(crate) struct RingExecutor {
     first: u64,
     /// The numbers of jobs before which the thread becomes another user. Nothing is under way then.
     changing_user: VecDeque<u64>,
+    /// The numbers of linked operations that are being added.
+    chain: Vec<u64>,
     base: Executor,
     done: Vec<Job>,
     returned: Sender<Vec<Job>>,
@@ -109,7 +115,12 @@ impl RingExecutor {
             if credentials.is_some() && shared.privileges.any_user {
                 self.changing_user.push_back(job.number);
             }
-            self.pending.push_back(Pending { job, is_done: false });
+            if let Some(before) = job.extras.as_ref().and_then(|extras| extras.follows)
+                && let Ok(at) = self.pending.binary_search_by_key(&before, |p| p.job.number)
+            {
+                self.pending[at].next = Some(position);
+            }
+            self.pending.push_back(Pending { job, is_done: false, next: None });
         }
         if self.done.capacity() == 0 {
             self.done = batch;
@@ -200,30 +211,68 @@ impl RingExecutor {
         {
             crate::issue::raw::set_credentials(credentials);
         }
-        if let Work::Call(call) = &mut job.work
-            && let Some(ring) = &mut self.ring
-            && !shared.stopping()
-        {
-            let of = &mut self.lanes[lane];
-            std::mem::swap(&mut self.base.thread.scratch, &mut of.scratch);
-            let fd = call.descriptor.as_ref().map_or(-1, |descriptor| descriptor.real.get());
-            let submission = call
-                .submission(fd, &mut self.base.thread)
-                .filter(|submission| ring.supports(&submission.entry));
-            if submission.is_none() {
-                self.base.thread.scratch.clear();
+        match self.translate(shared, lane, position) {
+            Some(submission) => {
+                self.add(shared, lane, position, submission);
+                false
             }
-            std::mem::swap(&mut self.base.thread.scratch, &mut of.scratch);
-            if let Some(submission) = submission {
-                ring.add(&submission.entry, lane as u32);
-                let submitted = shared.options.timing.then(Instant::now);
-                of.under_way = Some(UnderWay { position, submission, submitted });
-                self.counts.add(ring.under_way());
-                return false;
+            None => {
+                self.perform(shared, lane, position);
+                true
             }
         }
-        self.perform(shared, lane, position);
-        true
+    }
+
+    /// Translates an operation with the scratch memory of its lane. Returns `None` if a call
+    /// performs the job.
+    fn translate(&mut self, shared: &Shared, lane: usize, position: u64) -> Option<Submission> {
+        let job = &mut self.pending[(position - self.first) as usize].job;
+        let (Work::Call(call), Some(ring)) = (&mut job.work, &self.ring) else { return None };
+        if shared.stopping() {
+            return None;
+        }
+        let (thread, lane) = (&mut self.base.thread, &mut self.lanes[lane]);
+        std::mem::swap(&mut thread.scratch, &mut lane.scratch);
+        let fd = call.descriptor.as_ref().map_or(-1, |descriptor| descriptor.real.get());
+        let submission = call.submission(fd, thread).filter(|s| ring.supports(&s.entry));
+        if submission.is_none() {
+            thread.scratch.clear();
+        }
+        std::mem::swap(&mut thread.scratch, &mut lane.scratch);
+        submission
+    }
+
+    /// Adds an operation to what is submitted next, and those that were linked behind it, as far as
+    /// they can begin with it.
+    fn add(
+        &mut self,
+        shared: &Shared,
+        mut lane: usize,
+        mut position: u64,
+        mut submission: Submission,
+    ) {
+        self.chain.clear();
+        loop {
+            self.chain.push(self.pending[(position - self.first) as usize].job.number);
+            let next = self.linked(shared, position, &submission.entry).and_then(|next| {
+                let translated = self.translate(shared, next.0, next.1)?;
+                Some((next, translated))
+            });
+            let Some(ring) = &mut self.ring else { return };
+            match &next {
+                Some(_) if self.chain.len() == 1 => ring.make_room_for_chain(chain::LONGEST),
+                _ => {}
+            }
+            let entry =
+                if next.is_some() { submission.entry.with_link() } else { submission.entry };
+            ring.add(&entry, lane as u32);
+            self.counts.add(ring.under_way());
+            let submitted = shared.options.timing.then(Instant::now);
+            self.lanes[lane].under_way = Some(UnderWay { position, submission, submitted });
+            let Some((following, translated)) = next else { return };
+            ((lane, position), submission) = (following, translated);
+            self.lanes[lane].waiting.pop_front();
+        }
     }
 
     /// Performs a job by a call.
@@ -272,9 +321,10 @@ impl RingExecutor {
             let base = &mut self.base;
             std::mem::swap(&mut base.thread.scratch, &mut lane.scratch);
             base.descriptor = call.descriptor.take();
-            let again = [Errno::AGAIN, Errno::INTR].map(crate::issue::raw::result_of);
+            let again =
+                [Errno::AGAIN, Errno::INTR, Errno::CANCELED].map(crate::issue::raw::result_of);
             let result = if again.contains(&got) && got != call.expected.ret {
-                // The ring may say so where a call waits.
+                // The ring may say so where a call waits, or where an operation before it failed.
                 base.thread.scratch.clear();
                 let fd = base.descriptor.as_ref().map_or(-1, |descriptor| descriptor.real.get());
                 call.perform(base.descriptor.is_some(), fd, &mut base.thread)

@@ -11,7 +11,7 @@ mod entry;
 #[allow(unsafe_code)]
 mod uring;
 
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Entry, LINKS};
 
 use context::Context;
 use linux_raw_sys::io_uring::{
@@ -79,6 +79,22 @@ impl Ring {
         match self {
             Self::Uring(uring) => uring.has_room(),
             Self::Context(context) => context.has_room(),
+        }
+    }
+
+    /// Returns whether so many linked operations can be submitted together before a completion is
+    /// taken.
+    pub fn has_room_for_chain(&self, operations: usize) -> bool {
+        match self {
+            Self::Uring(uring) => uring.has_room_for_chain(operations),
+            Self::Context(_) => false,
+        }
+    }
+
+    /// Submits what was added, if otherwise a chain of so many operations could not be added whole.
+    pub fn make_room_for_chain(&mut self, operations: usize) {
+        if let Self::Uring(uring) = self {
+            uring.make_room_for_chain(operations);
         }
     }
 

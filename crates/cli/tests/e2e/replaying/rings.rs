@@ -5,6 +5,7 @@ use crate::harness::run::run;
 use crate::harness::tracee::tracee;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use trace::{Item, ReadOptions, Trace};
 
 /// Records a program of `tests/tracees`.
 fn recorded(place: &Place, name: &str, arguments: &[&str]) -> PathBuf {
@@ -93,4 +94,29 @@ fn where_rings_are_refused() {
         let notes = report["notes"].to_string();
         assert!(notes.contains(&format!("by calls: {call} failed here with EPERM")), "{notes}");
     }
+}
+
+/// Operations that were linked are submitted together, with the same flags. The replay is itself
+/// recorded to see that.
+#[test]
+fn links_are_links() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let trace = recorded(&place, "rings", &["links"]);
+    let (again, root) = (place.trace("again"), place.directory("root"));
+    let [root, path] = [&root, &trace].map(|path| path.display().to_string());
+    let argv = [REANIMATOR, "replay", "--preload", "--root", &root, &path];
+    run(&mut place.record(&again, &["--strict"], argv)).ok("record a replay");
+    let flags = |of: &Path| -> Vec<(u32, u8)> {
+        let items = Trace::open(of).unwrap().read(ReadOptions { data: true });
+        let operations = items.filter_map(|item| match item.unwrap() {
+            Item::Call(call) if call.nr >= abi::OPERATIONS && call.ret >= 0 => Some(call),
+            _ => None,
+        });
+        operations.map(|call| (call.nr, call.sqe_word().unwrap().flags())).collect()
+    };
+    let (mut expected, mut got) = (flags(&trace), flags(&again));
+    expected.sort_unstable();
+    got.sort_unstable();
+    assert_eq!(got, expected);
+    assert_eq!(got.iter().filter(|(_, flags)| flags & 4 != 0).count(), 2, "{got:?}");
 }

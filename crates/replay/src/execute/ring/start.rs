@@ -49,6 +49,7 @@ impl RingStart {
                 pending: VecDeque::new(),
                 first: 0,
                 changing_user: VecDeque::new(),
+                chain: Vec::new(),
                 base,
                 done: Vec::new(),
                 returned,

@@ -2,8 +2,12 @@
 
 use abi::{AIO, AIO_OPCODES, OPERATIONS, Operation, SqeField, URING, URING_OPCODES};
 
-/// In the flags of an entry of io_uring: a thread of the kernel carries it out.
+/// In the flags of an entry of io_uring: it begins when all before it have completed; a thread of
+/// the kernel carries it out;
+const DRAIN: u8 = 1 << 1;
 const ASYNC: u8 = 1 << 4;
+/// the next entry begins when this one has completed: only if it did wholly, or in any case.
+pub(crate) const LINKS: u8 = 3 << 2;
 /// How many values [`SqeField`] has.
 const FIELDS: usize = 9;
 
@@ -14,6 +18,8 @@ pub(crate) struct Entry {
     number: u32,
     with_own_buffer: Option<u8>,
     flags: u8,
+    /// How it was linked to the one behind it.
+    links: u8,
     fields: [u64; FIELDS],
 }
 
@@ -26,8 +32,8 @@ impl Entry {
         for (field, value) in operation.fields.iter().zip(values) {
             fields[*field as usize] = *value as u64;
         }
-        let flags = flags & ASYNC;
-        Self { number, with_own_buffer: operation.with_own_buffer, flags, fields }
+        let (flags, links) = (flags & (DRAIN | ASYNC), flags & LINKS);
+        Self { number, with_own_buffer: operation.with_own_buffer, flags, links, fields }
     }
 
     /// Returns the opcode of io_uring, or `None` if this is an operation of libaio.
@@ -44,6 +50,16 @@ impl Entry {
     /// Returns the opcode of libaio. The entry must be one of libaio.
     pub fn context_opcode(&self) -> u16 {
         (self.number - AIO) as u16
+    }
+
+    /// Returns whether another operation was linked behind it.
+    pub fn is_linked(&self) -> bool {
+        self.links != 0
+    }
+
+    /// Returns the entry with the next one linked behind it, as it was.
+    pub fn with_link(self) -> Self {
+        Self { flags: self.flags | self.links, ..self }
     }
 
     /// Returns `io_uring_sqe.flags`.

@@ -159,6 +159,20 @@ impl Uring {
         self.under_way < self.params.cq_entries
     }
 
+    /// Returns whether so many linked operations can be submitted together.
+    pub fn has_room_for_chain(&self, operations: usize) -> bool {
+        let free = self.params.cq_entries.saturating_sub(self.under_way);
+        operations <= self.params.sq_entries.min(free) as usize
+    }
+
+    /// Submits what was added, if otherwise a chain of so many operations would be cut.
+    pub fn make_room_for_chain(&mut self, operations: usize) {
+        let fits = |added: u32| added as usize + operations <= self.params.sq_entries as usize;
+        if self.added > 0 && !fits(self.added) {
+            self.submit(0, Duration::ZERO);
+        }
+    }
+
     /// Returns how many operations were added whose completion was not taken.
     pub fn under_way(&self) -> u32 {
         self.under_way

@@ -6,9 +6,9 @@
 use super::{Dispatched, Dispatcher};
 use crate::execute::{Due, Work, refused};
 use crate::issue::RealFd;
-use crate::issue::ring::RingSpec;
+use crate::issue::ring::{LINKS, RingSpec};
 use crate::{Error, Operations};
-use abi::{AIO, AioUse, CallSpec, Class, Effect, MAPPINGS, OPERATIONS, Replay};
+use abi::{AIO, AioUse, CallSpec, Class, Effect, MAPPINGS, OPERATIONS, Replay, URING};
 use ahash::HashMap;
 use linux_raw_sys::io_uring::IORING_SETUP_CQSIZE;
 use model::processes::Processes;
@@ -21,6 +21,14 @@ const FIRST_LANE: u32 = 1 << 31;
 const ENTRIES: u32 = 256;
 const MOST_ENTRIES: u32 = 4096;
 const MOST_COMPLETIONS: u32 = 2 * MOST_ENTRIES;
+
+/// Links that are remembered.
+const MOST_LINKED: usize = 1 << 16;
+
+/// Returns whether the next operation of the same ring begins when this one has completed.
+fn is_linked(call: &Call) -> bool {
+    (URING..AIO).contains(&call.nr) && call.sqe_word().is_some_and(|word| word.flags() & LINKS != 0)
+}
 
 /// A ring of the recording.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -45,6 +53,12 @@ pub(super) struct Rings {
     /// The one that a thread submits to, and the last one of a process.
     by_thread: HashMap<u32, RingKey>,
     by_process: HashMap<u32, RingKey>,
+    /// The last operation of a ring, by its number in the trace, if the next one is linked to it.
+    linked: HashMap<RingKey, u64>,
+    /// Operations that are under way, and those that they were linked to,
+    followed: HashMap<u64, u64>,
+    /// and these with their numbers as jobs.
+    numbers: HashMap<u64, u64>,
     /// Whether the kernel lets this process make rings and contexts, once that was tried.
     is_uring_allowed: Option<bool>,
     is_context_allowed: Option<bool>,
@@ -110,6 +124,36 @@ impl Rings {
         }
     }
 
+    /// Notes the operation that one was linked to, and whether the next one is linked to it.
+    fn note_link(&mut self, key: RingKey, call: &Call) {
+        if let Some(before) = self.linked.remove(&key) {
+            // Some are never performed.
+            if self.followed.len() >= MOST_LINKED {
+                self.followed.clear();
+            }
+            self.followed.insert(call.seq, before);
+        }
+        if is_linked(call) {
+            self.linked.insert(key, call.seq);
+        }
+    }
+
+    /// Returns the number of the job that `call` was linked to, if that is performed by a ring.
+    /// `number` is that of `call`, which is dispatched.
+    pub fn follows(&mut self, call: &Call, number: u64) -> Option<u64> {
+        if self.linked.is_empty() && self.followed.is_empty() {
+            return None;
+        }
+        if is_linked(call) {
+            // What follows may never be performed.
+            if self.numbers.len() >= MOST_LINKED {
+                self.numbers.clear();
+            }
+            self.numbers.insert(call.seq, number);
+        }
+        self.followed.remove(&call.seq).and_then(|before| self.numbers.remove(&before))
+    }
+
     /// Returns how a ring was created.
     fn spec(&self, key: RingKey) -> Option<RingSpec> {
         let unknown = match key {
@@ -135,6 +179,7 @@ impl Dispatcher<'_> {
         };
         if let RingKey::Uring(_) = key {
             self.rings.by_process.insert(call.pid, key);
+            self.rings.note_link(key, call);
         }
         let next = FIRST_LANE | self.rings.lanes.len() as u32;
         let lane = *self.rings.lanes.entry((key, slot)).or_insert(next);
@@ -187,7 +232,7 @@ impl Dispatcher<'_> {
             self.shared.completion.advance(executor, self.number, 0);
             let dispatched =
                 Dispatched { seq: 0, thread: tid, lane: tid, call: spec.call(), executor: 0 };
-            self.dispatch(dispatched, 0, Vec::new(), Due::Now, Work::StartRing(start))?;
+            self.dispatch(dispatched, 0, Vec::new(), None, Due::Now, Work::StartRing(start))?;
         }
         Ok(Some(executor))
     }
