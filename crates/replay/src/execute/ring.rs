@@ -7,6 +7,7 @@
 //! waits for more than it must (for all jobs of a ring below a number) cannot be in a circle.
 
 mod chain;
+mod files;
 mod lane;
 mod start;
 
@@ -22,6 +23,7 @@ use crate::issue::ring::Ring;
 use crate::report::RingCounts;
 use ahash::HashMap;
 use crossbeam_channel::{Receiver, Sender};
+use files::Files;
 use lane::{Lane, UnderWay};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -55,6 +57,8 @@ pub(crate) struct RingExecutor {
     /// The first field, so that it is dropped first: that waits for what is under way, which uses
     /// the memory of what follows. `None`: the kernel refused it, and calls are made.
     ring: Option<Ring>,
+    /// Its table of files.
+    files: Files,
     lanes: Vec<Lane>,
     /// The index of each lane, by its number.
     lane_of: HashMap<u32, usize>,
@@ -78,6 +82,9 @@ impl RingExecutor {
     fn run(&mut self, shared: &Shared, jobs: &Receiver<Vec<Job>>) -> Result<(), String> {
         loop {
             if self.pending.is_empty() {
+                if let Some(ring) = &mut self.ring {
+                    self.files.remove_closed(ring);
+                }
                 match jobs.recv() {
                     Ok(batch) => self.accept(shared, batch)?,
                     Err(_) => return Ok(()),
@@ -227,16 +234,21 @@ impl RingExecutor {
     /// performs the job.
     fn translate(&mut self, shared: &Shared, lane: usize, position: u64) -> Option<Submission> {
         let job = &mut self.pending[(position - self.first) as usize].job;
-        let (Work::Call(call), Some(ring)) = (&mut job.work, &self.ring) else { return None };
+        let (Work::Call(call), Some(ring)) = (&mut job.work, &mut self.ring) else { return None };
         if shared.stopping() {
             return None;
         }
         let (thread, lane) = (&mut self.base.thread, &mut self.lanes[lane]);
         std::mem::swap(&mut thread.scratch, &mut lane.scratch);
         let fd = call.descriptor.as_ref().map_or(-1, |descriptor| descriptor.real.get());
-        let submission = call.submission(fd, thread).filter(|s| ring.supports(&s.entry));
-        if submission.is_none() {
-            thread.scratch.clear();
+        let mut submission = call.submission(fd, thread).filter(|s| ring.supports(&s.entry));
+        match &mut submission {
+            Some(Submission { entry, .. }) if entry.is_of_table() => {
+                let slot = call.file().and_then(|file| self.files.slot(ring, file));
+                slot.into_iter().for_each(|slot| entry.set_slot(slot));
+            }
+            Some(_) => {}
+            None => thread.scratch.clear(),
         }
         std::mem::swap(&mut thread.scratch, &mut lane.scratch);
         submission

@@ -66,6 +66,18 @@ pub(crate) enum Ring {
 }
 
 impl Ring {
+    /// How many files a ring's table holds.
+    pub const FILES: usize = 64;
+
+    /// Puts a file into a slot of the ring's table, or takes out the one that is there if `fd` is
+    /// -1. Operations that are under way keep theirs.
+    pub fn set_file(&mut self, slot: u32, fd: i32) -> io::Result<()> {
+        match self {
+            Self::Uring(uring) => uring.set_file(slot, fd),
+            Self::Context(_) => Err(io::Errno::NOSYS),
+        }
+    }
+
     /// Returns whether the kernel takes such an operation.
     pub fn supports(&self, entry: &Entry) -> bool {
         match self {

@@ -109,7 +109,7 @@ impl<'a> Dispatcher<'a> {
             bytes_freed: 0,
             unseen_writes: HashSet::default(),
             unrecorded: Unrecorded::default(),
-            rings: Rings::default(),
+            rings: Rings::new(),
             counts: Counts::default(),
             skipped_changes: SkippedChanges::default(),
             in_range: options.selection.from == 0,

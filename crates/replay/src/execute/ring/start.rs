@@ -1,5 +1,6 @@
 //! How the thread of a ring starts.
 
+use super::files::Files;
 use super::{RingExecutor, SHORTEST};
 use crate::execute::executor::{Executor, run_guarded, wait_to_begin};
 use crate::execute::job::Job;
@@ -44,6 +45,7 @@ impl RingStart {
             let counts = RingCounts { rings: u64::from(ring.is_some()), ..RingCounts::default() };
             let mut this = RingExecutor {
                 ring,
+                files: Files::default(),
                 lanes: Vec::new(),
                 lane_of: HashMap::default(),
                 pending: VecDeque::new(),

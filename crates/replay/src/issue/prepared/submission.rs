@@ -1,14 +1,16 @@
 //! An operation between its submission to a ring and its completion.
 
 use super::{Action, CallResult, PreparedCall};
-use crate::issue::Arguments;
 use crate::issue::handled::HandledCall;
 use crate::issue::handlers::{compare, is_plain};
 use crate::issue::refusal::may_be_outside;
 use crate::issue::ring::Entry;
 use crate::issue::scratch::ScratchBuffer;
 use crate::issue::thread::{ExecutorThread, open_skipped_descriptors};
+use crate::issue::{Arguments, RealFd};
 use abi::CallSpec;
+use model::processes::Descriptor;
+use std::sync::Arc;
 
 /// An operation that is submitted to a ring. What it points to is in the call and in the scratch
 /// memory of its thread.
@@ -45,6 +47,14 @@ impl PreparedCall {
             }
             Action::Handled(handled) => submission_of(handled, thread),
             Action::Close(_) => None,
+        }
+    }
+
+    /// Returns the descriptor of the file that an operation is about.
+    pub fn file(&self) -> Option<&Arc<Descriptor<RealFd>>> {
+        match &self.action {
+            Action::Handled(handled) => handled.operands.fds.iter().flatten().next(),
+            Action::Call(_) | Action::Close(_) => self.descriptor.as_ref(),
         }
     }
 

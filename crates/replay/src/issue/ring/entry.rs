@@ -2,8 +2,9 @@
 
 use abi::{AIO, AIO_OPCODES, OPERATIONS, Operation, SqeField, URING, URING_OPCODES};
 
-/// In the flags of an entry of io_uring: it begins when all before it have completed; a thread of
-/// the kernel carries it out;
+/// In the flags of an entry of io_uring: `fd` is a slot of the ring's table of files; it begins when
+/// all before it have completed; a thread of the kernel carries it out;
+const FIXED_FILE: u8 = 1 << 0;
 const DRAIN: u8 = 1 << 1;
 const ASYNC: u8 = 1 << 4;
 /// the next entry begins when this one has completed: only if it did wholly, or in any case.
@@ -20,6 +21,8 @@ pub(crate) struct Entry {
     flags: u8,
     /// How it was linked to the one behind it.
     links: u8,
+    /// Its file was one of the ring's table.
+    is_of_table: bool,
     fields: [u64; FIELDS],
 }
 
@@ -32,8 +35,14 @@ impl Entry {
         for (field, value) in operation.fields.iter().zip(values) {
             fields[*field as usize] = *value as u64;
         }
-        let (flags, links) = (flags & (DRAIN | ASYNC), flags & LINKS);
-        Self { number, with_own_buffer: operation.with_own_buffer, flags, links, fields }
+        Self {
+            number,
+            with_own_buffer: operation.with_own_buffer,
+            flags: flags & (DRAIN | ASYNC),
+            links: flags & LINKS,
+            is_of_table: flags & FIXED_FILE != 0,
+            fields,
+        }
     }
 
     /// Returns the opcode of io_uring, or `None` if this is an operation of libaio.
@@ -60,6 +69,17 @@ impl Entry {
     /// Returns the entry with the next one linked behind it, as it was.
     pub fn with_link(self) -> Self {
         Self { flags: self.flags | self.links, ..self }
+    }
+
+    /// Returns whether its file was one of the ring's table.
+    pub fn is_of_table(&self) -> bool {
+        self.is_of_table
+    }
+
+    /// Makes its file the one in a slot of the ring's table.
+    pub fn set_slot(&mut self, slot: u32) {
+        self.flags |= FIXED_FILE;
+        self.fields[SqeField::Fd as usize] = slot.into();
     }
 
     /// Returns `io_uring_sqe.flags`.

@@ -1,9 +1,12 @@
 //! A ring of io_uring.
 
-use super::Entry;
+use super::{Entry, Ring};
 use crate::issue::raw;
 use abi::SqeField;
 use linux_raw_sys::io_uring as linux;
+use linux_raw_sys::io_uring::io_uring_register_op::{
+    IORING_REGISTER_FILES, IORING_REGISTER_FILES_UPDATE, IORING_REGISTER_PROBE,
+};
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -107,6 +110,8 @@ pub(crate) struct Uring {
     entries: Mapping,
     params: linux::io_uring_params,
     supported: Box<[bool; OPCODES]>,
+    /// It has a table of files.
+    has_files: bool,
     /// The position of the next entry.
     tail: u32,
     /// Entries that were added and not submitted,
@@ -146,7 +151,34 @@ impl Uring {
         }
         let supported = supported(&fd)?;
         let tail = rings.word(sq.tail).load(Acquire);
-        Ok(Self { fd, rings, entries, params, supported, tail, added: 0, under_way: 0 })
+        let (has_files, added, under_way) = (false, 0, 0);
+        Ok(Self { fd, rings, entries, params, supported, has_files, tail, added, under_way })
+    }
+
+    /// Puts a file into a slot of the table, or takes out the one that is there if `fd` is -1.
+    pub fn set_file(&mut self, slot: u32, fd: i32) -> io::Result<()> {
+        if !self.has_files {
+            let none = [-1i32; Ring::FILES];
+            self.register(IORING_REGISTER_FILES, none.as_ptr() as usize, none.len())?;
+            self.has_files = true;
+        }
+        // `struct io_uring_files_update`, where the machine is little-endian: the first slot, the
+        // address of the descriptors.
+        let update = [u64::from(slot), &raw const fd as u64];
+        self.register(IORING_REGISTER_FILES_UPDATE, update.as_ptr() as usize, 1)
+    }
+
+    /// io_uring_register(2) of this ring, with `count` elements at `address`, which the kernel only
+    /// reads.
+    fn register(
+        &self,
+        what: linux::io_uring_register_op,
+        address: usize,
+        count: usize,
+    ) -> io::Result<()> {
+        let arguments = [self.fd.as_raw_fd() as usize, what as usize, address, count, 0, 0];
+        // SAFETY: the callers pass arrays that live until the call returns.
+        unsafe { raw::call(Sysno::io_uring_register, arguments) }.map(|_| ())
     }
 
     /// Returns whether the kernel knows this operation.
@@ -261,7 +293,7 @@ fn supported(ring: &OwnedFd) -> io::Result<Box<[bool; OPCODES]>> {
     let mut probe = Box::new(Probe { last_op: 0, ops_len: 0, unused: [0; 7], ops: [[0; 8]; 256] });
     let arguments = [
         ring.as_raw_fd() as usize,
-        linux::io_uring_register_op::IORING_REGISTER_PROBE as usize,
+        IORING_REGISTER_PROBE as usize,
         (&raw mut *probe) as usize,
         OPCODES,
         0,

@@ -44,6 +44,8 @@ enum RingKey {
 /// The rings and contexts of the recording.
 #[derive(Default)]
 pub(super) struct Rings {
+    /// By number, whether a system call serves rings or contexts: most do not.
+    serving: Box<[bool]>,
     /// Lanes, by ring and slot.
     lanes: HashMap<(RingKey, usize), u32>,
     /// The executors of those that were started.
@@ -65,11 +67,29 @@ pub(super) struct Rings {
 }
 
 impl Rings {
+    /// Creates the state without rings.
+    pub fn new() -> Self {
+        let serves = |spec: &CallSpec| spec.replay == Replay::Skip(Class::Async);
+        let rows = abi::table().iter().filter(|row| row.number < OPERATIONS && serves(&row.spec));
+        let mut serving = Vec::new();
+        for row in rows {
+            serving.resize(serving.len().max(row.number as usize + 1), false);
+            serving[row.number as usize] = true;
+        }
+        Self { serving: serving.into(), ..Self::default() }
+    }
+
+    /// Returns the specification of a system call that serves rings or contexts; `None` if it is
+    /// another one.
+    #[inline]
+    fn serving(&self, call: &Call) -> Option<&'static CallSpec> {
+        let serves = self.serving.get(call.nr as usize).is_some_and(|serves| *serves);
+        if serves { call.spec() } else { None }
+    }
+
     /// Notes which ring a thread submits to, from the call that does it.
     fn submits(&mut self, processes: &Processes<RealFd>, call: &Call) {
-        let Some(spec) = call.spec().filter(|s| s.replay == Replay::Skip(Class::Async)) else {
-            return;
-        };
+        let Some(spec) = self.serving(call) else { return };
         if spec.effect == Effect::Aio(AioUse::Submit) {
             self.by_thread.insert(call.tid, RingKey::Context(call.pid, call.args[0]));
         } else if spec.uses.fd_args != 0
@@ -81,8 +101,7 @@ impl Rings {
 
     /// Notes a ring or context that a call has created.
     pub fn returned(&mut self, call: &Call) {
-        let serves = |spec: &&CallSpec| spec.replay == Replay::Skip(Class::Async);
-        let Some(spec) = call.spec().filter(serves).filter(|_| call.succeeded()) else { return };
+        let Some(spec) = self.serving(call).filter(|_| call.succeeded()) else { return };
         if let Some(number) = call.created_ring() {
             let params =
                 call.payload(1, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
