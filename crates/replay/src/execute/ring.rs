@@ -238,7 +238,8 @@ impl RingExecutor {
         if shared.stopping() {
             return None;
         }
-        let (thread, lane) = (&mut self.base.thread, &mut self.lanes[lane]);
+        let (thread, index) = (&mut self.base.thread, lane);
+        let lane = &mut self.lanes[lane];
         std::mem::swap(&mut thread.scratch, &mut lane.scratch);
         let fd = call.descriptor.as_ref().map_or(-1, |descriptor| descriptor.real.get());
         let mut submission = call.submission(fd, thread).filter(|s| ring.supports(&s.entry));
@@ -251,6 +252,11 @@ impl RingExecutor {
             None => thread.scratch.clear(),
         }
         std::mem::swap(&mut thread.scratch, &mut lane.scratch);
+        if let Some(submission) = &mut submission
+            && call.has_one_buffer()
+        {
+            lane.take_buffer(ring, index, &mut submission.entry);
+        }
         submission
     }
 

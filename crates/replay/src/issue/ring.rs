@@ -19,6 +19,7 @@ use linux_raw_sys::io_uring::{
     IORING_SETUP_TASKRUN_FLAG,
 };
 use rustix::io;
+use std::ops::Range;
 use std::time::Duration;
 use uring::Uring;
 
@@ -74,6 +75,17 @@ impl Ring {
     pub fn set_file(&mut self, slot: u32, fd: i32) -> io::Result<()> {
         match self {
             Self::Uring(uring) => uring.set_file(slot, fd),
+            Self::Context(_) => Err(io::Errno::NOSYS),
+        }
+    }
+
+    /// How many buffers can be registered with a ring.
+    pub const BUFFERS: usize = 256;
+
+    /// Registers `memory` as a buffer of the ring. It must be there until the ring is dropped.
+    pub fn set_buffer(&mut self, index: u16, memory: &Range<usize>) -> io::Result<()> {
+        match self {
+            Self::Uring(uring) => uring.set_buffer(index, memory),
             Self::Context(_) => Err(io::Errno::NOSYS),
         }
     }

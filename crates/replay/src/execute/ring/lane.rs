@@ -4,6 +4,7 @@ use crate::execute::clock::Due;
 use crate::execute::shared::Shared;
 use crate::issue::Scratch;
 use crate::issue::prepared::Submission;
+use crate::issue::ring::{Entry, Ring};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub(super) struct Lane {
     pub under_way: Option<UnderWay>,
     /// The memory of the operation that is under way.
     pub scratch: Scratch,
+    /// Whether that memory is a registered buffer of the ring, once that was tried.
+    pub is_registered: Option<bool>,
     /// When its last job was done, from which the next one's time is counted.
     pub ended: Option<Instant>,
     /// Its next job had to wait until it was due.
@@ -36,9 +39,23 @@ impl Lane {
             waiting: VecDeque::new(),
             under_way: None,
             scratch: Scratch::new().ok_or("no memory for an operation")?,
+            is_registered: None,
             ended: None,
             is_early: false,
         })
+    }
+
+    /// Makes an operation that took a registered buffer take one here, if its memory is in the
+    /// lane's part that stays. `index` is that of the lane.
+    pub fn take_buffer(&mut self, ring: &mut Ring, index: usize, entry: &mut Entry) {
+        let memory = self.scratch.lasting();
+        if index >= Ring::BUFFERS || !entry.may_take_buffer(&memory) {
+            return;
+        }
+        let registered = || ring.set_buffer(index as u16, &memory).is_ok();
+        if *self.is_registered.get_or_insert_with(registered) {
+            entry.set_buffer(index as u16);
+        }
     }
 
     /// Returns the position of the job that may begin next, if none is under way.

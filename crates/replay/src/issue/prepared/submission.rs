@@ -8,7 +8,7 @@ use crate::issue::ring::Entry;
 use crate::issue::scratch::ScratchBuffer;
 use crate::issue::thread::{ExecutorThread, open_skipped_descriptors};
 use crate::issue::{Arguments, RealFd};
-use abi::CallSpec;
+use abi::{CallSpec, Kind};
 use model::processes::Descriptor;
 use std::sync::Arc;
 
@@ -56,6 +56,12 @@ impl PreparedCall {
             Action::Handled(handled) => handled.operands.fds.iter().flatten().next(),
             Action::Call(_) | Action::Close(_) => self.descriptor.as_ref(),
         }
+    }
+
+    /// Returns whether an operation has one buffer, not a list of them.
+    pub fn has_one_buffer(&self) -> bool {
+        let of_list = |kind| matches!(kind, Kind::InIov { .. } | Kind::OutIov { .. });
+        !self.expected.spec.args.iter().any(|arg| of_list(arg.kind))
     }
 
     /// Returns the result of an operation that has completed with `got`, compared if that is its

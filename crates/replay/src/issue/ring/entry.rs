@@ -1,6 +1,7 @@
 //! An operation as it is submitted.
 
 use abi::{AIO, AIO_OPCODES, OPERATIONS, Operation, SqeField, URING, URING_OPCODES};
+use std::ops::Range;
 
 /// In the flags of an entry of io_uring: `fd` is a slot of the ring's table of files; it begins when
 /// all before it have completed; a thread of the kernel carries it out;
@@ -17,7 +18,12 @@ const FIELDS: usize = 9;
 pub(crate) struct Entry {
     /// The number of its row.
     number: u32,
+    /// The opcode with an ordinary buffer, if it takes a registered one,
     with_own_buffer: Option<u8>,
+    /// which it may take here too.
+    may_be_registered: bool,
+    /// The registered buffer that it takes.
+    buffer: Option<u16>,
     flags: u8,
     /// How it was linked to the one behind it.
     links: u8,
@@ -38,6 +44,9 @@ impl Entry {
         Self {
             number,
             with_own_buffer: operation.with_own_buffer,
+            // One that completes many times has a buffer that the ring selects.
+            may_be_registered: operation.with_own_buffer.is_some() && !operation.multishot,
+            buffer: None,
             flags: flags & (DRAIN | ASYNC),
             links: flags & LINKS,
             is_of_table: flags & FIXED_FILE != 0,
@@ -48,7 +57,25 @@ impl Entry {
     /// Returns the opcode of io_uring, or `None` if this is an operation of libaio.
     pub fn opcode(&self) -> Option<u8> {
         let opcode = self.number.checked_sub(URING).filter(|opcode| *opcode < URING_OPCODES)?;
-        self.with_own_buffer.or(Some(opcode as u8))
+        self.with_own_buffer.filter(|_| self.buffer.is_none()).or(Some(opcode as u8))
+    }
+
+    /// Returns whether it moves bytes between its file and `memory`, as the recorded one did with a
+    /// registered buffer.
+    pub fn may_take_buffer(&self, memory: &Range<usize>) -> bool {
+        let start = self.field(SqeField::Addr);
+        let end = start.saturating_add(self.field(SqeField::Len));
+        self.may_be_registered && start >= memory.start as u64 && end <= memory.end as u64
+    }
+
+    /// Makes it take a registered buffer, in which its bytes are.
+    pub fn set_buffer(&mut self, index: u16) {
+        self.buffer = Some(index);
+    }
+
+    /// Returns `io_uring_sqe.buf_index`.
+    pub fn buffer(&self) -> u16 {
+        self.buffer.unwrap_or(0)
     }
 
     /// Returns whether this is an operation of libaio.

@@ -5,12 +5,14 @@ use crate::issue::raw;
 use abi::SqeField;
 use linux_raw_sys::io_uring as linux;
 use linux_raw_sys::io_uring::io_uring_register_op::{
-    IORING_REGISTER_FILES, IORING_REGISTER_FILES_UPDATE, IORING_REGISTER_PROBE,
+    IORING_REGISTER_BUFFERS_UPDATE, IORING_REGISTER_BUFFERS2, IORING_REGISTER_FILES,
+    IORING_REGISTER_FILES_UPDATE, IORING_REGISTER_PROBE,
 };
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::ffi::c_void;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
@@ -112,6 +114,8 @@ pub(crate) struct Uring {
     supported: Box<[bool; OPCODES]>,
     /// It has a table of files.
     has_files: bool,
+    /// It has a table of buffers.
+    has_buffers: bool,
     /// The position of the next entry.
     tail: u32,
     /// Entries that were added and not submitted,
@@ -151,8 +155,18 @@ impl Uring {
         }
         let supported = supported(&fd)?;
         let tail = rings.word(sq.tail).load(Acquire);
-        let (has_files, added, under_way) = (false, 0, 0);
-        Ok(Self { fd, rings, entries, params, supported, has_files, tail, added, under_way })
+        Ok(Self {
+            fd,
+            rings,
+            entries,
+            params,
+            supported,
+            has_files: false,
+            has_buffers: false,
+            tail,
+            added: 0,
+            under_way: 0,
+        })
     }
 
     /// Puts a file into a slot of the table, or takes out the one that is there if `fd` is -1.
@@ -166,6 +180,33 @@ impl Uring {
         // address of the descriptors.
         let update = [u64::from(slot), &raw const fd as u64];
         self.register(IORING_REGISTER_FILES_UPDATE, update.as_ptr() as usize, 1)
+    }
+
+    /// Registers `memory` as a buffer.
+    pub fn set_buffer(&mut self, index: u16, memory: &Range<usize>) -> io::Result<()> {
+        if !self.has_buffers {
+            let table = linux::io_uring_rsrc_register {
+                nr: Ring::BUFFERS as u32,
+                flags: linux::IORING_RSRC_REGISTER_SPARSE,
+                resv2: 0,
+                data: 0,
+                tags: 0,
+            };
+            let address = &raw const table as usize;
+            self.register(IORING_REGISTER_BUFFERS2, address, size_of_val(&table))?;
+            self.has_buffers = true;
+        }
+        let vector = [memory.start, memory.len()];
+        let update = linux::io_uring_rsrc_update2 {
+            offset: index.into(),
+            resv: 0,
+            data: vector.as_ptr() as u64,
+            tags: 0,
+            nr: 1,
+            resv2: 0,
+        };
+        let address = &raw const update as usize;
+        self.register(IORING_REGISTER_BUFFERS_UPDATE, address, size_of_val(&update))
     }
 
     /// io_uring_register(2) of this ring, with `count` elements at `address`, which the kernel only
@@ -226,7 +267,7 @@ impl Uring {
             len: entry.field(SqeField::Len) as u32,
             op_flags: entry.field(SqeField::OpFlags) as u32,
             user_data: id.into(),
-            buf_index: 0,
+            buf_index: entry.buffer(),
             personality: 0,
             file_index: entry.field(SqeField::FileIndex) as i32,
             addr3: entry.field(SqeField::Addr3),
