@@ -8,7 +8,7 @@ use crate::issue::ring::Entry;
 use crate::issue::scratch::ScratchBuffer;
 use crate::issue::thread::{ExecutorThread, open_skipped_descriptors};
 use crate::issue::{Arguments, RealFd};
-use abi::{CallSpec, Kind};
+use abi::{CallSpec, Kind, SqeWord};
 use model::processes::Descriptor;
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ fn submission_of(handled: &HandledCall, thread: &mut ExecutorThread) -> Option<S
         open_skipped_descriptors(handled);
     }
     let arguments = handled.translate(&mut thread.scratch).ok()?;
-    let flags = call.sqe_word().map_or(0, |word| word.flags());
+    let flags = call.sqe_word().map_or(0, SqeWord::flags);
     let entry = Entry::new(call.nr, &operation, flags, &arguments.values());
     Some(Submission { entry, output: Output::Arguments(arguments) })
 }

@@ -9,7 +9,7 @@ use crate::issue::ring::Entry;
 use crate::issue::scratch::ScratchBuffer;
 use crate::issue::{RealFd, Scratch, raw};
 use crate::verify::{RecordedBytes, output_payloads};
-use abi::{CallSpec, OPERATIONS};
+use abi::{CallSpec, OPERATIONS, SqeWord};
 use model::processes::Operands;
 use trace::Buffer;
 use trace::record::PayloadKind;
@@ -64,7 +64,7 @@ impl TranslatedCall {
             len: 0,
             data: None,
             complete: true,
-            flags: call.sqe_word().map_or(0, |word| word.flags()),
+            flags: call.sqe_word().map_or(0, SqeWord::flags),
             operation: call
                 .nr
                 .checked_sub(OPERATIONS)

@@ -8,7 +8,7 @@ use crate::execute::{Due, Work, refused};
 use crate::issue::RealFd;
 use crate::issue::ring::{LINKS, RingSpec};
 use crate::{Error, Operations};
-use abi::{AIO, AioUse, CallSpec, Class, Effect, MAPPINGS, OPERATIONS, Replay, URING};
+use abi::{AIO, AioUse, CallSpec, Class, Effect, MAPPINGS, OPERATIONS, Replay, SqeWord, URING};
 use ahash::HashMap;
 use linux_raw_sys::io_uring::IORING_SETUP_CQSIZE;
 use model::processes::Processes;
@@ -21,6 +21,8 @@ const FIRST_LANE: u32 = 1 << 31;
 const ENTRIES: u32 = 256;
 const MOST_ENTRIES: u32 = 4096;
 const MOST_COMPLETIONS: u32 = 2 * MOST_ENTRIES;
+/// The most lanes of a ring: more operations share them.
+const MOST_LANES: usize = 1024;
 
 /// Links that are remembered.
 const MOST_LINKED: usize = 1 << 16;
@@ -135,7 +137,7 @@ impl Rings {
             submitted_to.filter(is_context).unwrap_or(RingKey::Context(call.pid, 0))
         } else {
             // Operations with six arguments do not say which ring.
-            let known = call.sqe_word().map(|word| word.ring()).filter(|ring| *ring != 0);
+            let known = call.sqe_word().map(SqeWord::ring).filter(|ring| *ring != 0);
             let is_ring = |key: &RingKey| matches!(key, RingKey::Uring(_));
             let of_process = || self.by_process.get(&call.pid).copied();
             let otherwise = || submitted_to.filter(is_ring).or_else(of_process);
@@ -200,8 +202,9 @@ impl Dispatcher<'_> {
             self.rings.by_process.insert(call.pid, key);
             self.rings.note_link(key, call);
         }
+        let place = if key == RingKey::Calls { slot } else { slot % MOST_LANES };
         let next = FIRST_LANE | self.rings.lanes.len() as u32;
-        let lane = *self.rings.lanes.entry((key, slot)).or_insert(next);
+        let lane = *self.rings.lanes.entry((key, place)).or_insert(next);
         if lane == next
             && let Some(executor) = self.ring_executor(key, call.tid)?
         {
