@@ -88,7 +88,7 @@ impl RingExecutor {
                 return Ok(());
             }
             if self.ring.as_ref().is_some_and(|ring| ring.under_way() > 0) {
-                self.take_completions(shared);
+                self.take_completions(shared, next_due);
             } else if let Some(oldest) = self.pending.front() {
                 self.wait(shared, &oldest.job, next_due);
             }

@@ -11,11 +11,13 @@ use rustix::io::Errno;
 use std::time::Instant;
 
 impl RingExecutor {
-    /// Submits what was added, waits for completions, and takes them.
-    pub(super) fn take_completions(&mut self, shared: &Shared) {
+    /// Submits what was added, waits for completions, but not until after the next job is due, and
+    /// takes them.
+    pub(super) fn take_completions(&mut self, shared: &Shared, next_due: Option<Instant>) {
         let mut taken = false;
         if let Some(ring) = &mut self.ring {
-            ring.enter(self.patience);
+            let left = next_due.map(|due| due.saturating_duration_since(Instant::now()));
+            ring.enter(left.map_or(self.patience, |left| left.min(self.patience)));
         }
         while let Some((lane, got)) = self.ring.as_mut().and_then(Ring::take) {
             taken = true;
