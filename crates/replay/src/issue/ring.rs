@@ -53,7 +53,9 @@ impl RingSpec {
     pub fn make(self) -> io::Result<Ring> {
         match self {
             Self::Uring { entries, completions, flags } => {
-                Uring::new(entries, completions, flags & Self::FLAGS).map(Ring::Uring)
+                let make = |flags| Uring::new(entries, completions, flags);
+                // An older kernel does not know some of them.
+                make(flags & Self::FLAGS).or_else(|_| make(0)).map(Ring::Uring)
             }
             Self::Context { events } => Context::new(events).map(Ring::Context),
         }

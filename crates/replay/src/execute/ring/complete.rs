@@ -10,6 +10,11 @@ use crate::issue::ring::Ring;
 use rustix::io::Errno;
 use std::time::Instant;
 
+/// What a ring may say where a call says something else: it does not wait, an operation before it
+/// failed, or this kernel's rings cannot do it.
+const OF_RING: [Errno; 5] =
+    [Errno::AGAIN, Errno::INTR, Errno::CANCELED, Errno::INVAL, Errno::OPNOTSUPP];
+
 impl RingExecutor {
     /// Submits what was added, waits for completions, but not until after the next job is due, and
     /// takes them.
@@ -38,9 +43,8 @@ impl RingExecutor {
             let base = &mut self.base;
             std::mem::swap(&mut base.thread.scratch, &mut lane.scratch);
             base.descriptor = call.descriptor.take();
-            let again = [Errno::AGAIN, Errno::INTR, Errno::CANCELED].map(raw::result_of);
-            let result = if again.contains(&got) && got != call.expected.ret {
-                // The ring may say so where a call waits, or where an operation before it failed.
+            let of_ring = OF_RING.map(raw::result_of);
+            let result = if of_ring.contains(&got) && got != call.expected.ret {
                 base.thread.scratch.clear();
                 let fd = base.descriptor.as_ref().map_or(-1, |descriptor| descriptor.real.get());
                 let result = call.perform(base.descriptor.is_some(), fd, &mut base.thread);
