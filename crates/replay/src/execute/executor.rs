@@ -257,6 +257,7 @@ impl Executor {
     }
 
     /// Compares the result of a call, unless its handler did, and records a divergence.
+    #[inline(always)]
     pub(super) fn finish_call(
         &mut self,
         shared: &Shared,

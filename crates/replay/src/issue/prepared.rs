@@ -246,6 +246,7 @@ impl PreparedCall {
 
     /// Compares the result with the recording. Returns the difference, if there is one; `Err` has
     /// the reason why the call was not performed.
+    #[inline(always)]
     pub fn compare(
         &self,
         result: CallResult,

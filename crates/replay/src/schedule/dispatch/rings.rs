@@ -90,8 +90,7 @@ impl Rings {
     }
 
     /// Notes which ring a thread submits to, from the call that does it.
-    fn submits(&mut self, processes: &Processes<RealFd>, call: &Call) {
-        let Some(spec) = self.serving(call) else { return };
+    fn submits(&mut self, processes: &Processes<RealFd>, call: &Call, spec: &CallSpec) {
         if spec.effect == Effect::Aio(AioUse::Submit) {
             self.by_thread.insert(call.tid, RingKey::Context(call.pid, call.args[0]));
         } else if spec.uses.fd_args != 0
@@ -102,8 +101,15 @@ impl Rings {
     }
 
     /// Notes a ring or context that a call has created.
+    #[inline]
     pub fn returned(&mut self, call: &Call) {
-        let Some(spec) = self.serving(call).filter(|_| call.succeeded()) else { return };
+        if let Some(spec) = self.serving(call).filter(|_| call.succeeded()) {
+            self.created(call, spec);
+        }
+    }
+
+    /// Notes what a call that serves rings or contexts has created.
+    fn created(&mut self, call: &Call, spec: &CallSpec) {
         if let Some(number) = call.created_ring() {
             let params =
                 call.payload(1, PayloadKind::Bytes).map_or(&[][..], |p| p.bytes.as_slice());
@@ -189,11 +195,19 @@ impl Rings {
 impl Dispatcher<'_> {
     /// Returns what performs a call that was entered as number `slot` of those in flight: its
     /// thread, or a lane for an operation that a thread only submits.
+    #[inline]
     pub(super) fn lane(&mut self, slot: usize, call: &Call) -> Result<u32, Error> {
         if call.nr < OPERATIONS {
-            self.rings.submits(&self.processes, call);
+            if let Some(spec) = self.rings.serving(call) {
+                self.rings.submits(&self.processes, call, spec);
+            }
             return Ok(call.tid);
         }
+        self.lane_of_operation(slot, call)
+    }
+
+    /// Returns the lane of an operation.
+    fn lane_of_operation(&mut self, slot: usize, call: &Call) -> Result<u32, Error> {
         let key = match self.rings.of(call) {
             key if self.is_real(key) => key,
             _ => RingKey::Calls,
