@@ -142,7 +142,8 @@ impl Ring {
         }
     }
 
-    /// Submits what was added, and waits until a completion is there, but not longer than `longest`.
+    /// Submits what was added, and waits until a completion is there, but not longer than
+    /// `longest`.
     pub fn enter(&mut self, longest: Duration) {
         match self {
             Self::Uring(uring) => uring.enter(longest),

@@ -20,7 +20,8 @@ enum Readiness {
 }
 
 impl RingExecutor {
-    /// Begins all jobs that may begin. Returns when the next one is due, if one only waits for that.
+    /// Begins all jobs that may begin. Returns when the next one is due, if one only waits for
+    /// that.
     pub(super) fn begin_ready(&mut self, shared: &Shared) -> Option<Instant> {
         loop {
             let (mut performed, mut next_due) = (false, None::<Instant>);

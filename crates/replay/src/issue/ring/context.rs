@@ -138,7 +138,8 @@ impl Context {
         }
     }
 
-    /// Submits what was added, and waits until a completion is there, but not longer than `longest`.
+    /// Submits what was added, and waits until a completion is there, but not longer than
+    /// `longest`.
     pub fn enter(&mut self, longest: Duration) {
         self.submit();
         if !self.completed.is_empty() || self.under_way as usize == self.added.len() {

@@ -3,10 +3,11 @@
 use abi::{AIO, AIO_OPCODES, OPERATIONS, Operation, SqeField, URING, URING_OPCODES};
 use std::ops::Range;
 
-/// In the flags of an entry of io_uring: `fd` is a slot of the ring's table of files; it begins when
-/// all before it have completed; a thread of the kernel carries it out;
+/// In the flags of an entry of io_uring: `fd` is a slot of the ring's table of files;
 const FIXED_FILE: u8 = 1 << 0;
+/// it begins when all before it have completed;
 const DRAIN: u8 = 1 << 1;
+/// a thread of the kernel carries it out;
 const ASYNC: u8 = 1 << 4;
 /// the next entry begins when this one has completed: only if it did wholly, or in any case.
 pub(crate) const LINKS: u8 = 3 << 2;

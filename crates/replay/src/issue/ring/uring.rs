@@ -218,7 +218,8 @@ impl Uring {
         self.under_way += 1;
     }
 
-    /// Submits what was added, and waits until a completion is there, but not longer than `longest`.
+    /// Submits what was added, and waits until a completion is there, but not longer than
+    /// `longest`.
     pub fn enter(&mut self, longest: Duration) {
         self.submit(1, longest);
     }
