@@ -141,7 +141,8 @@ impl OrderBuilder {
     }
 
     /// Adds a call that begins, under the number `slot`, and that `lane` performs. `dispatched` is
-    /// the number of calls dispatched before. `early` is whether it only makes the state for the selected calls.
+    /// the number of calls dispatched before. `early` is whether it only makes the state for the
+    /// selected calls.
     #[inline]
     pub fn enter(
         &mut self,
