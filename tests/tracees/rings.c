@@ -218,6 +218,17 @@ static void links(int fd)
 	must(all() == -EBADF - ECANCELED, "a chain that fails");
 }
 
+/* One copy after the other: chains with nothing beside them. */
+static void chains(int fd)
+{
+	for (int i = 0; i < 4; i++) {
+		entry(IORING_OP_READ, fd, page(20), 4096, i * 4096)->flags |= IOSQE_IO_LINK;
+		entry(IORING_OP_WRITE, fd, page(20), 4096, i * 8192)->flags |= IOSQE_IO_HARDLINK;
+		entry(IORING_OP_FSYNC, fd, 0, 0, 0);
+		must(all() == 2 * 4096, "a chain");
+	}
+}
+
 static void cancelled(int fd)
 {
 	struct __kernel_timespec soon = {0, 1000000};
@@ -352,6 +363,7 @@ int main(int argc, char **argv)
 		{"names", names, 0},
 		{"registered", registered, 0},
 		{"links", links, 0},
+		{"chains", chains, 0},
 		{"cancelled", cancelled, 0},
 		{"selected", selected, 0},
 		{"overflowing", overflowing, 0},

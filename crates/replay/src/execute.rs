@@ -6,6 +6,7 @@ mod completion;
 mod executor;
 mod job;
 mod pool;
+mod ring;
 mod shared;
 mod unperformed;
 
@@ -13,5 +14,6 @@ pub(crate) use clock::Due;
 pub(crate) use completion::{Completion, Dependency, WINDOW};
 pub(crate) use job::{Job, JobExtras, Work};
 pub(crate) use pool::Pool;
+pub(crate) use ring::refused;
 pub(crate) use shared::Shared;
 pub(crate) use unperformed::Unperformed;

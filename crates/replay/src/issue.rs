@@ -13,6 +13,7 @@ pub(crate) mod prepared;
 pub(crate) mod raw;
 pub(crate) mod real_fd;
 pub(crate) mod refusal;
+pub(crate) mod ring;
 #[allow(unsafe_code)]
 pub(crate) mod scratch;
 pub(crate) mod thread;

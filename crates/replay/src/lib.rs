@@ -52,6 +52,15 @@ pub enum OnDivergence {
     Ignore,
 }
 
+/// What performs operations of io_uring or of libaio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operations {
+    /// A ring for each recorded ring, or a context for each recorded context.
+    Real,
+    /// System calls that mean the same, in as many threads as operations were under way at once.
+    Calls,
+}
+
 /// How to replay.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -84,6 +93,10 @@ pub struct Options {
     /// The trace is trusted: only the mount namespace confines it, without Landlock, whose checks
     /// take some tenths of a microsecond for each open, creation and removal.
     pub trusted: bool,
+    /// What performs operations of io_uring.
+    pub uring: Operations,
+    /// What performs operations of libaio.
+    pub aio: Operations,
     /// Give up when no call finishes for so long.
     pub patience: Duration,
 }
@@ -105,6 +118,8 @@ impl Options {
             timing: false,
             selection: Selection::default(),
             trusted: false,
+            uring: Operations::Real,
+            aio: Operations::Real,
             patience: Duration::from_secs(60),
         }
     }

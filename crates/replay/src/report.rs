@@ -1,10 +1,12 @@
 //! The outcome of a replay.
 
 mod latency;
+mod rings;
 mod spread;
 
 pub(crate) use latency::LatencyHistograms;
 pub use latency::{Latency, QUANTILES};
+pub use rings::RingCounts;
 pub use spread::Spread;
 pub(crate) use spread::{MAX_NANOSECONDS, new_histogram};
 
@@ -139,6 +141,8 @@ pub struct Report {
     /// Files and calls whose set-user-ID and set-group-ID bits or file capabilities were withheld,
     /// as others can reach the root.
     pub withheld: u64,
+    /// What rings of io_uring and contexts of libaio performed.
+    pub rings: RingCounts,
     /// The final tree.
     pub state: State,
     /// What was made before the first call.

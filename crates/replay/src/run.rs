@@ -195,6 +195,8 @@ fn shared(
         complete_until: source.complete_until(),
         single_executor: source.is_of_one_thread(),
         stop: AtomicBool::new(false),
+        rings: Mutex::default(),
+        notes: Mutex::default(),
         failure: Mutex::default(),
     }
 }

@@ -58,6 +58,9 @@ pub struct Operation {
     pub call_at_own_offset: Option<Sysno>,
     /// Whether one submission may complete many times.
     pub multishot: bool,
+    /// The opcode that does the same with ordinary buffers, if this one takes a buffer that is
+    /// registered with the ring, or that the ring selects.
+    pub with_own_buffer: Option<u8>,
 }
 
 /// What the arguments of an operation do not say of its entry: argument 5 of a row with fewer

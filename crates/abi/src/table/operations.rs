@@ -43,6 +43,7 @@ const fn numbered_like(
             call: Some(call),
             call_at_own_offset: None,
             multishot: false,
+            with_own_buffer: None,
         }),
         ..row
     }
@@ -68,6 +69,7 @@ const fn only_recorded(
             call: None,
             call_at_own_offset: None,
             multishot: false,
+            with_own_buffer: None,
         }),
     }
 }
@@ -86,6 +88,7 @@ const fn buffer(op: io_uring_op, name: &'static str, args: &'static [Arg], calls
             call: Some(calls[0]),
             call_at_own_offset: Some(calls[1]),
             multishot: false,
+            with_own_buffer: None,
         }),
     }
 }
@@ -103,6 +106,14 @@ const fn aio_operation(opcode: u32, row: Row) -> Row {
 /// Gives a row the number of what is known of shared mappings, counted from 0.
 const fn of_mapping(index: u32, row: Row) -> Row {
     Row { number: MAPPINGS + index, groups: D.or(Groups::MEMORY), ..row }
+}
+
+/// Says which operation does the same with ordinary buffers.
+const fn with_own_buffer(op: io_uring_op, mut row: Row) -> Row {
+    if let Some(operation) = &mut row.operation {
+        operation.with_own_buffer = Some(op as u8);
+    }
+    row
 }
 
 /// Says that one submission may complete many times.
@@ -131,8 +142,11 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
             .counted(IoClass::Sync),
         ..like(IORING_OP_FSYNC, "uring_fsync", X::fsync, &[Fd, OpFlags])
     },
-    buffer(IORING_OP_READ_FIXED, "uring_read_fixed", READ, READS),
-    buffer(IORING_OP_WRITE_FIXED, "uring_write_fixed", WRITE, WRITES).changes(),
+    with_own_buffer(IORING_OP_READ, buffer(IORING_OP_READ_FIXED, "uring_read_fixed", READ, READS)),
+    with_own_buffer(
+        IORING_OP_WRITE,
+        buffer(IORING_OP_WRITE_FIXED, "uring_write_fixed", WRITE, WRITES).changes(),
+    ),
     multishot(only_recorded(
         IORING_OP_POLL_ADD,
         "uring_poll_add",
@@ -257,7 +271,10 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
     multishot(like(IORING_OP_SEND_ZC, "uring_send_zc", X::sendto, &[Fd, Addr, Len, OpFlags])),
     multishot(like(IORING_OP_SENDMSG_ZC, "uring_sendmsg_zc", X::sendmsg, &[Fd, Addr, OpFlags])),
     // The data are in a buffer that the ring selects: it is taken from each completion.
-    multishot(buffer(IORING_OP_READ_MULTISHOT, "uring_read_multishot", READ, READS)),
+    multishot(with_own_buffer(
+        IORING_OP_READ,
+        buffer(IORING_OP_READ_MULTISHOT, "uring_read_multishot", READ, READS),
+    )),
     only_recorded(IORING_OP_WAITID, "uring_waitid", Class::Process, WAITID, WAITID_FIELDS)
         .counted(IoClass::Wait),
     only_recorded(IORING_OP_FUTEX_WAIT, "uring_futex_wait", Class::Wait, FUTEX, FUTEX_FIELDS),
@@ -296,8 +313,14 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
         &[fd("epfd"), output("events", ret_each(2, &EPOLL_EVENT), &EPOLL_EVENT), int("maxevents")],
         &[Fd, Addr, Len],
     ),
-    like(IORING_OP_READV_FIXED, "uring_readv_fixed", X::preadv2, VECTORS),
-    like(IORING_OP_WRITEV_FIXED, "uring_writev_fixed", X::pwritev2, VECTORS),
+    with_own_buffer(
+        IORING_OP_READV,
+        like(IORING_OP_READV_FIXED, "uring_readv_fixed", X::preadv2, VECTORS),
+    ),
+    with_own_buffer(
+        IORING_OP_WRITEV,
+        like(IORING_OP_WRITEV_FIXED, "uring_writev_fixed", X::pwritev2, VECTORS),
+    ),
     like(IORING_OP_PIPE, "uring_pipe", X::pipe2, &[Addr, OpFlags]),
     aio_operation(0, buffer(IORING_OP_READ, "aio_pread", READ, READS)),
     aio_operation(1, buffer(IORING_OP_WRITE, "aio_pwrite", WRITE, WRITES).changes()),

@@ -9,7 +9,7 @@ pub mod root;
 mod selection;
 pub mod temporary;
 
-use self::levels::{OnDivergence, Order, Verify};
+use self::levels::{Aio, OnDivergence, Order, Uring, Verify};
 use self::progress::Bar;
 use self::selection::SelectionArgs;
 use self::temporary::TemporaryRoot;
@@ -76,6 +76,12 @@ pub struct Args {
     /// What to do when a call has another result
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnDivergence::Warn)]
     pub on_divergence: OnDivergence,
+    /// What performs operations of io_uring
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Uring::Ring)]
+    pub uring: Uring,
+    /// What performs operations of libaio
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Aio::Context)]
+    pub aio: Aio,
     /// Read the whole trace (up to four million calls) into memory before the first call
     #[arg(long, conflicts_with_all = ["memory", "from"])]
     pub preload: bool,
@@ -191,6 +197,8 @@ fn replay_options(a: &Args, selection: Selection, root: Root) -> Options {
         pace: a.pace,
         verify: a.choice.limit_verification(a.verify).into(),
         on_divergence: a.on_divergence.into(),
+        uring: a.uring.into(),
+        aio: a.aio.into(),
         allow_set_id: a.allow_set_id,
         ..Options::new(root)
     }

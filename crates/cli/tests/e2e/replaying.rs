@@ -8,5 +8,6 @@ pub mod others;
 pub mod outcomes;
 pub mod private;
 pub mod refused;
+pub mod rings;
 pub mod spaces;
 pub mod transfer;

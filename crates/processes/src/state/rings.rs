@@ -58,6 +58,15 @@ impl<T: Default> Processes<T> {
         }
     }
 
+    /// Returns the number of the ring that descriptor `fd` of thread `tid` means, or `None` if it
+    /// means something else or the creation of the ring is not in the trace.
+    pub fn ring_number(&self, tid: u32, fd: i32) -> Option<u32> {
+        if !self.rings.has_any() {
+            return None;
+        }
+        self.rings.ring_numbers.get(&self.descriptor(tid, fd)?.file.id).copied()
+    }
+
     /// Applies a call that registers files with a ring: the files of the descriptors that it passes
     /// replace those that were registered before.
     pub(crate) fn register_files(&mut self, call: &Call, operands: &mut Operands<T>) {

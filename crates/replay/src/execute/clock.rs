@@ -85,6 +85,12 @@ impl Clock {
         );
     }
 
+    /// Notes that a call begins that was due at this time.
+    pub fn note_lateness(&mut self, at: Instant) {
+        let lateness = at.elapsed().as_nanos();
+        self.lateness.saturating_record(u64::try_from(lateness).unwrap_or(MAX_NANOSECONDS).max(1));
+    }
+
     /// Notes that a call of thread `tid` has ended, from which the next one's time may be counted.
     pub fn done(&mut self, due: Due, tid: u32) {
         if matches!(due, Due::After(_)) {

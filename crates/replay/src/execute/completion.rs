@@ -196,6 +196,27 @@ impl Completion {
         executor.lowest_awaited.store(waiters.peek().map_or(u64::MAX, |s| s.0.0), SeqCst);
     }
 
+    /// Returns whether all calls below `number` are done.
+    pub fn is_done_below(&self, number: u64) -> bool {
+        self.in_use().iter().all(|executor| executor.has_passed(number))
+    }
+
+    /// Returns whether all calls below `number` are done, leaving those of `executor` aside.
+    pub fn is_done_below_elsewhere(&self, number: u64, executor: usize) -> bool {
+        let mut others = self.in_use().iter().enumerate().filter(|(other, _)| *other != executor);
+        others.all(|(_, other)| other.has_passed(number))
+    }
+
+    /// Returns whether one call is done.
+    pub fn is_done(&self, (executor, number): Dependency) -> bool {
+        self.executors[usize::from(executor)].has_passed(number + 1)
+    }
+
+    /// Waits until one call is done, or the replay is aborted, but no longer than until `end`.
+    pub fn wait_for_call_until(&self, (executor, number): Dependency, end: Instant) {
+        self.wait_for_executor(&self.executors[usize::from(executor)], number + 1, Some(end));
+    }
+
     /// Waits until one call is done, or the replay is aborted.
     pub fn wait_for_call(&self, (executor, number): Dependency) {
         self.wait_for_executor(&self.executors[usize::from(executor)], number + 1, None);

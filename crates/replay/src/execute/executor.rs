@@ -3,6 +3,8 @@
 
 use super::clock::{Clock, Due};
 use super::job::{Job, Work};
+use super::pool::STACK_SIZE;
+use super::ring::RingStart;
 use super::shared::{MAX_DIVERGENCES, Shared, divergence_kind};
 use crate::issue::prepared::{CallResult, PreparedCall};
 use crate::issue::thread::ExecutorThread;
@@ -16,19 +18,43 @@ use sandbox::unshare_directory;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) struct Executor {
     shared: Arc<Shared>,
-    index: usize,
-    thread: ExecutorThread,
-    clock: Clock,
-    times: LatencyHistograms,
+    pub(super) index: usize,
+    pub(super) thread: ExecutorThread,
+    pub(super) clock: Clock,
+    pub(super) times: LatencyHistograms,
     /// All calls below this number are done.
-    done_below: u64,
+    pub(super) done_below: u64,
     /// The descriptor of the previous call, unless that had a handler, and its real number.
-    descriptor: Option<Arc<Descriptor<RealFd>>>,
-    fd: i32,
+    pub(super) descriptor: Option<Arc<Descriptor<RealFd>>>,
+    pub(super) fd: i32,
+    /// The threads of rings that use its descriptors.
+    rings: Vec<JoinHandle<()>>,
+}
+
+/// Does the work of an executor's thread. An error or a panic ends the replay.
+pub(super) fn run_guarded(shared: &Shared, work: impl FnOnce() -> Result<(), String>) {
+    let failed = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => return,
+        Ok(Err(why)) => why,
+        Err(panic) => panic
+            .downcast_ref::<&str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default(),
+    };
+    shared.abort(failed);
+}
+
+/// Waits until the replay of calls begins or is aborted.
+pub(super) fn wait_to_begin(shared: &Shared) {
+    while !shared.has_begun() && !shared.completion.is_aborted() {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
 }
 
 /// Prefetches the memory that the next jobs need. Each level is prefetched only once the one that
@@ -56,15 +82,13 @@ impl Executor {
         returned: &Sender<Vec<Job>>,
         own_table: Option<Sender<()>>,
     ) {
-        let work = || {
+        run_guarded(shared, || {
             let own_table = own_table
                 .filter(|_| raw::unshare_descriptors())
                 .is_some_and(|own_table| own_table.send(()).is_ok());
             let mut this = Self::new(shared, index)?;
             let mut done = Vec::new();
-            while !shared.has_begun() && !shared.completion.is_aborted() {
-                std::thread::park_timeout(Duration::from_millis(100));
-            }
+            wait_to_begin(shared);
             for mut batch in jobs {
                 if this.batch(shared, &mut batch)? {
                     return Ok(());
@@ -75,28 +99,24 @@ impl Executor {
                     let _ended = returned.send(batch);
                 }
             }
+            this.rings.drain(..).for_each(|ring| drop(ring.join()));
             if own_table {
                 raw::close_all_descriptors();
             }
-            shared.add_lateness(&this.clock.lateness);
-            shared.times.lock().unwrap_or_else(PoisonError::into_inner).merge(this.times);
-            Ok::<(), String>(())
-        };
-        let failed = match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(Ok(())) => return,
-            Ok(Err(why)) => why,
-            Err(panic) => panic
-                .downcast_ref::<&str>()
-                .map(|s| (*s).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default(),
-        };
-        shared.abort(failed);
+            this.add_times();
+            Ok(())
+        });
+    }
+
+    /// Adds what was measured to the results.
+    pub(super) fn add_times(self) {
+        self.shared.add_lateness(&self.clock.lateness);
+        self.shared.times.lock().unwrap_or_else(PoisonError::into_inner).merge(self.times);
     }
 
     /// Sets the calling thread up as an executor. Fails if it cannot get a working directory of its
     /// own, or memory.
-    fn new(shared: &Arc<Shared>, index: usize) -> Result<Self, String> {
+    pub(super) fn new(shared: &Arc<Shared>, index: usize) -> Result<Self, String> {
         // A working directory and a umask of this thread alone.
         unshare_directory().map_err(|e| format!("unshare(CLONE_FS): {e}"))?;
         if !shared.privileges.any_user && !shared.privileges.capabilities {
@@ -116,6 +136,7 @@ impl Executor {
             done_below: 0,
             descriptor: None,
             fd: -1,
+            rings: Vec::new(),
         })
     }
 
@@ -192,15 +213,29 @@ impl Executor {
                 released.clear();
                 None
             }
+            Work::StartRing(start) => {
+                self.start_ring(start.take());
+                None
+            }
         };
         self.clock.done(job.due(), job.tid);
         result
     }
 
+    /// Starts the thread of a ring.
+    #[cold]
+    fn start_ring(&mut self, start: Option<Box<RingStart>>) {
+        match start.map(|start| start.spawn(STACK_SIZE)) {
+            Some(Ok(thread)) => self.rings.push(thread),
+            Some(Err(why)) => self.shared.abort(format!("cannot start a thread: {why}")),
+            None => {}
+        }
+    }
+
     /// Performs a call with the descriptor that it uses. Returns `None` without performing it if
     /// the replay is to end.
     #[inline(always)]
-    fn call(&mut self, shared: &Shared, call: &mut PreparedCall) -> Option<CallResult> {
+    pub(super) fn call(&mut self, shared: &Shared, call: &mut PreparedCall) -> Option<CallResult> {
         // Most are only read: all of them together do not fit a cache.
         if !call.same_descriptor {
             self.descriptor = call.descriptor.take();
@@ -222,7 +257,8 @@ impl Executor {
     }
 
     /// Compares the result of a call, unless its handler did, and records a divergence.
-    fn finish_call(
+    #[inline(always)]
+    pub(super) fn finish_call(
         &mut self,
         shared: &Shared,
         number: u64,

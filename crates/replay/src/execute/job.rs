@@ -2,6 +2,7 @@
 
 use super::clock::Due;
 use super::completion::Dependency;
+use super::ring::RingStart;
 use crate::issue::{PreparedCall, RealFd};
 use model::processes::{Credentials, Descriptor};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(crate) struct Job {
 pub(crate) struct JobExtras {
     /// Single earlier calls that must be done first.
     pub dependencies: Vec<Dependency>,
+    /// The operation of the same ring behind which this one was linked, which is one of those.
+    pub follows: Option<u64>,
     /// When it is due.
     pub due: Due,
     /// The user that the executor must become first, if that changed.
@@ -35,7 +38,7 @@ impl Job {
     pub fn bytes(&self) -> u64 {
         match &self.work {
             Work::Call(call) => call.bytes(),
-            Work::Release(_) => 0,
+            Work::Release(_) | Work::StartRing(_) => 0,
         }
     }
 
@@ -50,4 +53,6 @@ pub(crate) enum Work {
     Call(PreparedCall),
     /// Drops descriptors that were closed by an event or by a call that is not performed.
     Release(Vec<Arc<Descriptor<RealFd>>>),
+    /// Starts the thread of a ring, with the descriptors of the executor.
+    StartRing(Option<Box<RingStart>>),
 }

@@ -2,6 +2,8 @@
 //! thread has ended serves the next one. Beyond a number, traced threads share executors, which the
 //! order of the queues allows.
 
+mod rings;
+
 use super::completion::MAX_EXECUTORS;
 use super::executor::Executor;
 use super::job::{Job, Work};
@@ -15,7 +17,7 @@ use model::processes::{Credentials, Descriptor, Operands};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-const STACK_SIZE: usize = 512 << 10;
+pub(super) const STACK_SIZE: usize = 512 << 10;
 /// Jobs that are handed over at once, to all executors together.
 const BATCH: usize = 64;
 /// Empty queues that are kept for reuse.
@@ -31,7 +33,28 @@ struct ExecutorHandle {
     context: Option<FsContext>,
     /// The user sent last.
     credentials: Option<Arc<Credentials>>,
-    thread: JoinHandle<()>,
+    /// It performs the operations of a ring.
+    is_ring: bool,
+    /// `None`: another executor starts it and waits for it.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ExecutorHandle {
+    fn new(jobs: Sender<Vec<Job>>, is_ring: bool, thread: Option<JoinHandle<()>>) -> Self {
+        Self {
+            jobs,
+            queued: Vec::new(),
+            descriptor: None,
+            context: None,
+            credentials: None,
+            is_ring,
+            thread,
+        }
+    }
+}
+
+fn no_thread(why: std::io::Error) -> Error {
+    Error::Sandbox(sandbox::Error("cannot start a thread", why))
 }
 
 pub(crate) struct Pool {
@@ -50,6 +73,8 @@ pub(crate) struct Pool {
     /// Executors whose traced thread has ended.
     idle: Vec<usize>,
     by_thread: HashMap<u32, usize>,
+    /// The executors of rings.
+    rings: Vec<usize>,
     /// The thread looked up last, and its executor.
     latest: Option<(u32, usize)>,
     /// Real descriptors of files that were open when the recording began, by open file.
@@ -74,6 +99,7 @@ impl Pool {
             executors: Vec::new(),
             idle: Vec::new(),
             by_thread: HashMap::default(),
+            rings: Vec::new(),
             latest: None,
             inherited: HashMap::default(),
             opened: Vec::new(),
@@ -114,7 +140,7 @@ impl Pool {
                 let executor = match self.idle.pop() {
                     Some(executor) => executor,
                     None if self.shared.single_executor && !self.executors.is_empty() => 0,
-                    None if self.executors.len() >= MAX_EXECUTORS => tid as usize % MAX_EXECUTORS,
+                    None if self.executors.len() >= MAX_EXECUTORS => self.shared_executor(tid),
                     None => self.start()?,
                 };
                 self.by_thread.insert(tid, executor);
@@ -125,6 +151,13 @@ impl Pool {
         Ok(executor)
     }
 
+    /// Returns the executor that thread `tid` shares with others.
+    fn shared_executor(&self, tid: u32) -> usize {
+        let first = tid as usize % self.executors.len();
+        let all = (first..self.executors.len()).chain(0..first);
+        all.into_iter().find(|executor| !self.executors[*executor].is_ring).unwrap_or(first)
+    }
+
     /// Returns the working directory and umask of a call, or `None` if the executor has them
     /// already.
     pub fn changed_context(
@@ -132,6 +165,9 @@ impl Pool {
         executor: usize,
         operands: &Operands<RealFd>,
     ) -> Option<FsContext> {
+        if self.is_ring(executor) {
+            return Some(FsContext::of(operands));
+        }
         let known = &mut self.executors[executor].context;
         if known.as_ref().is_some_and(|known| known.applies_to(operands)) {
             return None;
@@ -164,6 +200,7 @@ impl Pool {
         }
         // The executor keeps a descriptor over consecutive calls on it.
         match &mut job.work {
+            _ if handle.is_ring => {}
             Work::Call(call) if !call.is_handled() => {
                 let descriptor = call.descriptor.as_ref().map(Arc::as_ptr);
                 call.same_descriptor = descriptor.is_some()
@@ -227,7 +264,7 @@ impl Pool {
             .name("executor".into())
             .stack_size(STACK_SIZE)
             .spawn(move || Executor::run(&shared, executor, &jobs, &returned_sender, own_table))
-            .map_err(|e| Error::Sandbox(sandbox::Error("cannot start a thread", e)))?;
+            .map_err(no_thread)?;
         if own_table_signal.recv().is_ok() {
             // The executor's table has copies of these descriptors now.
             for fd in self.opened.drain(..) {
@@ -235,20 +272,14 @@ impl Pool {
             }
             real_fd::close_with_table();
         }
-        self.executors.push(ExecutorHandle {
-            jobs: sender,
-            queued: Vec::new(),
-            descriptor: None,
-            context: None,
-            credentials: None,
-            thread,
-        });
+        self.executors.push(ExecutorHandle::new(sender, false, Some(thread)));
         Ok(executor)
     }
 
     /// Wakes executors that wait for the replay to begin.
     pub fn wake(&self) {
-        self.executors.iter().for_each(|handle| handle.thread.thread().unpark());
+        let threads = self.executors.iter().filter_map(|handle| handle.thread.as_ref());
+        threads.for_each(|thread| thread.thread().unpark());
     }
 
     /// Notes that thread `tid` has ended, so that its executor can serve another one.
@@ -264,9 +295,10 @@ impl Pool {
     /// Ends all executors, whose queues must be empty, and waits for them.
     pub fn finish(&mut self) {
         self.hand_over();
-        for ExecutorHandle { jobs, thread, .. } in self.executors.drain(..) {
+        // An executor that has started others waits for them.
+        for ExecutorHandle { jobs, thread, .. } in self.executors.drain(..).rev() {
             drop(jobs);
-            let _ = thread.join();
+            let _ = thread.map(JoinHandle::join);
         }
         self.by_thread.clear();
         self.idle.clear();

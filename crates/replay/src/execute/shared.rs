@@ -6,11 +6,11 @@ use crate::Options;
 use crate::issue::RealFd;
 use crate::issue::thread::ReplayContext;
 use crate::report::LatencyHistograms;
-use crate::report::{Divergence, new_histogram};
+use crate::report::{Divergence, RingCounts, new_histogram};
 use hdrhistogram::Histogram;
 use model::processes::{Mounts, Operands};
 use sandbox::Privileges;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -62,6 +62,10 @@ pub(crate) struct Shared {
     pub recovered: bool,
     /// Calls that returned later may depend on calls that are missing.
     pub complete_until: Option<u64>,
+    /// What rings of io_uring and contexts of libaio performed.
+    pub rings: Mutex<RingCounts>,
+    /// Things that a reader of the report should know.
+    pub notes: Mutex<BTreeSet<String>>,
     /// The internal error that ended the replay.
     pub failure: Mutex<Option<String>>,
 }
@@ -94,6 +98,11 @@ impl Shared {
             // Both have the same bounds.
             let _ = all.get_or_insert_with(new_histogram).add(lateness);
         }
+    }
+
+    /// Adds a note to the report, once.
+    pub fn note(&self, note: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(note);
     }
 
     /// Ends the replay with an internal error, whose message is `why`.

@@ -127,6 +127,11 @@ impl Arguments {
         self.faults
     }
 
+    /// Returns the arguments as they are passed to the kernel.
+    pub fn values(&self) -> [usize; 6] {
+        self.values
+    }
+
     /// Returns argument `i` as it is passed to the kernel.
     pub fn value(&self, i: usize) -> usize {
         self.values[i]

@@ -15,6 +15,7 @@ mod sync;
 pub(crate) mod transfer;
 
 pub(crate) use descriptors::{close_if_last, set_opened};
+pub(crate) use plain::compare;
 
 use super::handled::{HandledCall, NO_WORKING_DIRECTORY, Outcome};
 use super::refusal::{OUTSIDE, check_outside, may_be_outside};

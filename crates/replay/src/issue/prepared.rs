@@ -5,7 +5,10 @@
 //! and what it needs lies in its queue, one call behind the other. All others have a handler and
 //! hold what it needs ([`HandledCall`]): they are translated by their executor.
 
+mod submission;
 mod translated_call;
+
+pub(crate) use submission::Submission;
 
 use super::handled::{HandledCall, NO_WORKING_DIRECTORY, Outcome, returns_a_path};
 use super::handlers::{self, close_if_last, is_open, is_plain, set_opened};
@@ -243,6 +246,7 @@ impl PreparedCall {
 
     /// Compares the result with the recording. Returns the difference, if there is one; `Err` has
     /// the reason why the call was not performed.
+    #[inline(always)]
     pub fn compare(
         &self,
         result: CallResult,

@@ -109,6 +109,21 @@ fn syscall(nr: Sysno, args: [usize; 6]) -> i64 {
     result as i64
 }
 
+/// Makes a system call for a ring (`super::ring`).
+///
+/// # Safety
+///
+/// Pointers among the arguments must be valid for what the call does with them.
+pub(super) unsafe fn call(nr: Sysno, args: [usize; 6]) -> rustix::io::Result<usize> {
+    let [a, b, c, d, e, f] = args;
+    // SAFETY: promised by the caller.
+    let result = unsafe { syscalls::raw::syscall6(nr as usize, a, b, c, d, e, f) };
+    match abi::errno_of(result as i64) {
+        Some(errno) => Err(Errno::from_raw_os_error(errno)),
+        None => Ok(result),
+    }
+}
+
 /// Returns what the kernel returns for a call that fails with `errno`.
 pub(crate) fn result_of(errno: Errno) -> i64 {
     -i64::from(errno.raw_os_error())

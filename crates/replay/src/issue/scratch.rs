@@ -2,6 +2,7 @@
 //! executor, touched only as far as it is used.
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use std::ops::Range;
 use std::ptr::NonNull;
 
 const ARENA: usize = 16 << 20;
@@ -55,6 +56,13 @@ impl Scratch {
     /// Creates the scratch memory of a thread. Returns `None` if there is no memory.
     pub fn new() -> Option<Self> {
         Some(Self { arena: map(ARENA)?, used: 0, large: Vec::new() })
+    }
+
+    /// Returns the memory that stays where it is, with its pages, until this is dropped. What is
+    /// allocated first is there.
+    pub fn lasting(&self) -> Range<usize> {
+        let start = self.arena.as_ptr() as usize;
+        start..start + KEPT
     }
 
     /// Allocates `len` bytes, page-aligned. They are zero, unless an earlier call left data in

@@ -50,6 +50,7 @@ pub(super) fn report(
                 .into(),
         );
     }
+    notes.append(&mut locked(&shared.notes).iter().cloned().collect());
     Report {
         calls: tally.calls,
         issued,
@@ -76,6 +77,7 @@ pub(super) fn report(
         copied: shared.context.copied.load(Relaxed),
         emulated: std::mem::take(&mut *locked(&shared.context.emulated)),
         withheld,
+        rings: *locked(&shared.rings),
         notes,
         ..Report::default()
     }

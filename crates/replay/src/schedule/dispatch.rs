@@ -7,6 +7,7 @@
 mod counts;
 mod events;
 mod returned;
+mod rings;
 mod send;
 mod time_range;
 mod wait;
@@ -28,6 +29,7 @@ use ahash::HashSet;
 use counts::Counts;
 use model::files::{FileType, Row};
 use model::processes::{Processes, Timeline, TimelineItem, Unrecorded};
+use rings::Rings;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace::{Call, Item};
@@ -64,6 +66,7 @@ pub(crate) struct Dispatcher<'a> {
     /// Files that change without a call: through a mapping, io_uring or aio.
     unseen_writes: HashSet<(u64, u64)>,
     unrecorded: Unrecorded,
+    rings: Rings,
     counts: Counts,
     /// Files that calls changed which are left out.
     skipped_changes: SkippedChanges,
@@ -106,6 +109,7 @@ impl<'a> Dispatcher<'a> {
             bytes_freed: 0,
             unseen_writes: HashSet::default(),
             unrecorded: Unrecorded::default(),
+            rings: Rings::new(),
             counts: Counts::default(),
             skipped_changes: SkippedChanges::default(),
             in_range: options.selection.from == 0,
@@ -190,8 +194,9 @@ impl<'a> Dispatcher<'a> {
         let recorded = self.counts.recorded.get_or_insert((call.entered, call.entered));
         recorded.1 = recorded.1.max(call.exited.unwrap_or(call.entered));
         self.unrecorded.before_entry(call);
+        let lane = self.lane(slot, call)?;
         let operands = self.processes.enter(call);
-        self.order.enter(slot, call, operands, self.number, !self.in_range);
+        self.order.enter(slot, call, operands, lane, self.number, !self.in_range);
         Ok(())
     }
 

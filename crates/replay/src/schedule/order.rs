@@ -140,18 +140,20 @@ impl OrderBuilder {
         }
     }
 
-    /// Adds a call that begins, under the number `slot`. `dispatched` is the number of calls
-    /// dispatched before. `early` is whether it only makes the state for the selected calls.
+    /// Adds a call that begins, under the number `slot`, and that `lane` performs. `dispatched` is
+    /// the number of calls dispatched before. `early` is whether it only makes the state for the
+    /// selected calls.
     #[inline]
     pub fn enter(
         &mut self,
         slot: usize,
         call: &Arc<Call>,
         operands: Operands<RealFd>,
+        lane: u32,
         dispatched: u64,
         early: bool,
     ) {
-        self.in_flight.enter(slot, call, operands, dispatched, early);
+        self.in_flight.enter(slot, call, operands, lane, dispatched, early);
     }
 
     /// Removes the call in `slot`, which is no longer in flight.

@@ -26,6 +26,42 @@ impl From<Order> for replay::Order {
     }
 }
 
+/// [`replay::Operations`] of io_uring.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uring {
+    /// A ring for each recorded ring, as deep
+    Ring,
+    /// Plain system calls, in as many threads as operations were under way at once
+    Calls,
+}
+
+impl From<Uring> for replay::Operations {
+    fn from(uring: Uring) -> Self {
+        match uring {
+            Uring::Ring => Self::Real,
+            Uring::Calls => Self::Calls,
+        }
+    }
+}
+
+/// [`replay::Operations`] of libaio.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aio {
+    /// A context for each recorded context, as deep
+    Context,
+    /// Plain system calls, in as many threads as operations were under way at once
+    Calls,
+}
+
+impl From<Aio> for replay::Operations {
+    fn from(aio: Aio) -> Self {
+        match aio {
+            Aio::Context => Self::Real,
+            Aio::Calls => Self::Calls,
+        }
+    }
+}
+
 /// [`replay::Verify`].
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {

@@ -36,6 +36,7 @@ fn each_entry_has_a_row() {
         "names",
         "registered",
         "links",
+        "chains",
         "cancelled",
         "selected",
         "overflowing",
@@ -142,6 +143,11 @@ fn fio() {
         assert_eq!(proved.info["verdict"], "complete", "{:#}", proved.info);
         let rows = proved.place.rows(&proved.trace, &["-e", "/^uring_(read|write)(_fixed)?$"]);
         assert!(rows.len() >= 1024, "{}", rows.len());
+        let rings = &proved.report["rings"];
+        assert_eq!(number(rings, "operations"), rows.len() as u64, "{rings}");
+        let most = number(rings, "most_at_once");
+        // What the page cache has completes when it is submitted.
+        assert!(most <= depth.parse().unwrap() && (most > 1 || depth != "128"), "{rings}");
     }
 }
 

@@ -1,10 +1,11 @@
 //! A call that its kinds describe wholly.
 
 use crate::Verify;
+use crate::issue::Arguments;
 use crate::issue::handled::{HandledCall, Outcome};
 use crate::issue::thread::ExecutorThread;
 use crate::issue::withhold::chmod_directory;
-use crate::verify::compare_outputs;
+use crate::verify::{Mismatch, compare_outputs};
 
 /// Performs a call that needs no special treatment. If its descriptor may have meant several files
 /// while it ran, tries those until the results match.
@@ -29,6 +30,17 @@ pub(super) fn plain(thread: &mut ExecutorThread, handled: &mut HandledCall) -> O
 fn perform_once(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let arguments = handled.translate(&mut thread.scratch)?;
     let got = chmod_directory(handled, &arguments).unwrap_or_else(|| arguments.perform());
+    Ok(compare(thread, handled, &arguments, got))
+}
+
+/// Compares the result of a call, and the bytes that came back in its buffers, as far as that is
+/// wanted.
+pub(crate) fn compare(
+    thread: &ExecutorThread,
+    handled: &HandledCall,
+    arguments: &Arguments,
+    got: i64,
+) -> Option<Mismatch> {
     let verify = thread.context.verify;
     let buffers =
         |i: usize| arguments.buffers(i).iter().map(|buffer| thread.scratch.bytes(*buffer));
@@ -36,5 +48,5 @@ fn perform_once(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
         || compare_outputs(&handled.call, handled.expected(), buffers, got, &thread.context.rules);
     let difference =
         if verify == Verify::None { None } else { handled.expected().compare_result(got) };
-    Ok(difference.or_else(|| if verify == Verify::Data { bytes() } else { None }))
+    difference.or_else(|| if verify == Verify::Data { bytes() } else { None })
 }

@@ -5,10 +5,11 @@
 //! leaves no more open than these two and strings.
 
 use crate::issue::arguments::{Deferred, TranslateError, Translation, string, zero_buffer};
+use crate::issue::ring::Entry;
 use crate::issue::scratch::ScratchBuffer;
 use crate::issue::{RealFd, Scratch, raw};
 use crate::verify::{RecordedBytes, output_payloads};
-use abi::CallSpec;
+use abi::{CallSpec, OPERATIONS, SqeWord};
 use model::processes::Operands;
 use trace::Buffer;
 use trace::record::PayloadKind;
@@ -31,6 +32,10 @@ pub(crate) struct TranslatedCall {
     data: Option<Buffer>,
     /// They are all that there were.
     complete: bool,
+    /// The flags with which it was submitted, if it is an operation of io_uring,
+    flags: u8,
+    /// and the number of its row after [`OPERATIONS`]; `u16::MAX` if it is a system call.
+    operation: u16,
 }
 
 impl TranslatedCall {
@@ -59,6 +64,12 @@ impl TranslatedCall {
             len: 0,
             data: None,
             complete: true,
+            flags: call.sqe_word().map_or(0, SqeWord::flags),
+            operation: call
+                .nr
+                .checked_sub(OPERATIONS)
+                .and_then(|number| u16::try_from(number).ok())
+                .unwrap_or(u16::MAX),
         };
         let mut strings = Vec::new();
         for (i, hole) in deferred.into_iter().enumerate() {
@@ -134,6 +145,30 @@ impl TranslatedCall {
         real: i32,
         scratch: &mut Scratch,
     ) -> Result<(i64, Option<ScratchBuffer>), TranslateError> {
+        let (values, buffer) = self.fill(real, scratch)?;
+        Ok((raw::perform(self.nr, values), buffer))
+    }
+
+    /// Returns the entry by which a ring performs it, and the buffer for the output. Returns `None`
+    /// if it is no operation of a ring.
+    pub fn entry(
+        &self,
+        real: i32,
+        scratch: &mut Scratch,
+    ) -> Option<(Entry, Option<ScratchBuffer>)> {
+        let number = OPERATIONS + u32::from(self.operation);
+        let operation = abi::by_number(number)?.operation?;
+        let (values, buffer) = self.fill(real, scratch).ok()?;
+        Some((Entry::new(number, &operation, self.flags, &values), buffer))
+    }
+
+    /// Returns the arguments with the real descriptor, and the buffer for the output.
+    #[inline(always)]
+    fn fill(
+        &self,
+        real: i32,
+        scratch: &mut Scratch,
+    ) -> Result<([usize; 6], Option<ScratchBuffer>), TranslateError> {
         let mut values = self.values;
         if let Some(value) = values.get_mut(usize::from(self.fd)) {
             *value = real as isize as usize;
@@ -147,6 +182,6 @@ impl TranslatedCall {
             *value = taken.address();
             buffer = Some(taken);
         }
-        Ok((raw::perform(self.nr, values), buffer))
+        Ok((values, buffer))
     }
 }

@@ -51,6 +51,7 @@ impl Dispatcher<'_> {
         } else {
             self.processes.leave(call, operands);
         }
+        self.rings.returned(call);
         self.order.reinterpret(&self.processes, operands);
         for (i, d) in alternatives.iter().filter(|_| call.succeeded()) {
             if operands.fds[*i].is_none() {
@@ -158,6 +159,7 @@ impl Dispatcher<'_> {
             self.pacer.due(&call, own_lane, self.counts.recorded.map_or(0, |(first, _)| first))
         };
         self.count(&call, spec, in_flight_call);
+        let follows = self.rings.follows(&call, number);
         let dispatched =
             Dispatched { seq: call.seq, thread, lane: own_lane, call: spec.name, executor: 0 };
         let expected = Expected { ret: call.ret, spec, unseen_writes };
@@ -168,8 +170,9 @@ impl Dispatcher<'_> {
             full_mode,
             edges.listing_changed,
         )?);
-        let dependencies = edges.calls.into_iter().map(|number| self.dependency(number)).collect();
-        self.dispatch(dispatched, edges.after, dependencies, due, work)
+        let dependencies =
+            edges.calls.into_iter().chain(follows).map(|n| self.dependency(n)).collect();
+        self.dispatch(dispatched, edges.after, dependencies, follows, due, work)
     }
 
     /// Prepares a call for its executor: translated beforehand if possible, else with what its

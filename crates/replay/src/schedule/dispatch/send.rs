@@ -28,7 +28,7 @@ impl Dispatcher<'_> {
         let dependencies =
             self.order.last_call(tid).map(|last| self.dependency(last)).into_iter().collect();
         let dispatched = Dispatched { seq: 0, thread: tid, lane: tid, call: "exit", executor: 0 };
-        self.dispatch(dispatched, after, dependencies, Due::Now, Work::Release(closed))
+        self.dispatch(dispatched, after, dependencies, None, Due::Now, Work::Release(closed))
     }
 
     /// Returns the dependency on call `number`, which may not be done yet.
@@ -43,12 +43,13 @@ impl Dispatcher<'_> {
     }
 
     /// Dispatches the next job. It waits for all calls below `after`, for the calls in
-    /// `dependencies`, and until it is due.
+    /// `dependencies`, and until it is due. `follows` is the operation behind which it was linked.
     pub(super) fn dispatch(
         &mut self,
         dispatched: Dispatched,
         after: u64,
         mut dependencies: Vec<Dependency>,
+        follows: Option<u64>,
         due: Due,
         work: Work,
     ) -> Result<(), Error> {
@@ -57,10 +58,12 @@ impl Dispatcher<'_> {
         let executor = self.pool.executor_of(tid)?;
         self.dispatched[self.shared.completion.index(number)] =
             Dispatched { executor: executor as u16, ..dispatched };
-        // Its own executor does those first anyway.
-        dependencies.retain(|(of, _)| usize::from(*of) != executor);
+        // Its own executor does those first anyway, unless it performs several calls at once.
+        if !self.pool.is_ring(executor) {
+            dependencies.retain(|(of, _)| usize::from(*of) != executor);
+        }
         let extras = (due != Due::Now || !dependencies.is_empty())
-            .then(|| Box::new(JobExtras { dependencies, due, credentials: None }));
+            .then(|| Box::new(JobExtras { dependencies, follows, due, credentials: None }));
         let job = Job { number, after, extras, tid, work };
         self.bytes_held += job.bytes();
         self.number += 1;

@@ -2,7 +2,7 @@
 
 use super::claims::{Claim, claims, new_descriptor};
 use crate::issue::RealFd;
-use abi::{CallSpec, Effect, OPERATIONS, Replay, Ret};
+use abi::{CallSpec, Effect, Replay, Ret};
 use model::processes::{Descriptor, Operands, Processes};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) type Alternatives = Vec<(usize, Arc<Descriptor<RealFd>>)>;
 pub(crate) struct InFlight {
     pub call: Arc<Call>,
     /// What performs it: calls of one lane follow each other. The lane of a system call is its
-    /// thread; an operation that a thread only submits has one of those that are free meanwhile.
+    /// thread; an operation that a thread only submits has one of its ring that is free meanwhile.
     pub lane: u32,
     pub operands: Operands<RealFd>,
     /// Other descriptors that its arguments may have meant: the numbers were closed and given out
@@ -36,9 +36,6 @@ pub(crate) struct InFlight {
     /// It comes before the chosen time: it is performed for its effects, and not compared.
     pub early: bool,
 }
-
-/// Lanes from here on are no threads: the kernel's thread numbers are smaller (PID_MAX_LIMIT).
-const FIRST_LANE: u32 = 1 << 31;
 
 /// Room for the claims of most calls.
 const CLAIMS: usize = 8;
@@ -79,13 +76,15 @@ pub(super) struct InFlightCalls {
 }
 
 impl InFlightCalls {
-    /// Adds a call that begins, in `slot`. `dispatched` is the number of calls dispatched before.
+    /// Adds a call that begins, in `slot`, and that `lane` performs. `dispatched` is the number of
+    /// calls dispatched before.
     #[inline]
     pub fn enter(
         &mut self,
         slot: usize,
         call: &Arc<Call>,
         operands: Operands<RealFd>,
+        lane: u32,
         dispatched: u64,
         early: bool,
     ) {
@@ -98,7 +97,7 @@ impl InFlightCalls {
         self.setting_flags += usize::from(sets_flags);
         let call_in_flight = InFlight {
             call: call.clone(),
-            lane: if call.nr < OPERATIONS { call.tid } else { FIRST_LANE | slot as u32 },
+            lane,
             operands,
             alternatives: Vec::new(),
             contested: false,

@@ -105,6 +105,13 @@ fn add_special_rows(table: &mut Rows, report: &Report) -> std::fmt::Result {
         let why = "the root's file system does not share blocks";
         table.add_row("copied", &format!("{} clones: {why}", format_count(report.copied)))?;
     }
+    let rings = &report.rings;
+    if rings.rings > 0 {
+        let operations = format_counted(rings.operations, "operation", "operations");
+        let by = format_counted(rings.rings, "ring or context", "rings and contexts");
+        let most = format_count(rings.most_at_once.into());
+        table.add_row("rings", &format!("{operations} by {by}, at most {most} at once"))?;
+    }
     if !report.emulated.is_empty() {
         let operations: Vec<String> = report
             .emulated
