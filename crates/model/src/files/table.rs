@@ -242,7 +242,7 @@ pub(super) fn open_table(file: File) -> io::Result<ParquetRecordBatchReader> {
 }
 
 /// Reads `files.parquet` or `unnamed.parquet`. Fails if it is damaged, a path is not plain
-/// ([`is_plain`]), or paths are out of order.
+/// (`is_plain`), or paths are out of order.
 pub fn read_rows(file: File) -> io::Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for batch in open_table(file)? {
