@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 mod attacks;
 mod forgeries;
 mod nonsense;
-mod random;
+pub mod random;
 mod random_records;
 
 /// What no program may take, in KiB.

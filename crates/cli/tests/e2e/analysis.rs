@@ -1,0 +1,3 @@
+//! What is said of a trace: findings.
+
+mod findings;
