@@ -140,7 +140,7 @@ static void sync_per_record(int near)
 {
 	int fd = filled("log", 0);
 	for (int i = 0; i < 60; i++) {
-		put(fd, near ? 8192 : 100);
+		put(fd, near ? 20000 : 100);
 		check(fsync(fd), "fsync");
 	}
 }

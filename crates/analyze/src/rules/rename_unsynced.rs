@@ -3,9 +3,10 @@
 use super::dirty::Dirty;
 use crate::findings::definition::{Definition, Entry, Level, Rule};
 use crate::findings::evidence::{Context, Evidence, Found, bytes, count};
-use crate::findings::files::{At, PathId};
+use crate::findings::files::{At, Files, PathId};
 use crate::findings::view::View;
 use abi::{IoClass, Role};
+use ahash::HashMap;
 
 static DEFINITION: Definition = Definition {
     name: "rename-unsynced",
@@ -28,24 +29,37 @@ static DEFINITION: Definition = Definition {
 pub(crate) const ENTRY: Entry =
     Entry { definition: &DEFINITION, create: |_| Box::new(RenameUnsynced::default()) };
 
-/// A rename that was found.
+/// The renames to one path.
 struct Renamed {
+    /// Of the first one.
     seq: u64,
     bytes: u64,
     from: PathId,
-    to: PathId,
+    times: u64,
     replaces: bool,
 }
 
 #[derive(Default)]
 struct RenameUnsynced {
     dirty: Dirty,
-    found: Vec<Renamed>,
+    found: HashMap<PathId, Renamed>,
     total: u64,
     replaced: u64,
 }
 
-/// So many renames are kept; more are counted.
+/// Returns the source of a rename: without its directory, if that is the target's.
+fn source(files: &Files, from: PathId, to: PathId) -> String {
+    let directory = |path: PathId| files.path(path).iter().rposition(|b| *b == b'/');
+    let text = |path: PathId, cut: usize| &files.path(path)[..cut];
+    match (directory(from), directory(to)) {
+        (Some(a), Some(b)) if text(from, a) == text(to, b) => {
+            trace::text::escape(&files.path(from)[a + 1..])
+        }
+        _ => files.text(from),
+    }
+}
+
+/// So many paths are kept; renames to others are counted.
 const MOST: usize = 10_000;
 
 impl Rule for RenameUnsynced {
@@ -63,24 +77,36 @@ impl Rule for RenameUnsynced {
         };
         self.total += 1;
         self.replaced += u64::from(replaces);
-        if self.found.len() < MOST {
-            let (from, to) = (from.path, to.path);
-            self.found.push(Renamed { seq: call.seq(), bytes: unsynced.bytes, from, to, replaces });
+        if self.found.len() >= MOST && !self.found.contains_key(&to.path) {
+            return;
         }
+        let renamed = self.found.entry(to.path).or_insert(Renamed {
+            seq: call.seq(),
+            bytes: unsynced.bytes,
+            from: from.path,
+            times: 0,
+            replaces,
+        });
+        renamed.times += 1;
+        renamed.replaces |= replaces;
     }
 
     fn finish(&mut self, context: &Context<'_>) -> Option<Found> {
         let files = context.files;
-        let place = |renamed: &Renamed| Evidence {
+        let place = |(to, renamed): (&PathId, &Renamed)| Evidence {
             seq: renamed.seq,
-            file: files.text(renamed.to),
+            file: files.text(*to),
             text: format!(
-                "{} with {} unsynced, from {}",
+                "{} with {} unsynced, from {}{}",
                 if renamed.replaces { "replaced by a file" } else { "became the name of a file" },
                 bytes(renamed.bytes),
-                files.text(renamed.from)
+                source(files, renamed.from, *to),
+                match renamed.times {
+                    1 => String::new(),
+                    n => format!(", and {} more", count(n - 1)),
+                }
             ),
-            weight: u64::from(renamed.replaces),
+            weight: if renamed.replaces { renamed.times } else { 0 },
             ..Evidence::default()
         };
         let evidence = self.found.iter().map(place).collect();
@@ -90,13 +116,13 @@ impl Rule for RenameUnsynced {
             (1, 1) => "A file was replaced by one whose content was not on disk: a crash can \
                        leave neither the old nor the new content."
                 .to_owned(),
+            (1, 0) => "A file was renamed before its content was on disk: a crash can leave it \
+                       empty."
+                .to_owned(),
             (total, 0) => format!(
-                "{} renamed before their content was on disk: a crash can leave them empty.",
-                if total == 1 {
-                    "1 file was".into()
-                } else {
-                    format!("{} files were", count(total))
-                }
+                "{} files were renamed before their content was on disk: a crash can leave them \
+                 empty.",
+                count(total)
             ),
             (total, replaced) => format!(
                 "{} of {} renames replaced a file by one whose content was not on disk: a crash \

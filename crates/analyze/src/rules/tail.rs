@@ -13,7 +13,7 @@ static DEFINITION: Definition = Definition {
     level: Level::Speed,
     means: "A few calls take far longer than most of their kind.",
     when: "Of a kind of call with at least `count` calls, those that take at least `times` \
-           as long as the median take at least `share` of its time.",
+           as long as the median take at least `share` of its time, and `time`.",
     cost: "What these calls take longer than the median.",
     remedy: "Look at what happens at their time: write-back, a full queue, a cold cache, \
            locks in the file system.",
@@ -24,6 +24,7 @@ static DEFINITION: Definition = Definition {
         Threshold { key: "count", unit: Unit::Count, value: 1000.0, means: "calls of the kind" },
         Threshold { key: "times", unit: Unit::Times, value: 100.0, means: "the median" },
         Threshold { key: "share", unit: Unit::Share, value: 0.1, means: "of the time of the kind" },
+        Threshold { key: "time", unit: Unit::Time, value: 10e6, means: "of these calls together" },
     ],
     classes: &[
         IoClass::Read,
@@ -91,6 +92,7 @@ struct Tail {
     count: u64,
     times: f64,
     share: f64,
+    least: u64,
     kinds: HashMap<(&'static str, IoClass), Kind>,
 }
 
@@ -100,6 +102,7 @@ impl Tail {
             count: values.number("count").max(1),
             times: values.get("times"),
             share: values.get("share"),
+            least: values.number("time"),
             kinds: HashMap::default(),
         }
     }
@@ -111,7 +114,11 @@ impl Tail {
         let median = kind.median();
         let limit = (self.times * median as f64) as u64;
         let (slow, taken) = sums(kind.steps.get(step(limit) + 1..).unwrap_or(&[]));
-        if all < self.count || slow == 0 || (taken as f64) < self.share * time as f64 {
+        if all < self.count
+            || slow == 0
+            || taken < self.least
+            || (taken as f64) < self.share * time as f64
+        {
             return None;
         }
         let place = |(duration, seq, file): &(u64, u64, Option<FileId>)| Evidence {
@@ -145,7 +152,7 @@ impl Rule for Tail {
         let times = self.times;
         let mut found = Found::speed(places, |_| {
             format!(
-                "{} calls take at least {times} times as long as most of their kind.",
+                "{} of the calls took at least {times} times as long as most of their kind.",
                 count(slow)
             )
         })?;
