@@ -333,11 +333,6 @@ impl CallSpec {
         self.changes = true;
         self
     }
-    /// Sets the sort of work, for a call whose other facts do not tell it.
-    pub const fn counted(mut self, class: IoClass) -> Self {
-        self.counted_as = Some(class);
-        self
-    }
     /// Sets the transfer inside the kernel.
     pub const fn copies(mut self, from: CopyEnd, to: CopyEnd, len: Len) -> Self {
         self.copies = Some(Copies { from, to, len });
@@ -408,11 +403,6 @@ impl Row {
     /// Says that the call changes a file or directory.
     pub const fn changes(mut self) -> Self {
         self.spec.changes = true;
-        self
-    }
-    /// Sets the sort of work, for a call whose other facts do not tell it.
-    pub const fn counted(mut self, class: IoClass) -> Self {
-        self.spec.counted_as = Some(class);
         self
     }
     /// Sets the transfer inside the kernel.

@@ -120,7 +120,20 @@ fn waits_for_peer(mode: Option<u32>, file: Option<&str>) -> bool {
     }
 }
 
+impl CallSpec {
+    /// Sets the sort of work, for a call whose other facts do not tell it.
+    pub const fn counted(mut self, class: IoClass) -> Self {
+        self.counted_as = Some(class);
+        self
+    }
+}
+
 impl Row {
+    /// Sets the sort of work, for a call whose other facts do not tell it.
+    pub const fn counted(mut self, class: IoClass) -> Self {
+        self.spec.counted_as = Some(class);
+        self
+    }
     /// Returns the class of calls that select this spec of the row: its own, or that of a variant.
     pub fn io_class(&self, spec: &CallSpec) -> IoClass {
         spec.counted_as.unwrap_or_else(|| derive(spec, self.groups))

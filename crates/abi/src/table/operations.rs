@@ -226,7 +226,9 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
         &[Addr, Len, Fd, Off],
     ),
     only_recorded(IORING_OP_REMOVE_BUFFERS, "uring_remove_buffers", Class::Async, NR, &[Fd]),
-    only_recorded(IORING_OP_TEE, "uring_tee", Class::Ipc, SPLICE, MOVE).returns(Ret::Int),
+    only_recorded(IORING_OP_TEE, "uring_tee", Class::Ipc, SPLICE, MOVE)
+        .returns(Ret::Int)
+        .counted(IoClass::Wait),
     like(IORING_OP_SHUTDOWN, "uring_shutdown", X::shutdown, &[Fd, Len]),
     like(IORING_OP_RENAMEAT, "uring_renameat", X::renameat2, TWO_PATHS),
     like(IORING_OP_UNLINKAT, "uring_unlinkat", X::unlinkat, &[Fd, Addr, OpFlags]),
@@ -285,7 +287,8 @@ pub(super) static OPERATION_TABLE: &[Row] = &[
         Class::Network,
         &[fd("fd"), uint("len"), hex("flags")],
         &[Fd, Len, OpFlags],
-    )),
+    ))
+    .counted(IoClass::Wait),
     only_recorded(
         IORING_OP_EPOLL_WAIT,
         "uring_epoll_wait",

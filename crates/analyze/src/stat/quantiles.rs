@@ -98,17 +98,23 @@ impl Default for Durations {
     }
 }
 
+/// Adds a duration. A histogram grows as is necessary (`saturating_record` would not let it).
+fn record(histogram: &mut Histogram<u64>, nanos: u64) {
+    let grown = histogram.record(nanos);
+    debug_assert!(grown.is_ok(), "{grown:?}");
+}
+
 impl Durations {
     pub fn add(&mut self, nanos: u64) {
         match self {
             Self::Few(all) if all.len() < FEW => all.push(nanos),
             Self::Few(all) => {
                 let Ok(mut histogram) = Histogram::new(DIGITS) else { return };
-                all.iter().for_each(|nanos| histogram.saturating_record(*nanos));
-                histogram.saturating_record(nanos);
+                all.iter().for_each(|nanos| record(&mut histogram, *nanos));
+                record(&mut histogram, nanos);
                 *self = Self::Many(Box::new(histogram));
             }
-            Self::Many(histogram) => histogram.saturating_record(nanos),
+            Self::Many(histogram) => record(histogram, nanos),
         }
     }
 

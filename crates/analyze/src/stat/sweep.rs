@@ -116,3 +116,70 @@ impl Sweep {
         self.all.map(|covered| covered.nanos)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A call: its group, when it was entered, how long it took, and which segment has it.
+    type Call = (u32, u64, u64, usize);
+
+    /// Returns the covered time of a group: how many moments are in one of its calls.
+    fn moments(calls: &[Call], of: impl Fn(u32) -> bool) -> u64 {
+        let spans = || calls.iter().filter(|call| of(call.0)).map(|call| (call.1, call.1 + call.2));
+        let last = spans().map(|(_, end)| end).max().unwrap_or(0);
+        (0..last).filter(|t| spans().any(|(start, end)| (start..end).contains(t))).count() as u64
+    }
+
+    /// Sweeps calls that are spread over segments in any way.
+    fn swept(calls: &[Call], segments: usize) -> Sweep {
+        let mut tallies: Vec<Tally> = (0..segments).map(|_| Tally::default()).collect();
+        for (group, start, nanos, segment) in calls {
+            let tally = &mut tallies[*segment];
+            tally.groups.push(*group);
+            tally.spans.push((*start, start + nanos));
+            tally.waits.push(group % 2 == 1);
+        }
+        tallies.retain(|tally| !tally.spans.is_empty());
+        tallies.sort_by_key(|tally| tally.spans[0].0);
+        let firsts: Vec<u64> = tallies.iter().map(|tally| tally.spans[0].0).collect();
+        let mut sweep = Sweep::new(true);
+        for (i, tally) in tallies.into_iter().enumerate() {
+            sweep.add(tally);
+            let next = firsts.get(i + 1).copied().unwrap_or(u64::MAX);
+            sweep.advance(next).expect("rows are in order");
+        }
+        sweep
+    }
+
+    proptest! {
+        #[test]
+        fn covers_what_the_calls_cover(
+            mut calls in prop::collection::vec((0..4u32, 0..60u64, 0..30u64, 0..5usize), 0..40),
+        ) {
+            calls.sort_by_key(|call| call.1);
+            let mut sweep = swept(&calls, 5);
+            for group in 0..4 {
+                prop_assert_eq!(sweep.wall(group), moments(&calls, |of| of as usize == group));
+            }
+            let waits = |wanted: bool| moments(&calls, |of| (of % 2 == 1) == wanted);
+            prop_assert_eq!(sweep.totals(), [waits(false), waits(true)]);
+            prop_assert!(sweep.take_durations().is_some());
+        }
+    }
+
+    #[test]
+    fn rows_that_go_back_are_an_error() {
+        let tally = |starts: &[u64]| Tally {
+            groups: vec![0; starts.len()],
+            spans: starts.iter().map(|start| (*start, start + 1)).collect(),
+            waits: vec![false; starts.len()],
+        };
+        let mut sweep = Sweep::default();
+        sweep.add(tally(&[5, 9]));
+        sweep.advance(u64::MAX).expect("rows are in order");
+        sweep.add(tally(&[8]));
+        assert!(sweep.advance(u64::MAX).is_err());
+    }
+}

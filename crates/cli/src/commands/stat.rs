@@ -88,7 +88,7 @@ pub struct Args {
     #[arg(long)]
     pub exclude_system: bool,
     /// Print a row for each group and each interval of this length, like 1s
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = options::parse_interval)]
     pub interval: Option<u64>,
     /// Print a JSON document
     #[arg(long, conflicts_with = "csv")]
@@ -104,16 +104,22 @@ pub struct Args {
 /// Runs `reanimator stat`: prints the statistics of a trace, or of a command that it records. The
 /// outcome is then that of the command.
 pub fn run(a: &Args, messages: &Messages) -> Outcome {
-    if a.command.is_empty() {
-        let opened = reading::open_trace(&a.trace, messages);
-        return opened.and_then(|trace| print(a, &trace)).into();
+    run_checked(a, messages).into()
+}
+
+/// Does what [`run`] says. A mistake in the options is told before anything is read or recorded.
+fn run_checked(a: &Args, messages: &Messages) -> Result<Outcome> {
+    let filter = Filter::parse(&a.filter)?;
+    if !a.command.is_empty() {
+        return live::record_and_print(a, &filter, messages);
     }
-    live::record_and_print(a, messages).into()
+    let trace = reading::open_trace(&a.trace, messages)?;
+    print(a, &filter, &trace).map(|()| Outcome::Status(0))
 }
 
 /// Computes the statistics and prints them.
-fn print(a: &Args, trace: &Trace) -> Result<()> {
-    let stat = compute(a, trace)?;
+fn print(a: &Args, filter: &Filter, trace: &Trace) -> Result<()> {
+    let stat = compute(a, filter, trace)?;
     let text = match (a.json, a.csv) {
         (true, _) => document::to_json(a, trace, &stat)?,
         (_, true) => document::to_csv(a, &stat)?,
@@ -140,8 +146,7 @@ fn terminal_width(a: &Args) -> Option<usize> {
 }
 
 /// Reads the trace and groups its calls as the options say.
-fn compute(a: &Args, trace: &Trace) -> Result<Stat> {
-    let filter = Filter::parse(&a.filter)?;
+fn compute(a: &Args, filter: &Filter, trace: &Trace) -> Result<Stat> {
     let number = |nr: u32| filter.has_number(nr);
     let path = |path: &[u8]| filter.has_path(path);
     let without = [Status::Successful, Status::Failed, Status::Unfinished];

@@ -22,12 +22,12 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use std::sync::Arc;
 
-/// The target size of a batch in bytes: a row group of the columns that statistics need.
+/// The target size of a batch in bytes.
 const BATCH_BYTES: u64 = 16 << 20;
 /// The largest number of rows in a batch.
-const BATCH_ROWS: u64 = 64 << 10;
+const BATCH_ROWS: u64 = 16 << 10;
 
-/// Iterates over the rows of some columns of one file, in batches of at most 65,536 rows and about
+/// Iterates over the rows of some columns of one file, in batches of at most 16,384 rows and about
 /// 16 MiB. The iteration ends after the first error.
 pub struct ColumnBatches {
     name: String,

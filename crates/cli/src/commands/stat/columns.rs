@@ -38,10 +38,10 @@ impl Column {
     ];
     /// The columns that a narrow terminal leaves out, the least telling first.
     pub const LEAST_TELLING: [Self; 8] = [
-        Self::P50,
         Self::Time,
         Self::P95,
         Self::Max,
+        Self::P50,
         Self::P99,
         Self::Rate,
         Self::Mean,

@@ -2,6 +2,7 @@
 
 use super::Args;
 use crate::commands::record;
+use crate::filter::Filter;
 use crate::messages::{Messages, Outcome, failure};
 use anyhow::{Context, Result};
 use clap::{FromArgMatches, Parser};
@@ -18,7 +19,7 @@ struct Recording {
 
 /// Records the command of the options, prints its statistics, and removes the trace. Returns the
 /// outcome of the command.
-pub fn record_and_print(a: &Args, messages: &Messages) -> Result<Outcome> {
+pub fn record_and_print(a: &Args, filter: &Filter, messages: &Messages) -> Result<Outcome> {
     let dir = tempfile::Builder::new()
         .prefix("reanimator-stat-")
         .tempdir()
@@ -34,7 +35,7 @@ pub fn record_and_print(a: &Args, messages: &Messages) -> Result<Outcome> {
         return Ok(outcome);
     }
     let trace = failure::with_advice(Trace::open(&path), &path)?;
-    super::print(a, &trace)?;
+    super::print(a, filter, &trace)?;
     dir.close().context("cannot remove the temporary trace")?;
     Ok(outcome)
 }

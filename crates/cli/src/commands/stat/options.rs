@@ -1,6 +1,7 @@
 //! Options that are lists of words.
 
 use super::columns::Column;
+use crate::output::units::parse_duration;
 use analyze::{By, SortBy};
 
 /// The keys of `--by`.
@@ -47,6 +48,14 @@ pub fn parse_sort(text: &str) -> Result<SortBy, String> {
         };
         format!("{why}; rows can be sorted by: {names}")
     })
+}
+
+/// Parses the length of an interval to nanoseconds.
+pub fn parse_interval(text: &str) -> Result<u64, String> {
+    match parse_duration(text)? {
+        0 => Err("an interval must be longer than 0".to_owned()),
+        nanos => Ok(nanos),
+    }
 }
 
 #[cfg(test)]

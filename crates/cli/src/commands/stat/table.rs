@@ -3,7 +3,7 @@
 use super::columns::Column;
 use super::{Args, columns_of};
 use crate::output::tables::{align_right, new_table};
-use crate::output::units::{format_counted, format_digits};
+use crate::output::units::{format_count, format_counted, format_digits};
 use analyze::{Row, Stat, Totals};
 use comfy_table::Table;
 use console::measure_text_width;
@@ -56,7 +56,7 @@ pub fn to_text(a: &Args, trace: &Trace, stat: &Stat, width: Option<usize>) -> St
 /// Says how many rows are not shown.
 fn tell_more(more: usize, put: &mut impl FnMut(&str)) {
     if more > 0 {
-        put(&format!("… {more} more, --top 0 shows all"));
+        put(&format!("… {} more, --top 0 shows all", format_count(more as u64)));
     }
 }
 
@@ -136,7 +136,10 @@ fn add_total(table: &mut Table, a: &Args, stat: &Stat, columns: &[Column], works
 /// Returns the cells of a row's keys, each cut to its width.
 fn key_cells(a: &Args, row: &Row, widths: &[usize]) -> Vec<String> {
     let from = row.interval.zip(a.interval);
-    let from = from.map(|(n, length)| format_digits(n.saturating_mul(length)));
+    let from = from.map(|(n, length)| match n {
+        0 => "0 s".to_owned(),
+        n => format_digits(n.saturating_mul(length)),
+    });
     let keys = row.keys.iter().zip(widths);
     let keys = keys.map(|(key, width)| cut_middle(key.as_deref().unwrap_or(NONE), *width));
     from.into_iter().chain(keys).collect()

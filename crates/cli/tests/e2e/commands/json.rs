@@ -90,6 +90,11 @@ fn every_key_is_documented() {
     check("print", &say(&["print", "--json", path]).ok("print").stdout);
     check("info", &say(&["info", "--json", path]).ok("info").stdout);
     check("info", &say(&["recover", "--json", path]).ok("recover").stdout);
+    check("stat", &say(&["stat", "--json", path]).ok("stat").stdout);
+    for by in ["class,file,dir", "ext,fs,path", "process,thread,exe", "errno,size"] {
+        let stat = say(&["stat", "--json", "--interval", "1ms", "--by", by, path]);
+        check("stat", &stat.ok("stat").stdout);
+    }
     check("verify", &say(&["verify", "--json", path]).ok("verify").stdout);
     check("doctor", &say(&["doctor", "--json"]).stdout);
     check("syscalls", &say(&["syscalls", "--json"]).ok("syscalls").stdout);

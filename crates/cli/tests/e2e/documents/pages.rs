@@ -256,7 +256,7 @@ fn what_does_not_exist_is_found() {
     let names = Names::new();
     // In two parts, as this file is one of those in which names are looked for.
     let never = ["pages::what_", "never_was"].concat();
-    for span in ["crates/analyze", "no_such_file.rs", "make no-target", "reanimator query", &never]
+    for span in ["crates/nothing", "no_such_file.rs", "make no-target", "reanimator query", &never]
     {
         assert!(names.lack(span), "{span}");
     }
