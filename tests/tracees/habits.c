@@ -244,19 +244,6 @@ static void seek_read(int near)
 	}
 }
 
-static void metadata_heavy(int near)
-{
-	struct stat st;
-	int fd = make("data", 0);
-	put(fd, 1 << 20);
-	for (int i = 0; i < (near ? 500 : 5000); i++) {
-		if (near)
-			get(fd, 1 << 20, 0);
-		else
-			check(fstat(fd, &st), "fstat");
-	}
-}
-
 static void stat_storm(int near)
 {
 	struct stat st;
@@ -384,7 +371,7 @@ static const struct {
 	{"sequential-small", sequential_small}, {"misaligned", misaligned},
 	{"random", random_reads}, {"reread-file", reread_file},
 	{"reread-bytes", reread_bytes}, {"seek-read", seek_read},
-	{"metadata-heavy", metadata_heavy}, {"stat-storm", stat_storm},
+	{"stat-storm", stat_storm},
 	{"path-search", path_search}, {"same-miss", same_miss},
 	{"unused-open", unused_open}, {"dir-scan", dir_scan}, {"temp-churn", temp_churn},
 	{"lock-wait", lock_wait}, {"eagain-loop", eagain_loop}, {"sleep-poll", sleep_poll},

@@ -102,6 +102,14 @@ pub fn find(
             files::MOST
         ));
     }
+    let held = trace.summary().held_ns;
+    if held > all.elapsed / 100 {
+        all.notes.push(format!(
+            "the recorder held calls back for {} ms in all, so that no record was lost; costs \
+             contain that",
+            held / 1_000_000
+        ));
+    }
     Ok(all)
 }
 

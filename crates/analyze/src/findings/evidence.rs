@@ -93,7 +93,6 @@ impl Found {
     pub fn complete(mut self, rule: &'static Definition, context: &Context<'_>) -> Finding {
         let places = self.evidence.len() as u64;
         self.evidence.truncate(MOST);
-        let trace = context.trace.to_string_lossy();
         Finding {
             rule,
             level: self.level,
@@ -101,8 +100,20 @@ impl Found {
             cost: self.cost,
             evidence: self.evidence,
             places,
-            query: rule.query.replace("{trace}", &trace),
+            query: query(rule.query, &context.trace.to_string_lossy()),
         }
+    }
+}
+
+/// Returns a query or command with the path of the trace in it, quoted as SQL or the shell asks.
+fn query(query: &str, trace: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if query.starts_with("SELECT") {
+        query.replace("{trace}", &trace.replace('\'', "''"))
+    } else if trace.chars().all(is_plain) {
+        query.replace("{trace}", trace)
+    } else {
+        query.replace("{trace}", &format!("'{}'", trace.replace('\'', "'\\''")))
     }
 }
 
@@ -111,13 +122,13 @@ fn rank(evidence: &mut [Evidence]) {
     evidence.sort_by_key(|e| (std::cmp::Reverse((e.cost, e.weight)), e.seq));
 }
 
-/// Returns where it is, for a sentence: `of /a`, or `of 3 files, most of /a`.
+/// Returns where it is, for a sentence: `of /a`, or `of 3 files (most: /a)`.
 pub(crate) fn of_files(evidence: &[Evidence]) -> String {
     let Some(first) = evidence.first() else { return String::new() };
     let files: HashSet<&str> = evidence.iter().map(|e| &e.file[..]).collect();
     match files.len() {
         1 => format!("of {}", first.file),
-        n => format!("of {} files, most of {}", count(n as u64), first.file),
+        n => format!("of {} files (most: {})", count(n as u64), first.file),
     }
 }
 
@@ -160,6 +171,13 @@ mod tests {
             ["0", "999", "1,204", "1,000,000"]
         );
         assert_eq!([bytes(512), bytes(4096), bytes(16 << 20)], ["512 B", "4.0 KiB", "16 MiB"]);
+    }
+
+    #[test]
+    fn paths_in_queries_are_quoted() {
+        assert_eq!(query("stat {trace}", "a/b.ra"), "stat a/b.ra");
+        assert_eq!(query("stat {trace}", "it's.ra"), r"stat 'it'\''s.ra'");
+        assert_eq!(query("SELECT '{trace}/x'", "it's.ra"), "SELECT 'it''s.ra/x'");
     }
 
     #[test]

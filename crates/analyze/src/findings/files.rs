@@ -42,6 +42,8 @@ pub struct File {
     pub kind: u32,
     /// The device, 0 if it is not known.
     pub dev: u64,
+    /// When it was born, in nanoseconds since 1970; 0 if that is not known.
+    pub born: u64,
     /// Whether its content is kept on a file system: not procfs and the like.
     pub stored: bool,
 }
@@ -145,6 +147,12 @@ impl Files {
         }
     }
 
+    /// Returns whether the file of an open file is known that was born then.
+    pub fn knows(&self, open: &OpenFile, born: u64) -> bool {
+        let file = self.inodes.get(&open.inode.key);
+        file.is_some_and(|file| self.get(*file).born == born)
+    }
+
     /// Notes that a call opened a file, and returns its number. If the call created it, an earlier
     /// file with the same inode number is another one.
     pub fn opened(&mut self, open: &OpenFile, is_new: bool) -> Option<FileId> {
@@ -165,7 +173,13 @@ impl Files {
         }
         let file = FileId(self.files.len() as u32);
         let (kind, dev) = (open.file_type(), open.inode.key.0);
-        self.files.push(File { path, kind, dev, stored: open.is_stored() });
+        self.files.push(File {
+            path,
+            kind,
+            dev,
+            born: open.identity.born,
+            stored: open.is_stored(),
+        });
         match open.inode.key {
             (0, 0) => self.unnumbered.insert(path, file),
             key => self.inodes.insert(key, file),

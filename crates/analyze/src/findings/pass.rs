@@ -6,8 +6,8 @@ use super::view::{Name, View, asked_bytes};
 use abi::{CallSpec, Effect, IoClass, Kind, Role, argument_indices};
 use ahash::HashMap;
 use linux_raw_sys::errno::{EEXIST, ENOENT, ENOTDIR};
-use linux_raw_sys::general::O_CREAT;
-use processes::{Descriptor, Mounts, Operands, Processes, Timeline, TimelineItem};
+use linux_raw_sys::general::{O_CREAT, O_EXCL};
+use processes::{Descriptor, Mounts, OpenFile, Operands, Processes, Timeline, TimelineItem};
 use std::sync::Arc;
 use trace::{Call, Error, ReadOptions, RecordKind, Trace};
 
@@ -100,6 +100,8 @@ struct Pass {
     processes: Processes,
     busy: Busy,
     seen: Seen,
+    /// When the recording began, in nanoseconds of `CLOCK_REALTIME`.
+    began: u64,
     /// For each class the rules that look at it.
     by_class: [Vec<usize>; IoClass::ALL.len()],
 }
@@ -109,8 +111,8 @@ pub(super) fn run(
     trace: &Trace,
     rules: Vec<(&'static Definition, Box<dyn Rule>)>,
 ) -> Result<Seen, Error> {
-    let mounts = &trace.recording_info().mounts;
-    let mounts = Mounts::new(mounts.iter().map(|m| (&m.point[..], &m.fs[..])));
+    let info = trace.recording_info();
+    let mounts = Mounts::new(info.mounts.iter().map(|m| (&m.point[..], &m.fs[..])));
     let mut by_class = [const { Vec::new() }; IoClass::ALL.len()];
     for (i, (rule, _)) in rules.iter().enumerate() {
         rule.classes.iter().for_each(|class| by_class[*class as usize].push(i));
@@ -119,6 +121,7 @@ pub(super) fn run(
         processes: Processes::with_mounts(mounts),
         busy: Busy::default(),
         seen: Seen { rules, ..Seen::default() },
+        began: info.began.saturating_add_signed(info.clock_offset),
         by_class,
     };
     let mut under_way: Vec<Option<UnderWay>> = Vec::new();
@@ -206,7 +209,9 @@ impl Pass {
         let fd = spec.copies.map(|copies| copies.to.fd).or(spec.uses.fd);
         let descriptor = match fd {
             Some(i) => operands.fds[usize::from(i)].as_ref(),
-            None => operands.opened.iter().find(|(fd, _)| *fd as i64 == call.ret).map(|(_, d)| d),
+            None => {
+                operands.opened.iter().find(|(fd, _)| i64::from(*fd) == call.ret).map(|(_, d)| d)
+            }
         };
         let handle = descriptor.map(|d| &*d.file);
         let class = class.on_file(
@@ -215,7 +220,7 @@ impl Pass {
         );
         let opens = class == IoClass::Open && call.succeeded();
         let names = self.names(call, spec, operands);
-        let is_new = opens && handle.is_some_and(|h| created(call, spec, &h.identity, &names));
+        let is_new = opens && handle.is_some_and(|h| self.created(call, spec, h, &names));
         let files = &mut self.seen.files;
         let file = match handle {
             Some(handle) if opens => files.opened(handle, is_new),
@@ -304,26 +309,29 @@ impl Pass {
             _ => {}
         }
     }
-}
 
-/// Returns whether an open created the file. Where the engine does not tell, it did if the name was
-/// known to be missing.
-fn created(
-    call: &Call,
-    spec: &CallSpec,
-    identity: &trace::Identity,
-    names: &[Option<Name>; 2],
-) -> bool {
-    identity.was_created().unwrap_or_else(|| {
-        let flags = spec.args.iter().find_map(|arg| match arg.kind.path_use()?.role {
-            Role::Open(from) => Some(call.open_flags(from)),
-            _ => None,
-        });
-        let exclusive = linux_raw_sys::general::O_EXCL;
-        let flags = flags.unwrap_or(0);
-        let absent = names[0].is_some_and(|name| name.before == At::Absent);
-        flags & O_CREAT != 0 && (flags & exclusive != 0 || absent)
-    })
+    /// Returns whether an open created the file. Where the engine does not tell, it did if the name
+    /// was known to be missing, or if the file is not known yet and was born during the recording.
+    fn created(
+        &self,
+        call: &Call,
+        spec: &CallSpec,
+        opened: &OpenFile,
+        names: &[Option<Name>; 2],
+    ) -> bool {
+        opened.identity.was_created().unwrap_or_else(|| {
+            let flags = spec.args.iter().find_map(|arg| match arg.kind.path_use()?.role {
+                Role::Open(from) => Some(call.open_flags(from)),
+                _ => None,
+            });
+            let flags = flags.unwrap_or(0);
+            let absent = names[0].is_some_and(|name| name.before == At::Absent);
+            let born = opened.identity.born;
+            let is_young =
+                || born != 0 && born >= self.began && !self.seen.files.knows(opened, born);
+            flags & O_CREAT != 0 && (flags & O_EXCL != 0 || absent || is_young())
+        })
+    }
 }
 
 impl Coverage {

@@ -106,11 +106,13 @@ impl Rule for TempChurn {
         if total < self.count {
             return None;
         }
-        let place = |(path, tally): (&Box<[u8]>, &Tally)| {
+        let mut places = Vec::new();
+        for (path, tally) in &self.found {
             let text = format!("{} files, {} written", count(tally.n), bytes(tally.bytes));
-            tally.place(format!("{}/", trace::text::escape(path)), text, tally.time)
-        };
-        Found::speed(self.found.iter().map(place).collect(), |places| {
+            let directory = format!("{}/", trace::text::escape(path));
+            places.push(tally.place(directory, text, tally.time));
+        }
+        Found::speed(places, |places| {
             format!(
                 "{} files were made, written and removed again, most in {}.",
                 count(total),

@@ -32,8 +32,8 @@ Examples:
       Apply two rules
   reanimator findings --set small-io.size=512 --set floor.time=10ms app.ra
       Apply the rules with other thresholds
-  reanimator findings --json app.ra | jq -r '.findings[] | [.rule, .cost_s] | @tsv'
-      Write the names and costs
+  reanimator findings --json app.ra | jq '.findings[].sentence'
+      Write one sentence for each finding
   reanimator findings --list
       Show all rules with their thresholds")]
 pub struct Args {

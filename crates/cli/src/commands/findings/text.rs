@@ -108,7 +108,7 @@ fn put_finding(
     }
     wrap("remedy", finding.rule.remedy, width, text);
     // Not wrapped, so that it can be copied.
-    text.push_str(&format!("  {:<8}{}\n", "look", finding.query));
+    text.push_str(&format!("  {:<8}{}\n", "look", printable(&finding.query)));
     wrap("source", finding.rule.source, width, text);
 }
 

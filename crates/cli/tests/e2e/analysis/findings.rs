@@ -35,7 +35,6 @@ const SPEED: &[Habit] = &[
     ("reread-file", "reread-file", &[]),
     ("reread-bytes", "reread-bytes", &[]),
     ("seek-read", "seek-read", &[]),
-    ("metadata-heavy", "metadata-heavy", &["metadata-heavy.time=0"]),
     ("stat-storm", "stat-storm", &[]),
     ("path-search", "path-search", &[]),
     ("same-miss", "same-miss", &[]),
@@ -84,8 +83,8 @@ fn record(place: &Place, what: &[&str], options: &[&str]) -> PathBuf {
     trace
 }
 
-fn planted(habits: &[Habit], speed: bool) {
-    let place = Place::watched_by(Watch::Ebpf);
+fn planted(watch: Watch, habits: &[Habit], speed: bool) {
+    let place = Place::watched_by(watch);
     let mut wrong = Vec::new();
     for (rule, habit, set) in habits {
         let mut options = vec!["--set", "floor.share=0"];
@@ -104,12 +103,20 @@ fn planted(habits: &[Habit], speed: bool) {
 
 #[test]
 fn rules_of_safety() {
-    planted(SAFETY, false);
+    planted(Watch::Ebpf, SAFETY, false);
+}
+
+/// ptrace does not tell whether an open created its file.
+#[test]
+fn rules_of_safety_with_ptrace() {
+    planted(Watch::Ptrace, SAFETY, false);
+    let churn = SPEED.iter().filter(|habit| habit.0 == "temp-churn").copied();
+    planted(Watch::Ptrace, &churn.collect::<Vec<Habit>>(), true);
 }
 
 #[test]
 fn rules_of_speed() {
-    planted(SPEED, true);
+    planted(Watch::Ebpf, SPEED, true);
 }
 
 /// Which rule has no planted program is said here, so that none is forgotten.
@@ -121,7 +128,7 @@ fn every_rule_has_a_planted_program() {
     let planted: Vec<&str> = SAFETY.iter().chain(SPEED).map(|habit| habit.0).collect();
     let names = list["rules"].as_array().unwrap().iter().map(|rule| rule["rule"].as_str().unwrap());
     let without: Vec<&str> = names.filter(|name| !planted.contains(name)).collect();
-    assert_eq!(without, ["tail"], "forged below");
+    assert_eq!(without, ["metadata-heavy", "tail"], "forged below");
 }
 
 /// Calls that took far longer than the others of their kind, at times that are made up.
@@ -142,6 +149,28 @@ fn a_few_slow_calls() {
         if found {
             let cost = document["findings"][0]["cost_ns"].as_u64().unwrap();
             assert_eq!(cost, 20 * (slow - 1000), "{document}");
+        }
+    }
+}
+
+/// Many queries of attributes, and reads that take more or less than these, at times that are made
+/// up.
+#[test]
+fn more_metadata_than_data() {
+    let place = Place::new();
+    for (read, found) in [(100_000, true), (2_100_000, false)] {
+        let trace = place.trace(&read.to_string());
+        let mut forge = Forge::new(&trace, 1);
+        forge.create(b"/w/data", 3);
+        (0..2000).for_each(|_| forge.call_for(1000, PID, 5, [3, 0x1000, 0, 0, 0, 0], 0, &[]));
+        forge.call_for(read, PID, 17, [3, 0x2000, 4096, 0, 0, 0], 4096, &[]);
+        forge.end();
+        let options = ["--rule", "metadata-heavy", "--set", "metadata-heavy.time=1ms"];
+        let document = document(&place, &trace, &options);
+        let names: &[&str] = if found { &["metadata-heavy"] } else { &[] };
+        assert_eq!(rules(&document, true), names, "{document}");
+        if found {
+            assert_eq!(document["findings"][0]["cost_ns"], 2_001_000, "{document}");
         }
     }
 }
