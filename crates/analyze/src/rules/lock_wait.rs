@@ -73,7 +73,8 @@ impl Rule for LockWait {
     fn finish(&mut self, context: &Context<'_>) -> Option<Found> {
         let mut of_thread = HashMap::<u32, u64>::default();
         for ((tid, _), tally) in &self.waits {
-            *of_thread.entry(*tid).or_default() += tally.time;
+            let sum = of_thread.entry(*tid).or_default();
+            *sum = sum.saturating_add(tally.time);
         }
         let waits_long = |tid: &u32| {
             let whole = context.thread_time(*tid);

@@ -75,7 +75,7 @@ impl Rule for MetadataHeavy {
     }
 
     fn finish(&mut self, _context: &Context<'_>) -> Option<Found> {
-        let time: u64 = self.classes.values().map(|tally| tally.time).sum();
+        let time = trace::saturating_sum(self.classes.values().map(|tally| tally.time));
         if time < self.least.max(1) || (time as f64) < self.share * self.all as f64 {
             return None;
         }

@@ -100,7 +100,7 @@ impl Rule for Misaligned {
         let place = |(file, calls): (&FileId, &Calls)| {
             let Calls { misaligned, aligned, refused } = calls;
             let like = if aligned.n > 0 { aligned } else { &self.aligned };
-            let due = (like.n > 0).then(|| misaligned.n * (like.time / like.n));
+            let due = (like.n > 0).then(|| misaligned.n.saturating_mul(like.time / like.n));
             let longer = due.map_or(0, |due| misaligned.time.saturating_sub(due));
             let name = context.files.name(*file);
             if refused.n > 0 {

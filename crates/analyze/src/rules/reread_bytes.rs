@@ -102,7 +102,7 @@ impl Rule for RereadBytes {
         } else if let (Some(from), Some(until), true) = (call.offset, call.end(), call.moved > 0) {
             let reads = self.files.entry(file).or_default();
             reads.tally.add(call);
-            reads.again += reads.add(from, until);
+            reads.again = reads.again.saturating_add(reads.add(from, until));
         }
     }
 
@@ -111,7 +111,7 @@ impl Rule for RereadBytes {
             reads.again >= self.bytes && reads.again as f64 >= self.share * reads.tally.bytes as f64
         };
         let found = self.files.iter().filter(|(_, reads)| counts(reads));
-        let total: u64 = found.clone().map(|(_, reads)| reads.again).sum();
+        let total = trace::saturating_sum(found.clone().map(|(_, reads)| reads.again));
         let place = |(file, reads): (&FileId, &Reads)| {
             let share = reads.again as f64 / reads.tally.bytes.max(1) as f64;
             let (again, all) = (bytes(reads.again), bytes(reads.tally.bytes));

@@ -87,7 +87,7 @@ impl Rule for SequentialSmall {
 
     fn finish(&mut self, context: &Context<'_>) -> Option<Found> {
         let found = self.files.iter().filter(|(_, steps)| steps.tally.bytes >= self.bytes);
-        let total: u64 = found.clone().map(|(_, steps)| steps.tally.bytes).sum();
+        let total = trace::saturating_sum(found.clone().map(|(_, steps)| steps.tally.bytes));
         let place = |(file, steps): (&FileId, &Steps)| {
             let tally = &steps.tally;
             let text = format!(

@@ -71,7 +71,7 @@ impl SleepPoll {
         if let Some((path, _)) = thread.looked_at.filter(|_| rounds.n >= self.count) {
             let found = self.found.entry(path).or_default();
             found.0.merge(&rounds);
-            found.1 += slept / rounds.n / 2;
+            found.1 = found.1.saturating_add(slept / rounds.n / 2);
         }
     }
 }
@@ -85,7 +85,8 @@ impl Rule for SleepPoll {
                 Some(errno) => errno.unsigned_abs() == ETIMEDOUT,
             };
             if timed_out && SLEEP.contains(&call.duration) {
-                self.threads.entry(tid).or_default().slept += call.duration;
+                let thread = self.threads.entry(tid).or_default();
+                thread.slept = thread.slept.saturating_add(call.duration);
             }
             return;
         }

@@ -74,8 +74,8 @@ impl Rule for SmallIo {
                 calls.seq = call.seq();
             }
             calls.small += 1;
-            calls.bytes += call.moved;
-            calls.time += call.duration;
+            calls.bytes = calls.bytes.saturating_add(call.moved);
+            calls.time = calls.time.saturating_add(call.duration);
         }
     }
 

@@ -84,9 +84,11 @@ impl Rule for SyncPerRecord {
                 ..Small::default()
             });
             small.syncs += 1;
-            small.bytes += written.bytes;
-            small.time += call.duration;
-            small.time_of_thread += if small.tid == call.call.tid { call.duration } else { 0 };
+            small.bytes = small.bytes.saturating_add(written.bytes);
+            small.time = small.time.saturating_add(call.duration);
+            if small.tid == call.call.tid {
+                small.time_of_thread = small.time_of_thread.saturating_add(call.duration);
+            }
         }
         self.dirty.apply(call);
     }

@@ -109,7 +109,9 @@ impl Tail {
 
     /// Returns the places of a kind, and what its slow calls take longer than the median.
     fn of_kind(&self, kind: &Kind, context: &Context<'_>) -> Option<(Vec<Evidence>, u64, u64)> {
-        let sums = |of: &[(u64, u64)]| of.iter().fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let sums = |of: &[(u64, u64)]| {
+            of.iter().fold((0, 0), |a: (u64, u64), b| (a.0 + b.0, a.1.saturating_add(b.1)))
+        };
         let (all, time) = sums(&kind.steps);
         let median = kind.median();
         let limit = (self.times * median as f64) as u64;
@@ -129,7 +131,11 @@ impl Tail {
             ..Evidence::default()
         };
         let slowest = kind.slowest.iter().filter(|(duration, ..)| *duration >= limit);
-        Some((slowest.map(place).collect(), taken.saturating_sub(slow * median), slow))
+        Some((
+            slowest.map(place).collect(),
+            taken.saturating_sub(slow.saturating_mul(median)),
+            slow,
+        ))
     }
 }
 
@@ -145,7 +151,7 @@ impl Rule for Tail {
         for kind in self.kinds.values() {
             if let Some((found, longer, n)) = self.of_kind(kind, context) {
                 places.extend(found);
-                cost += longer;
+                cost = longer.saturating_add(cost);
                 slow += n;
             }
         }

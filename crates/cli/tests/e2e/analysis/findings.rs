@@ -64,7 +64,7 @@ fn document(place: &Place, trace: &Path, options: &[&str]) -> Value {
 }
 
 /// The names of the rules that found something, of one level or of all.
-fn rules<'a>(document: &'a Value, speed: bool) -> Vec<&'a str> {
+fn rules(document: &Value, speed: bool) -> Vec<&str> {
     let all = document["findings"].as_array().unwrap().iter();
     let of_level = all.filter(|finding| (finding["level"] == "speed") == speed);
     of_level.map(|finding| finding["rule"].as_str().unwrap()).collect()
@@ -285,6 +285,49 @@ fn no_call_and_damage() {
         let ran = findings(&place, &trace, &[]);
         assert!(ran.code == Some(2) && ran.stderr.starts_with("error: "), "{ran:?}");
         assert!(!ran.stderr.contains("internal error"), "{ran:?}");
+    }
+}
+
+/// Sums of numbers that no kernel returns.
+#[test]
+fn numbers_that_are_too_large() {
+    let place = Place::new();
+    let trace = place.trace("t");
+    let mut forge = Forge::new(&trace, 1);
+    forge.create(b"/w/data", 3);
+    let (long, most) = (1 << 60, i64::MAX);
+    for at in [0, 4097, 1 << 62, u64::MAX - 1] {
+        forge.call_for(long, PID, 18, [3, 0x1000, u64::MAX, at, 0, 0], most, &[]);
+        forge.call(PID, 74, [3, 0, 0, 0, 0, 0], 0, &[]);
+        forge.call(PID, 74, [3, 0, 0, 0, 0, 0], 0, &[]);
+        for _ in 0..3 {
+            forge.call_for(long / 4, PID, 17, [3, 0x1000, u64::MAX, at, 0, 0], most, &[]);
+            forge.call(PID, 8, [3, at, 0, 0, 0, 0], at as i64, &[]);
+            forge.call(PID, 0, [3, 0x1000, 8, 0, 0, 0], most, &[]);
+            forge.call(PID, 73, [3, 6, 0, 0, 0, 0], -11, &[]);
+        }
+    }
+    forge.end();
+    let ran = run(&mut place.reanimator(["findings", "--list", "--json"])).ok("--list");
+    let list: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let mut sets = vec!["floor.share=0".to_owned()];
+    for rule in list["rules"].as_array().unwrap() {
+        let name = rule["rule"].as_str().unwrap();
+        for threshold in rule["thresholds"].as_array().unwrap() {
+            let key = threshold["key"].as_str().unwrap();
+            let value = if ["size", "bytes"].contains(&key) && name != "reread-bytes" {
+                "1000000000000G"
+            } else {
+                "0"
+            };
+            sets.push(format!("{name}.{key}={value}"));
+        }
+    }
+    let options: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let document = document(&place, &trace, &options);
+    let found = rules(&document, true);
+    for rule in ["small-io", "reread-bytes", "misaligned", "random", "tail", "useless-sync"] {
+        assert!(found.contains(&rule), "{rule}: {document}");
     }
 }
 
