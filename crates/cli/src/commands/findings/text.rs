@@ -32,7 +32,10 @@ pub fn to_text(trace: &Trace, findings: &Findings) -> String {
         put_finding(finding, findings, rank, (colours, width), &mut text);
     }
     if findings.found.is_empty() {
-        text.push_str("nothing found\n");
+        text.push_str(match findings.undecided.is_empty() {
+            true => "nothing found\n",
+            false => "nothing found by the rules that could be decided\n",
+        });
     }
     if !findings.undecided.is_empty() {
         text.push_str("\nNot decided:\n");

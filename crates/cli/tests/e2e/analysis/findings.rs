@@ -10,6 +10,7 @@ use crate::hostile::random::Random;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use trace::RecordKind;
 
 /// A rule, what `habits` is to do, and the thresholds that do not depend on the machine's speed.
 type Habit = (&'static str, &'static str, &'static [&'static str]);
@@ -265,6 +266,27 @@ fn what_a_trace_does_not_tell() {
     let failed = record(&place, &["same-miss"], &["-e", "status=failed"]);
     let ran = findings(&place, &failed, &["--rule", "same-miss"]);
     assert!(ran.stdout.contains("chooses by outcome or path"), "{ran:?}");
+}
+
+/// The call that makes it safe may be among those that were lost.
+#[test]
+fn lost_records_decide_no_rule_of_safety() {
+    let place = Place::new();
+    for lost in [false, true] {
+        let trace = place.trace(&lost.to_string());
+        let mut forge = Forge::new(&trace, 1);
+        forge.create(b"/w/cut", 3);
+        forge.call(PID, 18, [3, 0x1000, 4096, 0, 0, 0], 100, &[]);
+        if lost {
+            forge.event(RecordKind::Gap, PID, [100, 12, 0, 0, 0, 0], &[]);
+        }
+        forge.end();
+        let document = document(&place, &trace, &["--rule", "short-write-ignored"]);
+        let found: &[&str] = if lost { &[] } else { &["short-write-ignored"] };
+        assert_eq!(rules(&document, false), found, "{document}");
+        let why = document["undecided"][0]["why"].as_str().unwrap_or_default();
+        assert_eq!(why.contains("12 records are lost"), lost, "{document}");
+    }
 }
 
 #[test]
