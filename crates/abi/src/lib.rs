@@ -24,7 +24,7 @@ pub use row::{
     URING_OPCODES,
 };
 pub use row::{CallSpec, Class, Copies, CopyEnd, CopyOffset, Effect, Groups, IoClass, Replay};
-pub use row::{Ret, Row};
+pub use row::{Ret, Row, SyncScope};
 pub use row::{UnrecordedEffect, Uses, argument_indices};
 pub use row::{mapped_file, mapping_number, registered_file, registered_index};
 pub use table::{Arch, by_name, by_number, operations, rows, spec, table};

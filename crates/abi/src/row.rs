@@ -4,6 +4,7 @@
 mod groups;
 mod io_class;
 mod operation;
+mod sync_scope;
 mod unrecorded;
 mod uses;
 
@@ -13,6 +14,7 @@ pub use operation::{
     AIO, AIO_OPCODES, MAPPINGS, OPERATIONS, Operation, SqeField, SqeWord, URING, URING_OPCODES,
     mapped_file, mapping_number, registered_file, registered_index,
 };
+pub use sync_scope::SyncScope;
 pub use unrecorded::UnrecordedEffect;
 pub use uses::{Uses, argument_indices};
 

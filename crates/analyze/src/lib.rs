@@ -5,7 +5,13 @@
 //! nothing and prints nothing.
 #![forbid(unsafe_code)]
 
+mod findings;
 mod ordered;
+mod rules;
 mod stat;
 
+pub use findings::{
+    Definition, Evidence, Finding, Findings, Level, Mistake, Recorded, Settings, Threshold,
+    Undecided, Unit, definitions, find,
+};
 pub use stat::{By, Order, Request, Row, Selection, SortBy, Stat, Totals, stat};

@@ -5,7 +5,7 @@ pub mod generate;
 
 use crate::commands::replay::prepare;
 use crate::commands::{
-    bench, convert, doctor, info, print, record, recover, replay, stat, syscalls, verify,
+    bench, convert, doctor, findings, info, print, record, recover, replay, stat, syscalls, verify,
 };
 use crate::options::MessageArgs;
 use clap::builder::Styles;
@@ -55,6 +55,7 @@ pub enum Command {
     Convert(convert::Args),
     Print(print::Args),
     Stat(stat::Args),
+    Findings(findings::Args),
     Info(info::Args),
     Recover(recover::Args),
     Syscalls(syscalls::Args),

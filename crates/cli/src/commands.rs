@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod convert;
 pub mod doctor;
+pub mod findings;
 pub mod info;
 pub mod print;
 pub mod record;

@@ -17,7 +17,7 @@ mod traces;
 use args::{Command, generate};
 use commands::replay::prepare;
 use commands::{
-    bench, convert, doctor, info, print, record, recover, replay, stat, syscalls, verify,
+    bench, convert, doctor, findings, info, print, record, recover, replay, stat, syscalls, verify,
 };
 use messages::{Messages, Outcome, failure};
 
@@ -36,6 +36,7 @@ fn main() -> ! {
         Command::Convert(a) => convert::run(&a, &messages).into(),
         Command::Print(a) => print::run(&a, &messages).into(),
         Command::Stat(a) => stat::run(&a, &messages),
+        Command::Findings(a) => findings::run(&a, &messages),
         Command::Info(a) => info::run(&a, &messages).into(),
         Command::Recover(a) => recover::run(&a, &messages).into(),
         Command::Syscalls(a) => syscalls::run(&a).into(),

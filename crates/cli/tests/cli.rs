@@ -149,6 +149,7 @@ fn every_help_can_be_read() {
         "bench",
         "convert",
         "print",
+        "findings",
         "info",
         "recover",
         "syscalls",

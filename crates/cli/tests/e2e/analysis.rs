@@ -1,5 +1,7 @@
-//! What `stat` says of a trace, against strace, DuckDB and a computation in Python.
+//! What `stat` says of a trace, against strace, DuckDB and a computation in Python; and what
+//! `findings` finds in programs that have a habit, and in those that nearly have it.
 
+mod findings;
 mod input;
 mod others;
 

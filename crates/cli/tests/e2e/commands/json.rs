@@ -95,6 +95,9 @@ fn every_key_is_documented() {
         let stat = say(&["stat", "--json", "--interval", "1ms", "--by", by, path]);
         check("stat", &stat.ok("stat").stdout);
     }
+    // It may find something.
+    check("findings", &say(&["findings", "--json", "--set", "floor.share=0", path]).stdout);
+    check("findings", &say(&["findings", "--list", "--json"]).ok("findings").stdout);
     check("verify", &say(&["verify", "--json", path]).ok("verify").stdout);
     check("doctor", &say(&["doctor", "--json"]).stdout);
     check("syscalls", &say(&["syscalls", "--json"]).ok("syscalls").stdout);

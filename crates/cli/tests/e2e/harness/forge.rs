@@ -84,6 +84,18 @@ impl Forge {
     }
     /// A call of thread `tid` that took 1 µs; the next begins 500 ns after it ended.
     pub fn call(&mut self, tid: u32, nr: u32, args: [u64; 6], ret: i64, parts: &[Part<'_>]) {
+        self.call_for(1000, tid, nr, args, ret, parts);
+    }
+    /// The same with a call that took so many nanoseconds.
+    pub fn call_for(
+        &mut self,
+        took: u64,
+        tid: u32,
+        nr: u32,
+        args: [u64; 6],
+        ret: i64,
+        parts: &[Part<'_>],
+    ) {
         self.now += 1500;
         self.put(
             Header {
@@ -91,13 +103,14 @@ impl Forge {
                 tid,
                 nr,
                 entered: self.now,
-                left: self.now + 1000,
+                left: self.now + took,
                 ret,
                 args,
                 ..Header::default()
             },
             parts,
         );
+        self.now += took - took.min(1000);
     }
     /// An open that created `path` and gave `fd`.
     pub fn create(&mut self, path: &[u8], fd: i64) {
