@@ -1,7 +1,7 @@
 //! Facts about the arguments of a call that are needed at every call. They are computed once, when
 //! the table is compiled.
 
-use crate::{Arg, FieldKind, Form, Kind, Layout};
+use crate::{Arg, CallSpec, FieldKind, Form, Kind, Layout};
 
 /// How a call uses its arguments. In a set of arguments, bit `i` stands for argument `i`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -84,6 +84,14 @@ impl Uses {
             i += 1;
         }
         uses
+    }
+}
+
+impl CallSpec {
+    /// Returns whether the call returns a path of the process's own mounts and root (getcwd).
+    pub fn returns_a_path(&self) -> bool {
+        let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
+        self.uses.path_args == 0 && self.uses.fd_args == 0 && self.args.iter().any(|a| text(a.kind))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::arguments::{Arguments, TranslateError};
 use super::{RealFd, Scratch};
 use crate::verify::{Expected, Mismatch};
-use abi::{CallSpec, Form, Kind};
+use abi::CallSpec;
 use model::processes::{Descriptor, Operands};
 use std::sync::Arc;
 use trace::Call;
@@ -15,12 +15,6 @@ pub(crate) const NO_WORKING_DIRECTORY: &str = "no working directory";
 /// The outcome of a call: the difference from the recording, if there is one; `Err` has the reason
 /// why it was not performed.
 pub(crate) type Outcome = Result<Option<Mismatch>, &'static str>;
-
-/// Returns whether the call returns a path of the process's own mounts and root (getcwd).
-pub(crate) fn returns_a_path(spec: &CallSpec) -> bool {
-    let text = |kind| matches!(kind, Kind::Out(_, layout) if layout.form == Form::Text);
-    spec.uses.path_args == 0 && spec.uses.fd_args == 0 && spec.args.iter().any(|a| text(a.kind))
-}
 
 /// A call with all that its handler may need.
 pub(crate) struct HandledCall {

@@ -10,7 +10,7 @@ mod translated_call;
 
 pub(crate) use submission::Submission;
 
-use super::handled::{HandledCall, NO_WORKING_DIRECTORY, Outcome, returns_a_path};
+use super::handled::{HandledCall, NO_WORKING_DIRECTORY, Outcome};
 use super::handlers::{self, close_if_last, is_open, is_plain, set_opened};
 use super::scratch::ScratchBuffer;
 use super::thread::{ExecutorThread, FsContext};
@@ -200,7 +200,7 @@ impl PreparedCall {
     fn uses_cwd(&self) -> bool {
         self.named.as_ref().is_some_and(|named| {
             let mut names = named.strings.split(|b| *b == 0).filter(|name| !name.is_empty());
-            returns_a_path(self.expected.spec) || names.any(|name| !name.starts_with(b"/"))
+            self.expected.spec.returns_a_path() || names.any(|name| !name.starts_with(b"/"))
         })
     }
 

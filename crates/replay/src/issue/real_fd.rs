@@ -1,6 +1,7 @@
 //! Real descriptors.
 
 use super::raw::close;
+use order::Readiness;
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{
@@ -60,9 +61,10 @@ impl RealFd {
     pub(crate) fn unperformed_reason(&self) -> Option<&'static str> {
         self.unperformed.get().copied()
     }
-    /// Returns the number below which all dispatched calls must be done before the descriptor can
-    /// be used.
-    pub(crate) fn ready_after(&self) -> u64 {
+}
+
+impl Readiness for RealFd {
+    fn ready_after(&self) -> u64 {
         self.ready_after.load(Relaxed)
     }
 }

@@ -1,12 +1,13 @@
 //! The thread that performs a call: its working directory and umask, and what all such threads
 //! share.
 
-use super::handled::{HandledCall, returns_a_path};
+use super::handled::HandledCall;
 use super::{RealFd, Scratch, raw};
 use crate::Verify;
 use crate::verify::{Listings, Rules};
 use abi::{AT_FDCWD, PathUse};
 use model::processes::{Directory, Operands};
+use order::Readiness;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -120,5 +121,5 @@ pub(crate) fn uses_cwd(handled: &HandledCall) -> bool {
             && path_use.dir.is_none_or(|dir| call.args[usize::from(dir)] as i32 == AT_FDCWD)
             && call.path(i as u8).is_some_and(|path| !path.starts_with(b"/"))
     };
-    returns_a_path(handled.spec) || paths.any(relative)
+    handled.spec.returns_a_path() || paths.any(relative)
 }

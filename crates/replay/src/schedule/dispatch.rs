@@ -14,7 +14,7 @@ mod wait;
 
 pub(crate) use counts::DispatchResult;
 
-use super::order::{OrderBuilder, ReorderBuffer};
+use super::OrderBuilder;
 use super::pace::Pacer;
 use super::skip::class;
 use crate::execute::{Pool, Shared};
@@ -29,6 +29,7 @@ use ahash::HashSet;
 use counts::Counts;
 use model::files::{FileType, Row};
 use model::processes::{Processes, Timeline, TimelineItem, Unrecorded};
+use order::ReorderBuffer;
 use rings::Rings;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ use trace::{Call, Item};
 struct Dispatched {
     seq: u64,
     thread: u32,
-    /// What performs it ([`super::order::InFlight::lane`]).
+    /// What performs it ([`order::InFlight::lane`]).
     lane: u32,
     /// Its executor.
     executor: u16,

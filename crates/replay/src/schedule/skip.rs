@@ -4,7 +4,6 @@
 use crate::execute::Shared;
 use crate::issue::RealFd;
 use crate::issue::arguments::MOUNTED_BY_PROGRAM;
-use crate::issue::handled::returns_a_path;
 use crate::issue::handlers::{lock, transfer::file_end};
 use crate::issue::refusal::{self, ErrorOrigin};
 use crate::verify::incomparable_xattr;
@@ -85,7 +84,7 @@ pub(crate) fn check_performed(
     if binds && !operands.paths.has_any() {
         return Err(class(Class::Network));
     }
-    if returns_a_path(spec) {
+    if spec.returns_a_path() {
         if operands.view.is_some() {
             return Err(class(Class::Mounts));
         }

@@ -3,9 +3,9 @@
 use super::Dispatcher;
 use crate::report::LatencyHistograms;
 use crate::report::Others;
-use crate::schedule::order::Races;
 use crate::source::SkippedChanges;
 use ahash::HashSet;
+use order::Races;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! The calls in flight: entered in the recording, and not yet returned.
 
-use super::claims::{Claim, claims, new_descriptor};
-use crate::issue::RealFd;
+use crate::Readiness;
+use crate::claims::{Claim, claims, new_descriptor};
 use abi::{CallSpec, Effect, Replay, Ret};
 use model::processes::{Descriptor, Operands, Processes};
 use std::cell::OnceCell;
@@ -9,22 +9,24 @@ use std::sync::Arc;
 use trace::Call;
 
 /// Other descriptors that a call may have meant, by argument.
-pub(crate) type Alternatives = Vec<(usize, Arc<Descriptor<RealFd>>)>;
+pub type Alternatives<R> = Vec<(usize, Arc<Descriptor<R>>)>;
 
 /// A call in flight.
-pub(crate) struct InFlight {
+pub struct InFlight<R> {
+    /// The call.
     pub call: Arc<Call>,
     /// What performs it: calls of one lane follow each other. The lane of a system call is its
     /// thread; an operation that a thread only submits has one of its ring that is free meanwhile.
     pub lane: u32,
-    pub operands: Operands<RealFd>,
+    /// The descriptors, paths and directories that it uses.
+    pub operands: Operands<R>,
     /// Other descriptors that its arguments may have meant: the numbers were closed and given out
     /// again meanwhile.
-    pub alternatives: Alternatives,
+    pub alternatives: Alternatives<R>,
     /// An overlapping call wrote some of the bytes that it writes, differently.
     pub contested: bool,
     /// Its claims, as far as they are known while it is in flight; computed at first use.
-    pub(super) claims: OnceCell<Vec<Claim>>,
+    pub(crate) claims: OnceCell<Vec<Claim>>,
     /// Calls dispatched when it began.
     pub dispatched_before: u64,
     /// It may be issued, so that other calls may conflict with it.
@@ -32,7 +34,7 @@ pub(crate) struct InFlight {
     /// It may have claims.
     has_claims: bool,
     /// It sets an open file's status flags.
-    pub(super) sets_flags: bool,
+    pub(crate) sets_flags: bool,
     /// It comes before the chosen time: it is performed for its effects, and not compared.
     pub early: bool,
 }
@@ -46,14 +48,14 @@ fn may_have_claims(spec: &CallSpec) -> bool {
     spec.uses.fd_args != 0 || spec.uses.path_args != 0 || spec.ret == Ret::Fd
 }
 
-impl InFlight {
+impl<R> InFlight<R> {
     /// Returns the call's specification, if the table has it.
-    pub(super) fn spec(&self) -> Option<&'static CallSpec> {
+    pub(crate) fn spec(&self) -> Option<&'static CallSpec> {
         self.call.spec()
     }
 
     /// Returns the call's claims. Empty if the table does not have the call.
-    pub(super) fn claims(&self) -> &[Claim] {
+    pub(crate) fn claims(&self) -> &[Claim] {
         self.claims.get_or_init(|| {
             let mut list = Vec::with_capacity(CLAIMS);
             if let Some(spec) = self.spec() {
@@ -65,8 +67,8 @@ impl InFlight {
 }
 
 #[derive(Default)]
-pub(super) struct InFlightCalls {
-    calls: Vec<Option<InFlight>>,
+pub(crate) struct InFlightCalls<R> {
+    calls: Vec<Option<InFlight<R>>>,
     /// Calls that may be issued,
     may_be_issued: usize,
     /// those that may have claims,
@@ -75,7 +77,7 @@ pub(super) struct InFlightCalls {
     setting_flags: usize,
 }
 
-impl InFlightCalls {
+impl<R: Readiness> InFlightCalls<R> {
     /// Adds a call that begins, in `slot`, and that `lane` performs. `dispatched` is the number of
     /// calls dispatched before.
     #[inline]
@@ -83,7 +85,7 @@ impl InFlightCalls {
         &mut self,
         slot: usize,
         call: &Arc<Call>,
-        operands: Operands<RealFd>,
+        operands: Operands<R>,
         lane: u32,
         dispatched: u64,
         early: bool,
@@ -116,7 +118,7 @@ impl InFlightCalls {
 
     /// Removes and returns the call in `slot`.
     #[inline]
-    pub fn close(&mut self, slot: usize) -> Option<InFlight> {
+    pub fn close(&mut self, slot: usize) -> Option<InFlight<R>> {
         let call_in_flight = self.calls.get_mut(slot)?.take()?;
         self.may_be_issued -= usize::from(call_in_flight.may_be_issued);
         self.with_claims -= usize::from(call_in_flight.has_claims);
@@ -137,7 +139,7 @@ impl InFlightCalls {
     }
 
     /// Returns the call in `slot`.
-    pub fn get(&self, slot: usize) -> Option<&InFlight> {
+    pub fn get(&self, slot: usize) -> Option<&InFlight<R>> {
         self.calls.get(slot)?.as_ref()
     }
 
@@ -152,17 +154,17 @@ impl InFlightCalls {
     }
 
     /// Returns all calls in flight.
-    pub fn all(&self) -> impl Iterator<Item = &InFlight> {
+    pub fn all(&self) -> impl Iterator<Item = &InFlight<R>> {
         self.calls.iter().flatten()
     }
 
     /// Returns all calls in flight, to change them.
-    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut InFlight> {
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut InFlight<R>> {
         self.calls.iter_mut().flatten()
     }
 
     /// Returns all calls in flight but the one in `slot`, with their slots.
-    pub fn others(&self, slot: usize) -> impl Iterator<Item = (usize, &InFlight)> {
+    pub fn others(&self, slot: usize) -> impl Iterator<Item = (usize, &InFlight<R>)> {
         let others =
             if self.may_be_issued > 1 || self.calls.len() > 1 { &self.calls[..] } else { &[] };
         let others = others.iter().enumerate().filter(move |(p, _)| *p != slot);
@@ -172,19 +174,20 @@ impl InFlightCalls {
     /// Returns the calls in flight that open descriptor `number` in the table of thread `tid`.
     pub fn givers(
         &self,
-        processes: &Processes<RealFd>,
+        processes: &Processes<R>,
         slot: usize,
         tid: u32,
         number: i32,
-    ) -> impl Iterator<Item = (usize, &InFlight)> {
-        let gives =
-            move |o: &InFlight| o.spec().and_then(|s| new_descriptor(&o.call, s)) == Some(number);
+    ) -> impl Iterator<Item = (usize, &InFlight<R>)> {
+        let gives = move |o: &InFlight<R>| {
+            o.spec().and_then(|s| new_descriptor(&o.call, s)) == Some(number)
+        };
         self.others(slot).filter(move |(_, o)| gives(o) && processes.shares_table(tid, o.call.tid))
     }
 
     /// Adds a second possible meaning to the descriptors of calls in flight whose numbers were
     /// opened anew by a call that returned.
-    pub fn reinterpret(&mut self, processes: &Processes<RealFd>, operands: &Operands<RealFd>) {
+    pub fn reinterpret(&mut self, processes: &Processes<R>, operands: &Operands<R>) {
         if operands.opened.is_empty() || self.may_be_issued == 0 {
             return;
         }

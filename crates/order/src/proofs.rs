@@ -5,11 +5,11 @@
 //! that missed it; a rmdir came after the open that found the directory. Names are compared as they
 //! are written, without links.
 
-use super::claims::{Claim, Resource, ResourceState};
-use super::data_access::DataAccess;
-use super::in_flight::{InFlight, InFlightCalls};
-use super::reorder::ReorderBuffer;
-use crate::issue::RealFd;
+use crate::Readiness;
+use crate::claims::{Claim, Resource, ResourceState};
+use crate::data_access::DataAccess;
+use crate::in_flight::{InFlight, InFlightCalls};
+use crate::reorder::ReorderBuffer;
 use abi::{Effect, Ret};
 use model::processes::{Processes, TimelineItem};
 use trace::Call;
@@ -17,9 +17,9 @@ use trace::record::PayloadKind;
 
 /// Returns a call that is still in flight and must have acted before the one in `slot`, which
 /// returns now.
-pub(super) fn proven_predecessor(
-    in_flight: &InFlightCalls,
-    processes: &Processes<RealFd>,
+pub(crate) fn proven_predecessor<R: Readiness>(
+    in_flight: &InFlightCalls<R>,
+    processes: &Processes<R>,
     slot: usize,
 ) -> Option<usize> {
     if !in_flight.others_have_claims(slot) {
@@ -35,11 +35,11 @@ pub(super) fn proven_predecessor(
 
 /// Returns a call in flight that must have opened a descriptor before: this call found the number
 /// in use, and it was free when the call began.
-fn predecessor_by_number(
-    in_flight: &InFlightCalls,
-    processes: &Processes<RealFd>,
+fn predecessor_by_number<R: Readiness>(
+    in_flight: &InFlightCalls<R>,
+    processes: &Processes<R>,
     slot: usize,
-    this: &InFlight,
+    this: &InFlight<R>,
 ) -> Option<usize> {
     let closes = matches!(this.spec()?.effect, Effect::Close { .. });
     let tid = this.call.tid;
@@ -85,7 +85,11 @@ fn changes_a_name_of(mine: &[Claim], theirs: &[Claim]) -> bool {
 
 /// Returns a call in flight that must have acted before, by names that were found present or
 /// absent.
-fn predecessor_by_name(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
+fn predecessor_by_name<R: Readiness>(
+    in_flight: &InFlightCalls<R>,
+    slot: usize,
+    this: &InFlight<R>,
+) -> Option<usize> {
     let mine = this.claims();
     name_claims(mine).next()?;
     let alternatives = || in_flight.others(slot).map(|(p, o)| (p, o.claims()));
@@ -107,11 +111,16 @@ fn size(claims: &[Claim], writes: bool) -> Option<((u64, u64), u64)> {
 
 /// Returns a call in flight that must have acted before, by sizes: this call found the file longer
 /// than the known size, or shorter than a write made it.
-fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
+fn predecessor_by_size<R: Readiness>(
+    in_flight: &InFlightCalls<R>,
+    slot: usize,
+    this: &InFlight<R>,
+) -> Option<usize> {
     let file = &this.operands.fds.iter().flatten().next().filter(|d| d.file.is_stored())?.file;
     let known = file.inode.size();
     let alternatives = |writes: bool, inode: (u64, u64)| {
-        let size = move |o: &InFlight| size(o.claims(), writes).filter(|(file, _)| *file == inode);
+        let size =
+            move |o: &InFlight<R>| size(o.claims(), writes).filter(|(file, _)| *file == inode);
         in_flight.others(slot).filter_map(move |(p, o)| Some((p, size(o)?.1)))
     };
     if let Some((inode, found)) = size(this.claims(), false) {
@@ -123,7 +132,11 @@ fn predecessor_by_size(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
 }
 
 /// Returns a write in flight that must have acted before, as this call read its bytes.
-fn predecessor_by_data(in_flight: &InFlightCalls, slot: usize, this: &InFlight) -> Option<usize> {
+fn predecessor_by_data<R: Readiness>(
+    in_flight: &InFlightCalls<R>,
+    slot: usize,
+    this: &InFlight<R>,
+) -> Option<usize> {
     let mine = DataAccess::of(&this.call, this.claims())?;
     let alternatives = || {
         let others = in_flight.others(slot);
@@ -146,8 +159,8 @@ fn predecessor_by_data(in_flight: &InFlightCalls, slot: usize, this: &InFlight) 
 
 /// Returns whether the read in slot `other`, which did not return the bytes of the write in `slot`,
 /// returned those of a write that has not begun yet. Then it acted after both.
-pub(super) fn read_saw_later_write<I: Iterator<Item = Result<TimelineItem, E>>, E>(
-    in_flight: &InFlightCalls,
+pub(crate) fn read_saw_later_write<R: Readiness, I: Iterator<Item = Result<TimelineItem, E>>, E>(
+    in_flight: &InFlightCalls<R>,
     reorder: &mut ReorderBuffer<I>,
     slot: usize,
     other: usize,

@@ -1,9 +1,7 @@
 //! Names that links and renames gave: a file's links are counted under all of its names, and a call
 //! that tells where its thread is (getcwd) looks at the names that the directory had and has.
 
-use super::claims::{Claim, Resource, ResourceState, hash};
-use crate::issue::RealFd;
-use crate::issue::handled::returns_a_path;
+use crate::claims::{Claim, Resource, ResourceState, hash};
 use abi::{CallSpec, Role};
 use ahash::HashMap;
 use model::processes::{Operands, lexical, parent};
@@ -15,7 +13,7 @@ const NAMES: usize = 1 << 17;
 const RENAMES: usize = 8;
 
 #[derive(Default)]
-pub(super) struct Aliases {
+pub(crate) struct Aliases {
     /// Names that links made of one file, by the file.
     aliases: HashMap<Vec<u8>, u64>,
     /// Names that renames gave, by the old ones.
@@ -31,15 +29,15 @@ fn claim_use(list: &mut Vec<Claim>, resource: Resource, changes: bool) {
 impl Aliases {
     /// Adds the claims of call `number` that follow from other names of its files, which earlier
     /// calls created, and remembers the names that this call creates.
-    pub fn claims(
+    pub fn claims<R>(
         &mut self,
         list: &mut Vec<Claim>,
         number: u64,
         call: &Call,
         spec: &CallSpec,
-        operands: &Operands<RealFd>,
+        operands: &Operands<R>,
     ) {
-        if let Some(directory) = operands.cwd.as_ref().filter(|_| returns_a_path(spec)) {
+        if let Some(directory) = operands.cwd.as_ref().filter(|_| spec.returns_a_path()) {
             self.working_directory(list, &directory.path);
         }
         if operands.paths.has_any() || !self.aliases.is_empty() {
@@ -70,13 +68,13 @@ impl Aliases {
 
     /// Adds claims on files that have several names by link(2), and remembers the links and renames
     /// that the call makes.
-    fn link_claims(
+    fn link_claims<R>(
         &mut self,
         list: &mut Vec<Claim>,
         number: u64,
         call: &Call,
         spec: &CallSpec,
-        operands: &Operands<RealFd>,
+        operands: &Operands<R>,
     ) {
         let args = spec.args.iter().enumerate();
         let paths: Vec<(Role, Vec<u8>)> = args

@@ -1,7 +1,6 @@
 //! Directories that change while they are listed: POSIX leaves open whether the listing has the
 //! names that come and go.
 
-use crate::issue::RealFd;
 use abi::{CallSpec, Role};
 use ahash::HashMap;
 use linux_raw_sys::general::O_CREAT;
@@ -9,7 +8,7 @@ use model::processes::{Operands, lexical, parent};
 use trace::Call;
 
 #[derive(Default)]
-pub(super) struct DirectoryChanges {
+pub(crate) struct DirectoryChanges {
     /// Those under way: open file, and how often its directory had changed when it began.
     listings: HashMap<u64, u64>,
     /// How often directories changed since the first of them began.
@@ -19,7 +18,7 @@ pub(super) struct DirectoryChanges {
 impl DirectoryChanges {
     /// Notes what a call that returns changes in directories. Returns whether the directory that it
     /// lists has changed since its listing began.
-    pub fn returned(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<RealFd>) -> bool {
+    pub fn returned<R>(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<R>) -> bool {
         if !call.succeeded() {
             return false;
         }
@@ -40,7 +39,7 @@ impl DirectoryChanges {
     }
 
     /// Counts the changes of the directories in which a call creates, removes or renames names.
-    fn count_changes(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<RealFd>) {
+    fn count_changes<R>(&mut self, call: &Call, spec: &CallSpec, operands: &Operands<R>) {
         for (i, arg) in spec.args.iter().enumerate() {
             let (Some(way), Some(path)) = (arg.kind.path_use(), &operands.paths[i]) else {
                 continue;

@@ -18,7 +18,7 @@ struct Bytes {
 
 /// The undecided bytes, by inode.
 #[derive(Default)]
-pub(super) struct Undetermined(HashMap<(u64, u64), Bytes>);
+pub(crate) struct Undetermined(HashMap<(u64, u64), Bytes>);
 
 impl Undetermined {
     /// Returns whether no bytes are undetermined.

@@ -1,11 +1,10 @@
 //! What the recording does not determine: into which file and where calls wrote, and which of two
 //! overlapping writes came last. What calls find there, if it differs, is a race.
 
-use super::claims::{Claim, depends_on_status};
-use super::data_access::DataAccess;
-use super::in_flight::{Alternatives, InFlight};
-use super::{OrderBuilder, ReturningCall};
-use crate::issue::RealFd;
+use crate::claims::{Claim, depends_on_status};
+use crate::data_access::DataAccess;
+use crate::in_flight::{Alternatives, InFlight};
+use crate::{OrderBuilder, Readiness, ReturningCall};
 use abi::plan::RESULT;
 use abi::{CallSpec, Effect, Kind, Ret};
 use linux_raw_sys::general::O_APPEND;
@@ -19,7 +18,7 @@ type NewMeaning = ((u64, u64), Box<[u8]>);
 
 /// Returns the file behind the descriptor that a call in flight opens. A call that takes any free
 /// number cannot have taken it while it was `taken`.
-fn new_meaning(open: &InFlight, taken: bool) -> Option<NewMeaning> {
+fn new_meaning<R>(open: &InFlight<R>, taken: bool) -> Option<NewMeaning> {
     let copied = |old: u8| {
         let descriptor = open.operands.fds[usize::from(old)].as_ref()?;
         Some((descriptor.file.inode.key, descriptor.file.path.clone()))
@@ -36,12 +35,12 @@ fn new_meaning(open: &InFlight, taken: bool) -> Option<NewMeaning> {
 }
 
 /// Returns the open file whose flags a call sets or uses.
-fn file(operands: &Operands<RealFd>) -> Option<&OpenFile> {
+fn file<R>(operands: &Operands<R>) -> Option<&OpenFile> {
     operands.fds.iter().flatten().map(|d| &*d.file).find(|file| file.is_stored())
 }
 
 /// Returns whether a call that sets status flags changes `O_APPEND`, and thus where writes go.
-fn changes_append(call: &Call, operands: &Operands<RealFd>) -> bool {
+fn changes_append<R>(call: &Call, operands: &Operands<R>) -> bool {
     call.succeeded() && (operands.status[0] ^ call.args[2] as u32) & O_APPEND != 0
 }
 
@@ -50,13 +49,13 @@ fn writes(call: &Call, spec: &CallSpec) -> bool {
     spec.uses.writes_data && call.succeeded() && call.ret > 0
 }
 
-impl OrderBuilder {
+impl<R: Readiness> OrderBuilder<R> {
     /// Notes what a returning call leaves undetermined. Returns whether its own result depends on
     /// something undetermined.
-    pub(super) fn note_races(
+    pub(crate) fn note_races(
         &mut self,
-        processes: &Processes<RealFd>,
-        leaving: &ReturningCall<'_>,
+        processes: &Processes<R>,
+        leaving: &ReturningCall<'_, R>,
         claims: &[Claim],
     ) -> bool {
         let ReturningCall { call, spec, in_flight_call } = *leaving;
@@ -71,9 +70,8 @@ impl OrderBuilder {
             return true;
         }
         let Some(mine) = DataAccess::of(call, claims) else {
-            let of = |d: &Arc<Descriptor<RealFd>>| {
-                self.undetermined.touches(d.file.inode.key, 0, u64::MAX)
-            };
+            let of =
+                |d: &Arc<Descriptor<R>>| self.undetermined.touches(d.file.inode.key, 0, u64::MAX);
             return races
                 || (!self.undetermined.is_empty() && operands.fds.iter().flatten().any(of));
         };
@@ -96,8 +94,8 @@ impl OrderBuilder {
     fn write_location_unknown(
         &mut self,
         call: &Call,
-        operands: &Operands<RealFd>,
-        alternatives: &Alternatives,
+        operands: &Operands<R>,
+        alternatives: &Alternatives<R>,
     ) {
         let end = |start: u64| start.saturating_add(call.ret as u64);
         for file in operands.fds.iter().flatten().map(|d| &d.file) {
@@ -115,10 +113,10 @@ impl OrderBuilder {
     /// have done so before this call.
     fn number_is_ambiguous(
         &mut self,
-        processes: &Processes<RealFd>,
+        processes: &Processes<R>,
         call: &Call,
         spec: &CallSpec,
-        operands: &Operands<RealFd>,
+        operands: &Operands<R>,
         writes: bool,
     ) -> bool {
         if !self.in_flight.any_may_be_issued()
@@ -146,16 +144,12 @@ impl OrderBuilder {
 
     /// Notes bytes that this write and one in flight wrote differently. Returns whether there are
     /// any.
-    fn note_contested_writes(
-        &mut self,
-        mine: &DataAccess<'_>,
-        operands: &Operands<RealFd>,
-    ) -> bool {
+    fn note_contested_writes(&mut self, mine: &DataAccess<'_>, operands: &Operands<R>) -> bool {
         let Some(file) = operands.fds.iter().flatten().next().map(|d| &d.file) else {
             return false;
         };
         let mut races = false;
-        let writes = |o: &&mut InFlight| {
+        let writes = |o: &&mut InFlight<R>| {
             let writes = |s: &CallSpec| s.changes && s.ret == Ret::Bytes;
             o.spec().is_some_and(writes) && o.call.succeeded()
         };
@@ -164,8 +158,7 @@ impl OrderBuilder {
             let known = other.and_then(|other| mine.contested_range(&other));
             // It may have written here, if its descriptor came to mean this file while it ran;
             // where is not known.
-            let meant =
-                |(_, d): &(usize, Arc<Descriptor<RealFd>>)| d.file.inode.key == mine.span.file;
+            let meant = |(_, d): &(usize, Arc<Descriptor<R>>)| d.file.inode.key == mine.span.file;
             let perhaps = || open.alternatives.iter().any(meant).then_some((0, u64::MAX));
             if let Some((start, end)) = known.or_else(perhaps) {
                 self.undetermined.add(file.inode.key, &file.path, start, end);
@@ -182,7 +175,7 @@ impl OrderBuilder {
         &mut self,
         call: &Call,
         spec: &CallSpec,
-        operands: &Operands<RealFd>,
+        operands: &Operands<R>,
     ) -> bool {
         let sets = spec.effect == Effect::SetStatusFlags;
         let uses = self.in_flight.any_sets_flags() && depends_on_status(spec);
@@ -191,7 +184,7 @@ impl OrderBuilder {
         let mut open_writes = false;
         let mut found = false;
         let same =
-            |open: &&mut InFlight| file(&open.operands).is_some_and(|other| other.id == mine.id);
+            |open: &&mut InFlight<R>| file(&open.operands).is_some_and(|other| other.id == mine.id);
         for open in self.in_flight.all_mut().filter(same) {
             if open.sets_flags {
                 found = true;

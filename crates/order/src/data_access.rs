@@ -4,14 +4,14 @@
 //! A read that brought a write's bytes came after it, and one that brought others came before; a
 //! read that met the file's end where a write goes on came before it.
 
-use super::claims::{Claim, Resource, ResourceState, Span};
+use crate::claims::{Claim, Resource, ResourceState, Span};
 use std::borrow::Cow;
 use trace::Call;
 use trace::record::{AT_EXIT, PayloadKind};
 
 /// What a call read from a file or wrote to it.
 #[derive(Clone, Copy)]
-pub(super) struct DataAccess<'a> {
+pub(crate) struct DataAccess<'a> {
     call: &'a Call,
     pub span: Span,
     pub writes: bool,

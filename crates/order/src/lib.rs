@@ -1,10 +1,14 @@
-//! Order: which calls a call waits for.
+//! Order: which calls a call waits for when it is performed again.
 //!
-//! Each call is a list of claims ([`claims`]): for each resource that it uses, the state in which
-//! it found and left the resource. The [`OrderBuilder`] turns them into edges (the calls that must
-//! be done before) and races (calls whose order the recording leaves open). Where the results of
-//! overlapping calls prove another order than that of their returns, the proven one is kept
-//! ([`proofs`], [`ReorderBuffer`]).
+//! Each call is a list of claims (module `claims`): for each resource that it uses, the state in
+//! which it found and left the resource. The [`OrderBuilder`] turns them into edges (the calls that
+//! must be done before) and races (calls whose order the recording leaves open). Where the results
+//! of overlapping calls prove another order than that of their returns, the proven one is kept
+//! (module `proofs`, [`ReorderBuffer`]).
+//!
+//! How calls are performed is not known here. Of what stands for a recorded descriptor, only the
+//! call that opens it is known ([`Readiness`]).
+#![forbid(unsafe_code)]
 
 mod aliases;
 mod claims;
@@ -17,10 +21,9 @@ mod races;
 mod reorder;
 mod undetermined;
 
-pub(crate) use in_flight::InFlight;
-pub(crate) use reorder::ReorderBuffer;
+pub use in_flight::{Alternatives, InFlight};
+pub use reorder::ReorderBuffer;
 
-use crate::issue::RealFd;
 use abi::{CallSpec, Effect};
 use ahash::{HashMap, HashSet};
 use aliases::Aliases;
@@ -33,6 +36,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use trace::Call;
 use undetermined::Undetermined;
+
+/// What stands, in the process that performs calls, for a recorded descriptor or directory.
+pub trait Readiness: Default {
+    /// Returns the number below which all dispatched calls must be done before the descriptor or
+    /// directory can be used: one more than the number of the call that opens it, or 0 if none
+    /// does.
+    fn ready_after(&self) -> u64;
+}
 
 /// Calls remembered as races.
 const RACES: usize = 1 << 20;
@@ -56,14 +67,14 @@ pub enum Order {
 impl Order {
     /// Returns whether in this order a call waits for single calls, rather than for all calls
     /// before one.
-    pub(crate) const fn waits_for_single_calls(self) -> bool {
+    pub const fn waits_for_single_calls(self) -> bool {
         matches!(self, Self::Thread | Self::Resource)
     }
 }
 
 /// What a call waits for.
 #[derive(Default)]
-pub(crate) struct Edges {
+pub struct Edges {
     /// So many of the calls before it must be done.
     pub after: u64,
     /// Single calls before it that must be done.
@@ -73,16 +84,17 @@ pub(crate) struct Edges {
 }
 
 /// A call that returns, and is performed.
-#[derive(Clone, Copy)]
-pub(crate) struct ReturningCall<'a> {
+pub struct ReturningCall<'a, R> {
     /// The call, as it is issued.
     pub call: &'a Call,
+    /// What the table says of it.
     pub spec: &'static CallSpec,
-    pub in_flight_call: &'a InFlight,
+    /// What is known of it since it began.
+    pub in_flight_call: &'a InFlight<R>,
 }
 
 /// The position of the dispatcher.
-pub(crate) struct DispatchPosition<'a> {
+pub struct DispatchPosition<'a> {
     /// The number of the call that returns.
     pub number: u64,
     /// All calls below this number are done.
@@ -93,7 +105,7 @@ pub(crate) struct DispatchPosition<'a> {
 
 /// What the recording does not determine.
 #[derive(Default)]
-pub(crate) struct Races {
+pub struct Races {
     /// Numbers of calls.
     pub raced: HashSet<u64>,
     /// In the order `thread`: the first call that another thread's could overtake though they
@@ -104,9 +116,9 @@ pub(crate) struct Races {
 }
 
 /// Turns claims into edges and races.
-pub(crate) struct OrderBuilder {
+pub struct OrderBuilder<R> {
     rule: Order,
-    in_flight: InFlightCalls,
+    in_flight: InFlightCalls<R>,
     last_uses: LastUses,
     aliases: Aliases,
     /// The last call of each thread, and the one that must be done before a thread's first: its
@@ -120,11 +132,11 @@ pub(crate) struct OrderBuilder {
 }
 
 /// Returns the descriptors that a call uses, including those that its paths lead through.
-fn descriptors_of(operands: &Operands<RealFd>) -> impl Iterator<Item = &Arc<Descriptor<RealFd>>> {
+fn descriptors_of<R>(operands: &Operands<R>) -> impl Iterator<Item = &Arc<Descriptor<R>>> {
     operands.fds.iter().flatten().chain(operands.through.values().filter_map(LinkRoute::descriptor))
 }
 
-impl OrderBuilder {
+impl<R: Readiness> OrderBuilder<R> {
     /// Creates the state for this order, without calls.
     pub fn new(rule: Order) -> Self {
         Self {
@@ -148,7 +160,7 @@ impl OrderBuilder {
         &mut self,
         slot: usize,
         call: &Arc<Call>,
-        operands: Operands<RealFd>,
+        operands: Operands<R>,
         lane: u32,
         dispatched: u64,
         early: bool,
@@ -158,7 +170,7 @@ impl OrderBuilder {
 
     /// Removes the call in `slot`, which is no longer in flight.
     #[inline]
-    pub fn close(&mut self, slot: usize) -> Option<InFlight> {
+    pub fn close(&mut self, slot: usize) -> Option<InFlight<R>> {
         self.in_flight.close(slot)
     }
 
@@ -171,7 +183,7 @@ impl OrderBuilder {
     /// still under way. Then its return is postponed until that one's.
     pub fn postpones<I: Iterator<Item = Result<TimelineItem, E>>, E>(
         &self,
-        processes: &Processes<RealFd>,
+        processes: &Processes<R>,
         reorder: &mut ReorderBuffer<I>,
         slot: usize,
         call: &Arc<Call>,
@@ -183,7 +195,7 @@ impl OrderBuilder {
     }
 
     /// Notes which descriptors calls in flight may also have meant, after a call opened new ones.
-    pub fn reinterpret(&mut self, processes: &Processes<RealFd>, operands: &Operands<RealFd>) {
+    pub fn reinterpret(&mut self, processes: &Processes<R>, operands: &Operands<R>) {
         self.in_flight.reinterpret(processes, operands);
     }
 
@@ -216,9 +228,9 @@ impl OrderBuilder {
     /// not determine.
     pub fn edges(
         &mut self,
-        processes: &Processes<RealFd>,
+        processes: &Processes<R>,
         position: &DispatchPosition<'_>,
-        returning: &ReturningCall<'_>,
+        returning: &ReturningCall<'_, R>,
     ) -> Edges {
         let ReturningCall { call, spec, in_flight_call } = *returning;
         let operands = &in_flight_call.operands;
@@ -255,11 +267,7 @@ impl OrderBuilder {
 
     /// Returns whether a descriptor's number changed its meaning while the call was under way, so
     /// that the call may have used the other file.
-    fn meaning_changed(
-        &self,
-        processes: &Processes<RealFd>,
-        returning: &ReturningCall<'_>,
-    ) -> bool {
+    fn meaning_changed(&self, processes: &Processes<R>, returning: &ReturningCall<'_, R>) -> bool {
         let ReturningCall { call, spec, in_flight_call } = *returning;
         let mut fds = in_flight_call
             .operands
@@ -287,7 +295,7 @@ impl OrderBuilder {
     fn after(
         &mut self,
         position: &DispatchPosition<'_>,
-        returning: &ReturningCall<'_>,
+        returning: &ReturningCall<'_, R>,
         overlaps: bool,
         claims: &[Claim],
     ) -> u64 {
@@ -319,7 +327,7 @@ impl OrderBuilder {
     fn calls(
         &mut self,
         position: &DispatchPosition<'_>,
-        returning: &ReturningCall<'_>,
+        returning: &ReturningCall<'_, R>,
         claims: &[Claim],
     ) -> Vec<u64> {
         let InFlight { operands, alternatives, dispatched_before, .. } = returning.in_flight_call;

@@ -22,7 +22,8 @@ struct Postponed {
     until: usize,
 }
 
-pub(crate) struct ReorderBuffer<I: Iterator> {
+/// The items of a trace, with the returns of calls where their results prove that they belong.
+pub struct ReorderBuffer<I: Iterator> {
     source: I,
     /// Read ahead; what stands before `scan` is held back.
     read_ahead: VecDeque<I::Item>,

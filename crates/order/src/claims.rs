@@ -3,7 +3,6 @@
 //!
 //! They follow from the kinds of the arguments, never from the call's name.
 
-use crate::issue::RealFd;
 use abi::{CallSpec, Effect, FieldKind, Kind, Layout, PathUse, Ret, Role, registered_file};
 use linux_raw_sys::general::{O_CREAT, O_EXCL, O_TRUNC, S_IFREG, SEEK_END};
 use model::processes::{OpenFile, Operands, lexical, parent};
@@ -13,7 +12,7 @@ use trace::Call;
 
 /// A resource that calls use and change. Names are hashes, as they are only compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Resource {
+pub(crate) enum Resource {
     /// A descriptor's number, in the table of the process.
     Number(i32),
     /// The offset of an open file.
@@ -45,7 +44,7 @@ const CHUNKS: u64 = 8;
 
 /// A byte range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Span {
+pub(crate) struct Span {
     pub file: (u64, u64),
     pub start: u64,
     pub end: u64,
@@ -68,7 +67,7 @@ impl Span {
 
 /// A state that a call found or left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ResourceState {
+pub(crate) enum ResourceState {
     /// Nothing is known of it.
     Unknown,
     /// Of a name or a number.
@@ -97,7 +96,7 @@ impl ResourceState {
 
 /// What a call does with one resource.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     pub resource: Resource,
     /// It changes the resource, and does not only use it.
     pub changes: bool,
@@ -108,14 +107,14 @@ pub(super) struct Claim {
 }
 
 /// Returns the hash by which a name is compared.
-pub(super) fn hash(path: &[u8]) -> u64 {
+pub(crate) fn hash(path: &[u8]) -> u64 {
     let mut hasher = ahash::AHasher::default();
     path.hash(&mut hasher);
     hasher.finish()
 }
 
 /// Returns whether what a call does with an open file depends on its status flags.
-pub(super) fn depends_on_status(spec: &CallSpec) -> bool {
+pub(crate) fn depends_on_status(spec: &CallSpec) -> bool {
     let asks = |a: &abi::Arg| matches!(a.kind, Kind::Fd | Kind::Flags(_));
     spec.uses.moves_data
         || spec.copies.is_some()
@@ -123,7 +122,7 @@ pub(super) fn depends_on_status(spec: &CallSpec) -> bool {
 }
 
 /// Returns the number of the descriptor that a call opened, if it opened one.
-pub(super) fn new_descriptor(call: &Call, spec: &CallSpec) -> Option<i32> {
+pub(crate) fn new_descriptor(call: &Call, spec: &CallSpec) -> Option<i32> {
     let number = |i: u8| call.args[usize::from(i)] as i32;
     match spec.effect {
         _ if !call.succeeded() => None,
@@ -140,11 +139,11 @@ pub(super) fn new_descriptor(call: &Call, spec: &CallSpec) -> Option<i32> {
 
 /// Adds the claims of `call` to `list`, as they are known now: for a call under way, before
 /// [`Processes`] has applied it; for one that returns, afterwards.
-pub(super) fn claims(
+pub(crate) fn claims<R>(
     list: &mut Vec<Claim>,
     call: &Call,
     spec: &CallSpec,
-    operands: &Operands<RealFd>,
+    operands: &Operands<R>,
 ) {
     let mut claims = Claims { list, call, spec, operands };
     for (i, arg) in spec.args.iter().enumerate() {
@@ -209,14 +208,14 @@ fn renames(role: Role) -> bool {
     matches!(role, Role::Source | Role::Target)
 }
 
-struct Claims<'a> {
+struct Claims<'a, R> {
     list: &'a mut Vec<Claim>,
     call: &'a Call,
     spec: &'a CallSpec,
-    operands: &'a Operands<RealFd>,
+    operands: &'a Operands<R>,
 }
 
-impl Claims<'_> {
+impl<R> Claims<'_, R> {
     /// Adds the claim that the call uses a resource through an argument, and whether it changes it.
     fn claim_use(&mut self, argument: u8, resource: Resource, changes: bool) {
         self.claim(argument, resource, changes, ResourceState::Unknown, ResourceState::Unknown);

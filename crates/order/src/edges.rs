@@ -3,7 +3,7 @@
 //!
 //! Kept are the numbers of the latest calls, while calls that might overlap them are under way.
 
-use super::claims::{Claim, Resource};
+use crate::claims::{Claim, Resource};
 use ahash::HashMap;
 use std::hash::{Hash, Hasher};
 
@@ -25,7 +25,7 @@ struct LastUse {
 
 /// The latest calls on each thing.
 #[derive(Default)]
-pub(super) struct LastUses(HashMap<u64, LastUse>);
+pub(crate) struct LastUses(HashMap<u64, LastUse>);
 
 /// Calls `each` with a hash of each resource by which a claim can conflict with others. Descriptor
 /// numbers and sizes prove orders, but are no reason to wait.
@@ -110,8 +110,8 @@ impl LastUses {
 
 #[cfg(test)]
 mod tests {
-    use super::super::claims::ResourceState;
     use super::*;
+    use crate::claims::ResourceState;
 
     fn claim(changes: bool) -> [Claim; 1] {
         let (before, after) = (ResourceState::Unknown, ResourceState::Unknown);
