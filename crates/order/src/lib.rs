@@ -1,10 +1,12 @@
-//! Order: which calls a call waits for when it is performed again.
+//! Order and pace: which calls a call waits for when it is performed again, and until when.
 //!
 //! Each call is a list of claims (module `claims`): for each resource that it uses, the state in
 //! which it found and left the resource. The [`OrderBuilder`] turns them into edges (the calls that
 //! must be done before) and races (calls whose order the recording leaves open). Where the results
 //! of overlapping calls prove another order than that of their returns, the proven one is kept
 //! (module `proofs`, [`ReorderBuffer`]).
+//!
+//! When a call is due is another matter (module `pace`).
 //!
 //! How calls are performed is not known here. Of what stands for a recorded descriptor, only the
 //! call that opens it is known ([`Readiness`]).
@@ -16,12 +18,14 @@ mod data_access;
 mod directory_changes;
 mod edges;
 mod in_flight;
+mod pace;
 mod proofs;
 mod races;
 mod reorder;
 mod undetermined;
 
 pub use in_flight::{Alternatives, InFlight};
+pub use pace::{Due, Pace, Pacer, too_long};
 pub use reorder::ReorderBuffer;
 
 use abi::{CallSpec, Effect};

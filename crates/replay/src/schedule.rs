@@ -1,13 +1,11 @@
 //! Which calls are performed, after which others, and when.
 
 mod dispatch;
-mod pace;
 mod skip;
 
 pub(crate) use dispatch::{DispatchResult, Dispatcher};
-pub use order::Order;
-pub use pace::Pace;
-pub(crate) use pace::too_long;
+pub(crate) use order::too_long;
+pub use order::{Order, Pace};
 
 use crate::issue::RealFd;
 

@@ -2,21 +2,10 @@
 
 use crate::report::{MAX_NANOSECONDS, new_histogram};
 use hdrhistogram::Histogram;
+pub(crate) use order::Due;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-/// The time at which a call is due.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// Any.
-    #[default]
-    Now,
-    /// So many nanoseconds after its thread's last call was done.
-    After(u64),
-    /// So many nanoseconds after the replay of calls began.
-    At(u64),
-}
 
 /// How often a sleeping thread checks whether the replay is to stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(100);

@@ -15,7 +15,6 @@ mod wait;
 pub(crate) use counts::DispatchResult;
 
 use super::OrderBuilder;
-use super::pace::Pacer;
 use super::skip::class;
 use crate::execute::{Pool, Shared};
 use crate::initial::TraversedDirectories;
@@ -29,7 +28,7 @@ use ahash::HashSet;
 use counts::Counts;
 use model::files::{FileType, Row};
 use model::processes::{Processes, Timeline, TimelineItem, Unrecorded};
-use order::ReorderBuffer;
+use order::{Pacer, ReorderBuffer};
 use rings::Rings;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,10 +1,21 @@
 //! When calls are due: what the dispatcher computes from recorded times.
 
-use crate::execute::Due;
 use ahash::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use trace::Call;
+
+/// The time at which a call is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Due {
+    /// Any.
+    #[default]
+    Now,
+    /// So many nanoseconds after its thread's last call was done.
+    After(u64),
+    /// So many nanoseconds after the replay of calls began.
+    At(u64),
+}
 
 /// When a call is issued that waits for no other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -70,7 +81,7 @@ struct Thinking {
 }
 
 /// Computes when calls are due. The dispatcher reports all calls in the order in which they return.
-pub(crate) struct Pacer {
+pub struct Pacer {
     pace: Pace,
     /// No call is due later, and none thinks longer: the trace says that it took no longer.
     most: u64,
@@ -132,7 +143,7 @@ impl Pacer {
 const LONGEST: u64 = 100 * 24 * 3_600_000_000_000;
 
 /// Returns the planned number of days if a replay at this pace would take longer than [`LONGEST`].
-pub(crate) fn too_long(pace: Pace, span: Option<u64>) -> Option<u64> {
+pub fn too_long(pace: Pace, span: Option<u64>) -> Option<u64> {
     let planned = pace.planned(span?)?;
     (planned > LONGEST).then_some(planned / (24 * 3_600_000_000_000))
 }
