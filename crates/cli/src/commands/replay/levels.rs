@@ -29,7 +29,7 @@ impl From<Order> for replay::Order {
 /// [`replay::Operations`] of io_uring.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Uring {
-    /// A ring for each recorded ring, as deep
+    /// A ring for each recorded ring, of the same depth
     Ring,
     /// Plain system calls, in as many threads as operations were under way at once
     Calls,
@@ -47,7 +47,7 @@ impl From<Uring> for replay::Operations {
 /// [`replay::Operations`] of libaio.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aio {
-    /// A context for each recorded context, as deep
+    /// A context for each recorded context, of the same depth
     Context,
     /// Plain system calls, in as many threads as operations were under way at once
     Calls,

@@ -150,16 +150,21 @@ fn postgresql() {
     assert_eq!(dump(&out), dump(&place.work().join("dump.sql")));
 }
 
-/// InnoDB writes through io_uring and through libaio, which no system call shows.
+/// InnoDB writes through io_uring and through libaio, which no system call shows. Debian's 10.11.14
+/// is built without libaio: there InnoDB writes with threads of its own.
 #[test]
 fn mariadb() {
-    for (aio, said) in [("io_uring", "Using io_uring"), ("aio", "Using Linux native AIO")] {
+    let expected_in_log = [
+        ("io_uring", &["Using io_uring"][..]),
+        ("aio", &["Using Linux native AIO", "falling back to innodb_use_native_aio=OFF"]),
+    ];
+    for (aio, said) in expected_in_log {
         let place = Place::watched_by(Watch::Ebpf);
         let trace = place.trace("t");
         let argv = ["/bin/sh", "-c", MARIADB, "mariadb", aio];
         recorded(&place, &mut place.record(&trace, &[], argv), &trace);
         let log = fs::read_to_string(place.work().join("log")).unwrap();
-        assert!(log.contains(said), "{aio}: {log}");
+        assert!(said.iter().any(|text| log.contains(text)), "{aio}: {log}");
         let again = replayed(&place, &trace);
         same_tree(&place, &again);
         let mut start = place.command(["/bin/sh", "-c", MARIADB_AGAIN]);
