@@ -123,7 +123,8 @@ fn a_preloaded_tracer() {
         .current_dir(&work)
         .env("TRACE", &trace)
         .env("LD_PRELOAD", &preload));
-    assert_eq!(output.stdout, b"Jello\n", "{}", String::from_utf8_lossy(&output.stderr));
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((&output.stdout[..], &*complaints), (&b"Jello\n"[..], ""));
     let output = String::from_utf8(run(Command::new(reader).arg(&trace)).stdout).unwrap();
     for line in [
         "mkdir = 0 \"d\"",
