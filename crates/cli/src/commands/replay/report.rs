@@ -1,10 +1,10 @@
 //! What `reanimator replay` prints at its end: each difference, and the outcome as a table.
 
 mod context;
-mod lines;
 pub mod skipped;
 pub mod table;
 pub mod timing;
+mod width;
 
 use super::Args;
 use super::levels::Verify;
@@ -27,25 +27,25 @@ pub fn print_differences(
 ) -> Result<()> {
     let before = context::calls_before(trace, &report.shown);
     for divergence in &report.shown {
-        print_line(a.json, messages, &lines::fit_to_width(&format!("divergence: {divergence}")))?;
+        print_line(a.json, messages, &width::fit_to_width(&format!("divergence: {divergence}")))?;
         for line in before.get(&divergence.seq).into_iter().flatten() {
-            print_line(a.json, messages, &lines::shorten(&format!("    before it: {line}")))?;
+            print_line(a.json, messages, &width::shorten(&format!("    before it: {line}")))?;
         }
     }
     for line in &report.state.lines {
-        print_line(a.json, messages, &lines::fit_to_width(&format!("state: {line}")))?;
+        print_line(a.json, messages, &width::fit_to_width(&format!("state: {line}")))?;
     }
     for explained in &report.explained_shown {
-        messages.detail(lines::fit_to_width(&format!("explained: {explained}")));
+        messages.detail(width::fit_to_width(&format!("explained: {explained}")));
     }
     for race in &report.races_shown {
-        messages.detail(lines::fit_to_width(&format!("race: {race}")));
+        messages.detail(width::fit_to_width(&format!("race: {race}")));
     }
     for line in &report.state.raced_lines {
-        messages.detail(lines::fit_to_width(&format!("race: {line}")));
+        messages.detail(width::fit_to_width(&format!("race: {line}")));
     }
     for line in &report.state.excluded_lines {
-        messages.detail(lines::fit_to_width(&format!("compared only in part: {line}")));
+        messages.detail(width::fit_to_width(&format!("compared only in part: {line}")));
     }
     for note in &report.notes {
         messages.say(format_args!("note: {note}"));
