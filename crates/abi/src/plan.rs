@@ -292,7 +292,8 @@ const fn data_flag(form: Form) -> u8 {
     if matches!(form, Form::Data) { DATA } else { 0 }
 }
 
-/// Builds a step without offset and source arguments.
+/// Builds a step of a capture plan: what argument `arg` points to is copied at the time `when`, and
+/// `len` says how long it is. The fields for other arguments (`arg2`, `arg3`) are unset.
 const fn new_step(kind: StepKind, when: When, arg: u8, len: Len, flags: u8) -> Step {
     let (from, len_arg, unit, base) = match len {
         Len::Fixed(n) => (LengthSource::Fixed, NONE, n, 0),

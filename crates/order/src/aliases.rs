@@ -10,7 +10,7 @@ use trace::Call;
 /// Names of files with several that are remembered.
 const NAMES: usize = 1 << 17;
 /// So many renames of a directory are followed.
-const RENAMES: usize = 8;
+const MAX_FOLLOWED_RENAMES: usize = 8;
 
 #[derive(Default)]
 pub(crate) struct Aliases {
@@ -38,18 +38,20 @@ impl Aliases {
         operands: &Operands<R>,
     ) {
         if let Some(directory) = operands.cwd.as_ref().filter(|_| spec.returns_a_path()) {
-            self.working_directory(list, &directory.path);
+            self.claim_working_directory_names(list, &directory.path);
         }
         if operands.paths.has_any() || !self.aliases.is_empty() {
             self.link_claims(list, number, call, spec, operands);
         }
     }
 
-    /// Adds claims on the names of the working directory, also those that it got by later renames.
-    fn working_directory(&self, list: &mut Vec<Claim>, directory: &[u8]) {
+    /// Adds to `list` that the call depends on the names of the working directory `directory`, so
+    /// that it is ordered after renames of it: the given path, and those that it got by later
+    /// renames of it or of a directory above it.
+    fn claim_working_directory_names(&self, list: &mut Vec<Claim>, directory: &[u8]) {
         claim_use(list, Resource::AllNames, false);
         let mut path = directory.to_vec();
-        for _ in 0..RENAMES {
+        for _ in 0..MAX_FOLLOWED_RENAMES {
             claim_use(list, Resource::Name(hash(&path)), false);
             let mut above = &path[..];
             let new = loop {

@@ -92,7 +92,7 @@ pub(crate) trait Rule {
     /// The last descriptor of an open file is closed.
     fn closed(&mut self, _handle: u64, _files: &Files) {}
     /// A process is about to end, or the trace. `pid` is `None` for all.
-    fn ends(&mut self, _pid: Option<u32>, _at: u64) {}
+    fn process_ended(&mut self, _pid: Option<u32>, _at: u64) {}
     /// Says what was found.
     fn finish(&mut self, context: &Context<'_>) -> Option<Found>;
 }

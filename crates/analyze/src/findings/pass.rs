@@ -131,7 +131,7 @@ pub(super) fn run(
             TimelineItem::Event(event) => {
                 last = event.time;
                 if event.kind == RecordKind::Exit && event.pid == event.tid {
-                    pass.ends(Some(event.pid), last);
+                    pass.process_ended(Some(event.pid), last);
                 }
                 let closed = pass.processes.event(&event);
                 pass.close(&closed, &Operands::default());
@@ -143,7 +143,7 @@ pub(super) fn run(
                 }
                 let spec = call.spec();
                 if spec.is_some_and(|spec| spec.effect == Effect::ExitGroup) {
-                    pass.ends(Some(call.pid), call.entered);
+                    pass.process_ended(Some(call.pid), call.entered);
                 }
                 under_way.resize_with(under_way.len().max(number + 1), || None);
                 let operands = pass.processes.enter(&call);
@@ -164,7 +164,7 @@ pub(super) fn run(
             }
         }
     }
-    pass.ends(None, last);
+    pass.process_ended(None, last);
     pass.seen.io = pass.busy.total;
     Ok(pass.seen)
 }
@@ -178,8 +178,8 @@ fn class_of(call: &Call) -> IoClass {
 }
 
 impl Pass {
-    fn ends(&mut self, pid: Option<u32>, at: u64) {
-        self.seen.rules.iter_mut().for_each(|(_, rule)| rule.ends(pid, at));
+    fn process_ended(&mut self, pid: Option<u32>, at: u64) {
+        self.seen.rules.iter_mut().for_each(|(_, rule)| rule.process_ended(pid, at));
     }
 
     /// Tells the rules of open files whose last descriptor is among those that were closed.

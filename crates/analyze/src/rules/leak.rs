@@ -46,7 +46,7 @@ struct Leak {
     open: HashMap<u64, Open>,
     open_of: HashMap<FileId, u64>,
     /// How many files are open so often.
-    heavy: u64,
+    files_over_count: u64,
     refused: HashMap<u32, Tally>,
     found: HashMap<FileId, (u64, u64)>,
 }
@@ -58,7 +58,7 @@ impl Leak {
             age: values.number("age"),
             open: HashMap::default(),
             open_of: HashMap::default(),
-            heavy: 0,
+            files_over_count: 0,
             refused: HashMap::default(),
             found: HashMap::default(),
         }
@@ -75,7 +75,7 @@ impl Rule for Leak {
             if self.open.insert(handle.id, Open { file, pid, since, seq }).is_none() {
                 let n = self.open_of.entry(file).or_default();
                 *n += 1;
-                self.heavy += u64::from(*n == self.count);
+                self.files_over_count += u64::from(*n == self.count);
             }
         }
     }
@@ -83,7 +83,7 @@ impl Rule for Leak {
     fn closed(&mut self, handle: u64, _files: &Files) {
         let Some(open) = self.open.remove(&handle) else { return };
         if let Some(n) = self.open_of.get_mut(&open.file) {
-            self.heavy -= u64::from(*n == self.count);
+            self.files_over_count -= u64::from(*n == self.count);
             *n -= 1;
             if *n == 0 {
                 self.open_of.remove(&open.file);
@@ -91,8 +91,10 @@ impl Rule for Leak {
         }
     }
 
-    fn ends(&mut self, pid: Option<u32>, at: u64) {
-        if self.heavy == 0 {
+    /// Notes the files of which process `pid`, or any process if `None`, still has at least so many
+    /// descriptors open for so long that they count as leaked, as it ends at the time `at`.
+    fn process_ended(&mut self, pid: Option<u32>, at: u64) {
+        if self.files_over_count == 0 {
             return;
         }
         let mut old = HashMap::<FileId, (u64, u64)>::default();

@@ -233,8 +233,9 @@ impl<'o> Watch<'o> {
         })
     }
 
-    /// Starts the second stage of back-pressure, unless records are dropped. Returns how the
-    /// recorded processes are stopped.
+    /// Chooses how the recorded processes are stopped (cgroup freezer or signals), and starts the
+    /// thread that stops them while the consumers cannot keep up with the records, unless the user
+    /// lets records be dropped instead. Returns the chosen method.
     fn start_throttle(
         &mut self,
         options: &Options,

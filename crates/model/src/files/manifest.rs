@@ -49,7 +49,7 @@ struct Paths {
     /// For files that the live file system shows to be the same one: the id that represents them.
     representatives: HashMap<NodeId, NodeId>,
     /// How many paths each file had when the recording began, and has after the last call.
-    name_counts: HashMap<NodeId, (u32, u32)>,
+    hard_link_counts: HashMap<NodeId, (u32, u32)>,
 }
 
 /// Builds the rows of the manifest. If `machine` is given, the final state is read from its file
@@ -88,7 +88,7 @@ pub fn build(
     } else {
         exclude_only_listed(names, &paths.all, &mut paths.final_states, &paths.current);
     }
-    paths.count_names(names, unnamed);
+    paths.count_hard_links(names, unnamed);
 
     let made_up = paths.current.iter().filter(|(_, id)| names.node(**id).has_made_up_name);
     let made_up: Vec<Vec<u8>> = made_up.map(|(path, _)| path.clone()).collect();
@@ -177,7 +177,7 @@ impl Paths {
             current,
             final_states,
             representatives,
-            name_counts: HashMap::default(),
+            hard_link_counts: HashMap::default(),
         }
     }
 
@@ -203,14 +203,16 @@ impl Paths {
         }
     }
 
-    /// Counts the paths that each file had when the recording began, and has after the last call.
-    fn count_names(&mut self, names: &Names, unnamed: &BTreeMap<(u64, u64), NodeId>) {
+    /// Counts the hard links of each file that are known: when the recording began, and after the
+    /// last call, so that files with several are rows of one group. A file that is known by its
+    /// inode alone (`unnamed`) counts as one more.
+    fn count_hard_links(&mut self, names: &Names, unnamed: &BTreeMap<(u64, u64), NodeId>) {
         let mut counts: HashMap<NodeId, (u32, u32)> = HashMap::default();
         for &id in self.initial.values().chain(unnamed.values()) {
             counts.entry(self.representative(id)).or_default().0 += 1;
         }
         for (path, &id) in &self.current {
-            // A path that does not exist at the end is not counted.
+            // Directories, and paths that do not exist at the end, are not counted.
             let counts_now = names.node(id).likely_type() != FileType::Directory
                 && self
                     .all
@@ -220,7 +222,7 @@ impl Paths {
                 counts.entry(self.representative(id)).or_default().1 += 1;
             }
         }
-        self.name_counts = counts;
+        self.hard_link_counts = counts;
     }
 
     /// Returns the node that represents a file with several names.
@@ -232,7 +234,7 @@ impl Paths {
     /// initial path only.
     fn hard_link_group(&self, id: NodeId) -> Option<NodeId> {
         Some(self.representative(id))
-            .filter(|file| self.name_counts.get(file).is_some_and(|c| c.0 > 1))
+            .filter(|file| self.hard_link_counts.get(file).is_some_and(|c| c.0 > 1))
     }
 
     /// Returns the final state of a path at which the file system has the file `live`. The hashes
@@ -246,8 +248,8 @@ impl Paths {
         hashes: &mut HashMap<NodeId, Content>,
     ) -> Final {
         let file = self.current.get(path).copied();
-        let count =
-            file.map_or(0, |id| self.name_counts.get(&self.representative(id)).map_or(0, |c| c.1));
+        let count = file
+            .map_or(0, |id| self.hard_link_counts.get(&self.representative(id)).map_or(0, |c| c.1));
         live.state.group = file.filter(|_| count > 1).map(|id| self.representative(id));
         live.state.links = live.state.links.filter(|&l| l == count);
         let content = match file.zip(machine) {

@@ -75,7 +75,7 @@ fn run_handler(thread: &mut ExecutorThread, handled: &mut HandledCall) -> Outcom
         Effect::Clone { .. } => transfer::clone(thread, handled),
         Effect::Allocate => allocate::allocate(thread, handled),
         Effect::Sync => sync::sync(handled),
-        Effect::Store => store::store(thread, handled),
+        Effect::Store => store::write_mapped_stores(thread, handled),
         Effect::SetFdFlags
         | Effect::Cloexec { .. }
         | Effect::SetStatusFlags

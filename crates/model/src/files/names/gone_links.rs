@@ -33,7 +33,7 @@ impl Names {
                 .directory_of_same_inode(directory, find)
                 .or_else(|| self.directory_above(directory))
                 .or_else(|| self.directory_that_changed(directory, &directories, find))
-                .or_else(|| self.directory_of_changed_file(directory, &directories, find));
+                .or_else(|| self.same_directory_by_changed_file(directory, &directories, find));
             if let Some(other) = other {
                 self.set_link_to_directory(link, other, self.initial_path(other));
             } else if let Some(other) = self.directory_created_later(link, directory, find) {
@@ -164,9 +164,11 @@ impl Names {
         })
     }
 
-    /// Returns another directory that holds a file which has changed as calls changed the file of
-    /// the same name in `directory`. `directories` are the candidates, by the names in them.
-    fn directory_of_changed_file(
+    /// Returns a directory that is likely the same as `directory`, which calls reached through a
+    /// symbolic link that is gone: it holds a file whose permissions or size at the end only those
+    /// calls explain which changed the file of the same name in `directory`. `directories` are the
+    /// candidates, by the names in them; `find` shows a path at the end.
+    fn same_directory_by_changed_file(
         &self,
         directory: NodeId,
         directories: &HashMap<Box<[u8]>, Vec<NodeId>>,

@@ -8,9 +8,11 @@ use crate::issue::thread::ExecutorThread;
 const LEN: usize = 2;
 const POSITION: usize = 3;
 
-/// Writes what was stored, but not beyond the file's end: no store makes a file longer. The program
-/// may have made the file shorter while the recorder read it.
-pub(super) fn store(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
+/// Writes the bytes that the program stored into memory that is a shared mapping of the file; the
+/// trace has them as a call of its own. Not beyond the file's end: a store to memory does not make
+/// a file longer, but a write would, and the program may have made the file shorter while the
+/// recorder read it.
+pub(super) fn write_mapped_stores(thread: &mut ExecutorThread, handled: &HandledCall) -> Outcome {
     let mut arguments = handled.translate(&mut thread.scratch)?;
     let Some(descriptor) = &handled.operands.fds[0] else {
         return Err("a file that is not open");
@@ -23,6 +25,7 @@ pub(super) fn store(thread: &mut ExecutorThread, handled: &HandledCall) -> Outco
         }
         Err(error) => error,
     };
-    let all = got == arguments.value(LEN) as i64;
-    Ok(handled.expected().compare_result(if all { handled.call.ret } else { got }))
+    // The result of a write that was limited counts as the recorded one.
+    let wrote_all = got == arguments.value(LEN) as i64;
+    Ok(handled.expected().compare_result(if wrote_all { handled.call.ret } else { got }))
 }
