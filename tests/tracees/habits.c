@@ -199,8 +199,11 @@ static void misaligned(int near)
 static void random_reads(int near)
 {
 	int fd = filled("data", 16 << 20);
+	for (int i = 0; i < 100; i++)
+		get(fd, 4096, (off_t)i * 4096);
+	/* Nearly: always the same bytes. */
 	for (int i = 0; i < 2000; i++)
-		get(fd, 4096, (off_t)(near ? i : i * 1237 % 4096) * 4096);
+		get(fd, 4096, (off_t)(near ? 7 : i * 1237 % 4096) * 4096);
 }
 
 static void reread_file(int near)

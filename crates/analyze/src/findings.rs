@@ -19,7 +19,7 @@ use crate::rules::RULES;
 use abi::IoClass;
 use definition::Entry;
 use evidence::Context;
-use trace::{Error, Trace};
+use trace::{Error, Trace, Verdict};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -101,6 +101,12 @@ pub fn find(
             "the trace has more than {} files or paths: those that came later were not looked at",
             files::MOST
         ));
+    }
+    if trace.summary().verdict == Verdict::Incomplete {
+        all.notes.push(
+            "the trace is incomplete: what it lacks is not looked at (`reanimator info` says what)"
+                .to_owned(),
+        );
     }
     let held = trace.summary().held_ns;
     if held > all.elapsed / 100 {

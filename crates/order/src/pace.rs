@@ -142,7 +142,7 @@ impl Pacer {
 /// The longest planned replay, in nanoseconds: a trace that claims more has forged times.
 const LONGEST: u64 = 100 * 24 * 3_600_000_000_000;
 
-/// Returns the planned number of days if a replay at this pace would take longer than [`LONGEST`].
+/// Returns the planned number of days if a replay at this pace would take longer than 100 days.
 pub fn too_long(pace: Pace, span: Option<u64>) -> Option<u64> {
     let planned = pace.planned(span?)?;
     (planned > LONGEST).then_some(planned / (24 * 3_600_000_000_000))

@@ -106,6 +106,11 @@ impl Trace {
         guard::check(name, source, &|_| true)?;
         open()
     }
+    /// Fails if a file of the trace is missing, or its length or hash is not the recorded one.
+    pub fn check_file(&self, sealed: &Sealed) -> Result<(), Error> {
+        let file = open_file_at(self.dir(), &sealed.file).map_err(Error::io("open", &sealed.file));
+        guard::check_hash(&file?, sealed)
+    }
     /// Returns whether the trace has the table `name`.
     pub fn has_table(&self, name: &str) -> bool {
         self.inner.document.tables.iter().any(|t| t.file == name)

@@ -11,6 +11,9 @@ use processes::{Descriptor, Mounts, OpenFile, Operands, Processes, Timeline, Tim
 use std::sync::Arc;
 use trace::{Call, Error, ReadOptions, RecordKind, Trace};
 
+/// The coarsest tick of the clock by which file systems set times: nanoseconds.
+const TICK: u64 = 10_000_000;
+
 /// What a pass has seen.
 #[derive(Default)]
 pub(super) struct Seen {
@@ -327,8 +330,11 @@ impl Pass {
             let flags = flags.unwrap_or(0);
             let absent = names[0].is_some_and(|name| name.before == At::Absent);
             let born = opened.identity.born;
+            // Only an empty file can have been born just now, perhaps a tick earlier.
+            let tick = if opened.identity.size == 0 { TICK } else { 0 };
+            let latest = born.saturating_add(tick);
             let is_young =
-                || born != 0 && born >= self.began && !self.seen.files.knows(opened, born);
+                || born != 0 && latest >= self.began && !self.seen.files.knows(opened, born);
             flags & O_CREAT != 0 && (flags & O_EXCL != 0 || absent || is_young())
         })
     }

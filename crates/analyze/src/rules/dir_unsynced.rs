@@ -17,7 +17,7 @@ static DEFINITION: Definition = Definition {
     remedy: "Open the directory and call fsync on it after the file has its final name. Without, \
              a crash can lose the name, on some file systems.",
     source: "lean-ctx#954; fsync(2)",
-    query: "reanimator print -e openat,fsync,fdatasync,rename,renameat,renameat2 {trace}",
+    query: "reanimator print -e '/open|sync|rename' {trace}",
     thresholds: &[],
     classes: &[IoClass::Open, IoClass::Sync, IoClass::Name],
     needs_files: true,

@@ -20,7 +20,7 @@ static DEFINITION: Definition = Definition {
              fsync that succeeds proves nothing: the kernel may have dropped the pages.",
     source: "wiredtiger PR#4072, beanstalkd#477; Rebello et al., Can Applications Recover from \
              fsync Failures?, ATC 2020",
-    query: "reanimator print -e status=failed -e write,pwrite64,writev,fsync,fdatasync {trace}",
+    query: "reanimator print -e status=failed -e '/write|fsync|fdatasync' {trace}",
     thresholds: &[],
     classes: &[IoClass::Write, IoClass::Sync, IoClass::Change, IoClass::Close, IoClass::Name],
     needs_files: true,

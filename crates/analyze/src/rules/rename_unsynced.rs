@@ -19,7 +19,7 @@ static DEFINITION: Definition = Definition {
     remedy: "Call fsync on the file before the rename, and on its directory after it. Files that \
              can be made again (caches, build results) need neither.",
     source: "saltstack/salt#69583, delta-io/delta-rs#142; Pillai et al., ALICE, OSDI 2014",
-    query: "reanimator print -e write,pwrite64,fsync,fdatasync,rename,renameat,renameat2 {trace}",
+    query: "reanimator print -e '/write|sync|rename' {trace}",
     thresholds: &[],
     classes: &[IoClass::Write, IoClass::Sync, IoClass::Name, IoClass::Open],
     needs_files: true,

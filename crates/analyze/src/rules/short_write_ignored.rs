@@ -16,7 +16,7 @@ static DEFINITION: Definition = Definition {
     cost: "",
     remedy: "Write the rest in a loop until all is written or an error comes (write_all, fwrite).",
     source: "write(2): a short count is no error",
-    query: "reanimator print -e write,pwrite64,writev,pwritev {trace}",
+    query: "reanimator print -e '/write' {trace}",
     thresholds: &[],
     classes: &[IoClass::Write, IoClass::Change, IoClass::Name, IoClass::Open],
     needs_files: true,

@@ -18,7 +18,7 @@ static DEFINITION: Definition = Definition {
     cost: "The time of these syncs.",
     remedy: "Keep a flag that says whether there is something to sync.",
     source: "openucx/ucx PR#7230 (fsync of a terminal)",
-    query: "reanimator print -e write,pwrite64,fsync,fdatasync {trace}",
+    query: "reanimator print -e '/write|fsync|fdatasync' {trace}",
     thresholds: &[Threshold {
         key: "count",
         unit: Unit::Count,

@@ -156,6 +156,19 @@ fn check_files(trace: &Trace, findings: &mut Findings) -> Result<()> {
             findings.wrong.push(format!("{name}: {}", failure::causes(&e)));
         }
     }
+    // Some tables are only for queries.
+    for table in trace.sealed().skip(trace.segments().len()) {
+        match trace.check_file(table) {
+            Err(e) if e.is_refused() => return Err(e.into()),
+            Err(e) => {
+                let causes = failure::causes(&e);
+                if !findings.wrong.iter().any(|wrong| wrong.ends_with(&causes)) {
+                    findings.wrong.push(causes);
+                }
+            }
+            Ok(()) => {}
+        }
+    }
     Ok(())
 }
 

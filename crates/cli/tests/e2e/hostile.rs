@@ -2,7 +2,7 @@
 //! nothing panics, memory stays bounded.
 
 use crate::harness::forge::Forge;
-use crate::harness::place::Place;
+use crate::harness::place::{Place, Watch};
 use crate::harness::run::{Ran, run};
 use crate::harness::tree;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -92,6 +92,33 @@ fn attacks_stay_inside() {
         forge.end();
         outside.survives(what, &trace);
     }
+}
+
+/// `verify` notices each file that is missing or has another byte.
+#[test]
+fn verify_reads_every_file() {
+    let place = Place::watched_by(Watch::Ebpf);
+    let trace = place.trace("whole");
+    run(&mut place.record(&trace, &[], ["/bin/ls", "/"])).ok("record");
+    let verify = |trace: &Path| run(place.reanimator(["verify"]).arg(trace)).code;
+    assert_eq!(verify(&trace), Some(0));
+    let mut files = 0;
+    for entry in fs::read_dir(&trace).unwrap() {
+        let file = entry.unwrap().path();
+        let whole = fs::read(&file).unwrap();
+        // trace.json has the hashes of the others, and none of its own.
+        if !file.ends_with("trace.json") {
+            let mut damaged = whole.clone();
+            damaged[whole.len() / 2] ^= 1;
+            fs::write(&file, damaged).unwrap();
+            assert_ne!(verify(&trace), Some(0), "{}: another byte", file.display());
+        }
+        fs::remove_file(&file).unwrap();
+        assert_ne!(verify(&trace), Some(0), "{}: missing", file.display());
+        fs::write(&file, whole).unwrap();
+        files += 1;
+    }
+    assert!(files > 4 && verify(&trace) == Some(0), "{files}");
 }
 
 /// A directory that is called a trace, in which names lead elsewhere.

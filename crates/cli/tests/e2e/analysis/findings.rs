@@ -286,6 +286,8 @@ fn lost_records_decide_no_rule_of_safety() {
         assert_eq!(rules(&document, false), found, "{document}");
         let why = document["undecided"][0]["why"].as_str().unwrap_or_default();
         assert_eq!(why.contains("12 records are lost"), lost, "{document}");
+        // The recorder did not end it.
+        assert!(document["notes"].to_string().contains("is incomplete"), "{document}");
     }
 }
 
