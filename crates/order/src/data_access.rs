@@ -69,12 +69,15 @@ impl<'a> DataAccess<'a> {
         self.same_bytes(write)
     }
 
-    /// Returns the moved bytes from `start` to `end` of the file, if all are known.
+    /// Returns the moved bytes from `start` to `end` of the file, if all are known. What operations
+    /// of io_uring and libaio write is recorded at their submission, all else at the exit.
     fn data(&self, start: u64, end: u64) -> Option<Cow<'a, [u8]>> {
         let (mut from, len) = ((start - self.span.start) as usize, (end - start) as usize);
         let mut all = Vec::new();
-        let data = |p: &&trace::Payload| p.kind == PayloadKind::Data && p.flags & AT_EXIT != 0;
-        for payload in self.call.payloads.iter().filter(data) {
+        let data = || self.call.payloads.iter().filter(|p| p.kind == PayloadKind::Data);
+        let at_exit = |p: &trace::Payload| p.flags & AT_EXIT != 0;
+        let any_at_exit = data().any(at_exit);
+        for payload in data().filter(|p| at_exit(p) == any_at_exit) {
             let data = payload.bytes.as_slice();
             if all.is_empty() && from + len <= data.len() {
                 return Some(Cow::Borrowed(&data[from..from + len]));
@@ -87,5 +90,53 @@ impl<'a> DataAccess<'a> {
             }
         }
         (all.len() == len).then_some(Cow::Owned(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trace::call::Payload;
+    use trace::record::FdSnapshot;
+
+    fn call(flags: u8, bytes: &[u8]) -> Call {
+        let len = bytes.len() as u64;
+        let bytes = bytes.to_vec().into();
+        Call {
+            seq: 0,
+            entered: 0,
+            exited: Some(1),
+            pid: 1,
+            tid: 1,
+            nr: 0,
+            flags: 0,
+            args: [0; 6],
+            ret: len as i64,
+            fd_snapshot: FdSnapshot::default(),
+            payloads: vec![Payload {
+                arg: 1,
+                kind: PayloadKind::Data,
+                flags,
+                len,
+                wanted: len,
+                bytes,
+            }],
+        }
+    }
+
+    fn access(call: &Call, writes: bool) -> DataAccess<'_> {
+        let span = Span { file: (1, 2), start: 0, end: call.ret as u64 };
+        DataAccess { call, span, writes, appends: false, met_end: false }
+    }
+
+    /// A write's data are captured when it is submitted, or when it returns.
+    #[test]
+    fn a_read_that_brought_the_bytes_of_a_write_came_after_it() {
+        let read = call(AT_EXIT, b"new");
+        for flags in [0, AT_EXIT] {
+            let (same, other) = (call(flags, b"new"), call(flags, b"old"));
+            assert_eq!(access(&read, false).observed(&access(&same, true)), Some(true));
+            assert_eq!(access(&read, false).observed(&access(&other, true)), Some(false));
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::data_access::DataAccess;
 use crate::in_flight::{InFlight, InFlightCalls};
 use crate::reorder::ReorderBuffer;
 use abi::{Effect, Ret};
+use linux_raw_sys::io_uring::io_uring_sqe_flags_bit::{IOSQE_IO_HARDLINK_BIT, IOSQE_IO_LINK_BIT};
 use model::processes::{Processes, TimelineItem};
 use trace::Call;
 use trace::record::PayloadKind;
@@ -31,6 +32,16 @@ pub(crate) fn proven_predecessor<R: Readiness>(
         .or_else(|| predecessor_by_name(in_flight, slot, this))
         .or_else(|| predecessor_by_size(in_flight, slot, this))
         .or_else(|| predecessor_by_data(in_flight, slot, this))
+        .filter(|other| in_flight.get(*other).is_none_or(|other| !is_linked(this, other)))
+}
+
+/// Returns whether `other` may be an operation that was linked to `this`, so that it began when
+/// `this` was done, whatever their data are.
+fn is_linked<R: Readiness>(this: &InFlight<R>, other: &InFlight<R>) -> bool {
+    const LINK_FLAGS: u8 = 1 << IOSQE_IO_LINK_BIT as u8 | 1 << IOSQE_IO_HARDLINK_BIT as u8;
+    let has_link = this.call.sqe_word().is_some_and(|word| word.flags() & LINK_FLAGS != 0);
+    let position = |call: &Call| (call.entered, call.seq);
+    has_link && other.call.tid == this.call.tid && position(&other.call) > position(&this.call)
 }
 
 /// Returns a call in flight that must have opened a descriptor before: this call found the number

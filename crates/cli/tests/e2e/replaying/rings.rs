@@ -51,6 +51,22 @@ fn rings(report: &Value) -> [u64; 3] {
     ["rings", "operations", "most_at_once"].map(|key| number(&report["rings"], key))
 }
 
+/// Reads and writes of the same places that overlap: what the reads brought says which came first.
+#[test]
+fn reads_and_writes_that_overlap() {
+    for engine in ["io_uring", "libaio"] {
+        let place = Place::watched_by(Watch::Ebpf);
+        let trace = place.trace("t");
+        let engine = format!("--ioengine={engine}");
+        let argv =
+            ["/usr/bin/fio", "--name=j", "--size=4m", "--bs=4k", "--iodepth=16", "--direct=1"];
+        let rest = ["--rw=rw", "--output=/dev/null", &engine];
+        run(&mut place.record(&trace, &["--strict"], argv.into_iter().chain(rest))).ok("record");
+        same(&place, &trace, "");
+        same(&place, &trace, "--uring calls --aio calls");
+    }
+}
+
 /// A ring for the recorded one performs as many operations at once as it did, whatever the order
 /// and the pace are; calls perform them, if that is wanted.
 #[test]
