@@ -3,7 +3,7 @@
 use super::definition::{Definition, Rule};
 use super::files::{At, FileId, Files};
 use super::view::{Name, View, asked_bytes};
-use abi::{CallSpec, Effect, IoClass, Kind, Role, argument_indices};
+use abi::{CallSpec, Effect, IoClass, Role, argument_indices};
 use ahash::HashMap;
 use linux_raw_sys::errno::{EEXIST, ENOENT, ENOTDIR};
 use linux_raw_sys::general::{O_CREAT, O_EXCL};
@@ -48,7 +48,8 @@ impl Coverage {
         }
         (rule.needs_offsets && self.without_offset > self.with_offset).then(|| {
             format!(
-                "of {} reads and writes, the trace does not tell the offset; record with reanimator",
+                "of {} reads and writes, the trace does not tell the offset; record with \
+                 reanimator",
                 self.without_offset
             )
         })
@@ -348,8 +349,7 @@ impl Coverage {
         *(if view.handle.is_some() { &mut self.with_file } else { &mut self.without_file }) += 1;
         let has_content =
             view.handle.is_none_or(|h| h.file_type() == 0o100_000) && view.sync.is_none();
-        let moves = view.spec.args.iter().any(|arg| !matches!(arg.kind, Kind::Unused));
-        if has_content && moves && view.spec.uses.moves_data {
+        if has_content && view.spec.uses.moves_data {
             let known = view.offset.is_some();
             *(if known { &mut self.with_offset } else { &mut self.without_offset }) += 1;
         }

@@ -44,7 +44,10 @@ fn kind(rule: &Definition) -> &'static str {
 /// Returns the list as a JSON document.
 pub fn to_json() -> Value {
     let thresholds = |thresholds: &[Threshold]| -> Vec<Value> {
-        let threshold = |t: &Threshold| json!({ "key": t.key, "value": t.unit.format(t.value), "means": t.means });
+        let threshold = |t: &Threshold| {
+            let value = t.unit.format(t.value);
+            json!({ "key": t.key, "value": value, "means": t.means })
+        };
         thresholds.iter().map(threshold).collect()
     };
     let rule = |rule: &Definition| {

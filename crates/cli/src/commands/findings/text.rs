@@ -6,7 +6,7 @@ use crate::output::tables::recording_overhead;
 use crate::output::units::{format_count, format_counted, format_digits};
 use analyze::{Evidence, Finding, Findings, Level};
 use console::measure_text_width;
-use trace::Trace;
+use trace::{Trace, Verdict};
 
 /// The columns where stdout is no terminal, and the most that lines are wrapped at on one.
 const WIDTH: usize = 100;
@@ -32,9 +32,11 @@ pub fn to_text(trace: &Trace, findings: &Findings) -> String {
         put_finding(finding, findings, rank, (colours, width), &mut text);
     }
     if findings.found.is_empty() {
-        text.push_str(match findings.undecided.is_empty() {
-            true => "nothing found\n",
-            false => "nothing found by the rules that could be decided\n",
+        let is_complete = trace.summary().verdict == Verdict::Complete;
+        text.push_str(match (findings.undecided.is_empty(), is_complete) {
+            (true, true) => "nothing found\n",
+            (true, false) => "nothing found in what was recorded\n",
+            (false, _) => "nothing found by the rules that could be decided\n",
         });
     }
     if !findings.undecided.is_empty() {
