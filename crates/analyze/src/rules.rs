@@ -12,6 +12,7 @@ mod misaligned;
 mod path_search;
 mod random;
 mod rename_unsynced;
+mod repeats;
 mod reread_bytes;
 mod reread_file;
 mod same_miss;

@@ -1,13 +1,12 @@
 //! The same missing name is looked for again and again.
 
+use super::repeats::Repeats;
 use super::tally::Tally;
 use crate::findings::definition::{Definition, Entry, Level, Rule, Threshold, Unit};
 use crate::findings::evidence::{Context, Found, count};
 use crate::findings::files::PathId;
-use crate::findings::settings::Values;
 use crate::findings::view::View;
 use abi::IoClass;
-use ahash::HashMap;
 
 static DEFINITION: Definition = Definition {
     name: "same-miss",
@@ -30,57 +29,39 @@ static DEFINITION: Definition = Definition {
     needs_offsets: false,
 };
 
-pub(crate) const ENTRY: Entry =
-    Entry { definition: &DEFINITION, create: |values| Box::new(SameMiss::new(values)) };
+pub(crate) const ENTRY: Entry = Entry {
+    definition: &DEFINITION,
+    create: |values| Box::new(SameMiss { repeats: Repeats::new(values.number("count")) }),
+};
 
 const ENOENT: u32 = linux_raw_sys::errno::ENOENT;
 
 struct SameMiss {
-    count: u64,
-    /// Since each path was there last.
-    paths: HashMap<PathId, Tally>,
-    found: HashMap<PathId, Tally>,
-}
-
-impl SameMiss {
-    fn new(values: &Values<'_>) -> Self {
-        Self {
-            count: values.number("count").max(2),
-            paths: HashMap::default(),
-            found: HashMap::default(),
-        }
-    }
-
-    fn settle(&mut self, path: PathId) {
-        if let Some(tally) = self.paths.remove(&path).filter(|tally| tally.n >= self.count) {
-            self.found.entry(path).or_default().merge(&tally);
-        }
-    }
+    /// Calls that found nothing, since each path was there last.
+    repeats: Repeats,
 }
 
 impl Rule for SameMiss {
     fn call(&mut self, call: &View<'_>) {
         // Of a rename, which of the names is missing is not known.
         let [Some(name), None] = call.names else {
-            call.names.iter().flatten().for_each(|name| self.settle(name.path));
+            call.names.iter().flatten().for_each(|name| self.repeats.end(name.path));
             return;
         };
         if call.errno.map(i32::unsigned_abs) == Some(ENOENT) {
-            self.paths.entry(name.path).or_default().add(call);
+            self.repeats.add(name.path, call);
         } else if call.errno.is_none() {
-            self.settle(name.path);
+            self.repeats.end(name.path);
         }
     }
 
     fn finish(&mut self, context: &Context<'_>) -> Option<Found> {
-        let paths: Vec<PathId> = self.paths.keys().copied().collect();
-        paths.into_iter().for_each(|path| self.settle(path));
-        let total: u64 = self.found.values().map(|tally| tally.n).sum();
+        let (found, total) = self.repeats.finish();
         let place = |(path, tally): (&PathId, &Tally)| {
             let text = format!("not there {} times", count(tally.n));
             tally.place(context.files.text(*path), text, tally.saved_by(1))
         };
-        Found::speed(self.found.iter().map(place).collect(), |places| match places {
+        Found::speed(found.iter().map(place).collect(), |places| match places {
             [one] => format!("{} was looked for {} times and never there.", one.file, count(total)),
             _ => format!(
                 "{} names that are not there were looked for {} times.",

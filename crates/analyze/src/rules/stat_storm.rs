@@ -1,13 +1,12 @@
 //! The same name is looked up again and again.
 
+use super::repeats::Repeats;
 use super::tally::Tally;
 use crate::findings::definition::{Definition, Entry, Level, Rule, Threshold, Unit};
 use crate::findings::evidence::{Context, Found, count, of_files};
 use crate::findings::files::PathId;
-use crate::findings::settings::Values;
 use crate::findings::view::View;
 use abi::IoClass;
-use ahash::HashMap;
 
 static DEFINITION: Definition = Definition {
     name: "stat-storm",
@@ -30,30 +29,14 @@ static DEFINITION: Definition = Definition {
     needs_offsets: false,
 };
 
-pub(crate) const ENTRY: Entry =
-    Entry { definition: &DEFINITION, create: |values| Box::new(StatStorm::new(values)) };
+pub(crate) const ENTRY: Entry = Entry {
+    definition: &DEFINITION,
+    create: |values| Box::new(StatStorm { repeats: Repeats::new(values.number("count")) }),
+};
 
 struct StatStorm {
-    count: u64,
-    /// Since the last change of each path.
-    paths: HashMap<PathId, Tally>,
-    found: HashMap<PathId, Tally>,
-}
-
-impl StatStorm {
-    fn new(values: &Values<'_>) -> Self {
-        Self {
-            count: values.number("count").max(2),
-            paths: HashMap::default(),
-            found: HashMap::default(),
-        }
-    }
-
-    fn settle(&mut self, path: PathId) {
-        if let Some(tally) = self.paths.remove(&path).filter(|tally| tally.n >= self.count) {
-            self.found.entry(path).or_default().merge(&tally);
-        }
-    }
+    /// Queries since the last change of each path.
+    repeats: Repeats,
 }
 
 impl Rule for StatStorm {
@@ -61,35 +44,33 @@ impl Rule for StatStorm {
         match call.class {
             IoClass::Stat => {
                 if let (Some(name), None) = (call.names[0], call.errno) {
-                    self.paths.entry(name.path).or_default().add(call);
+                    self.repeats.add(name.path, call);
                 }
             }
             IoClass::Open if !call.is_new && !call.truncates() => {}
             IoClass::Write => {
                 if let Some(file) = call.file {
-                    self.settle(call.files.get(file).path);
+                    self.repeats.end(call.files.get(file).path);
                 }
             }
             _ => {
                 for name in call.names.iter().flatten() {
-                    self.settle(name.path);
+                    self.repeats.end(name.path);
                 }
                 if let Some(file) = call.file {
-                    self.settle(call.files.get(file).path);
+                    self.repeats.end(call.files.get(file).path);
                 }
             }
         }
     }
 
     fn finish(&mut self, context: &Context<'_>) -> Option<Found> {
-        let paths: Vec<PathId> = self.paths.keys().copied().collect();
-        paths.into_iter().for_each(|path| self.settle(path));
-        let total: u64 = self.found.values().map(|tally| tally.n).sum();
+        let (found, total) = self.repeats.finish();
         let place = |(path, tally): (&PathId, &Tally)| {
             let text = format!("asked for {} times, unchanged", count(tally.n));
             tally.place(context.files.text(*path), text, tally.saved_by(1))
         };
-        Found::speed(self.found.iter().map(place).collect(), |places| {
+        Found::speed(found.iter().map(place).collect(), |places| {
             format!(
                 "{} times the attributes {} were asked for, and nothing had changed.",
                 count(total),
